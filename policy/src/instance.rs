@@ -1,0 +1,146 @@
+//! The resource policy of an instance: what a plan sells and what a host must keep.
+
+use crate::claim::Shares;
+use crate::units::{BytesPerSec, Iops, KbitPerSec, KiB, MiB, MilliCpu};
+use serde::{Deserialize, Serialize};
+
+/// The whole policy of one instance: a minimum, a maximum and shares of every resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResourcePolicy {
+    pub cpu: CpuPolicy,
+    pub memory: MemoryPolicy,
+    pub disk: DiskPolicy,
+    pub network: NetworkPolicy,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuPolicy {
+    /// What the guest sees.
+    pub vcpus: u32,
+    #[serde(default)]
+    pub reservation: MilliCpu,
+    /// Absent: `vcpus` whole cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<MilliCpu>,
+    #[serde(default)]
+    pub shares: Shares,
+    /// Exclusive physical cores: the reservation is then `vcpus` whole cores.
+    #[serde(default)]
+    pub dedicated: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPolicy {
+    /// What the guest sees.
+    pub size: MiB,
+    /// Never ballooned or reclaimed below this.
+    #[serde(default)]
+    pub reservation: MiB,
+    /// A cap on the host side below `size`.  Absent: `size`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<MiB>,
+    #[serde(default)]
+    pub shares: Shares,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskPolicy {
+    /// Size of the root disk.  Disks grow and never shrink.
+    pub size: MiB,
+    #[serde(default)]
+    pub reservation: Iops,
+    #[serde(default)]
+    pub shares: Shares,
+    #[serde(default)]
+    pub read: DiskLimits,
+    #[serde(default)]
+    pub write: DiskLimits,
+}
+
+/// Limits of one direction of one disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskLimits {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<BurstLimit<BytesPerSec>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operations: Option<BurstLimit<Iops>>,
+}
+
+/// A limit that may be exceeded up to `peak` for `peak_seconds` after a quiet time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BurstLimit<Rate> {
+    pub average: Rate,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Rate>,
+    /// Meaningful with `peak` only; 1 to 3,600.
+    #[serde(default = "one_second")]
+    pub peak_seconds: u32,
+}
+
+const fn one_second() -> u32 {
+    1
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkPolicy {
+    /// Towards the guest.
+    #[serde(default)]
+    pub inbound: NetworkLimits,
+    /// From the guest.
+    #[serde(default)]
+    pub outbound: NetworkLimits,
+    /// Traffic included in a calendar month, both directions together, in MiB.  Absent: unmetered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly_quota: Option<MiB>,
+}
+
+/// Limits of one direction of the public interface.
+///
+/// The long-run average is never above `average`, the rate is never above `peak`, and after idling
+/// `burst` may pass at `peak`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkLimits {
+    #[serde(default)]
+    pub reservation: KbitPerSec,
+    /// Absent: the whole uplink.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<KbitPerSec>,
+    /// Absent: `average`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<KbitPerSec>,
+    /// Meaningful with `peak` only.  Absent: 100 ms at `peak`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub burst: Option<KiB>,
+    #[serde(default)]
+    pub shares: Shares,
+}
+
+/// One thing that is wrong with a policy.
+///
+/// `field` is the path in the JSON document and in the forms (`memory.reservation`); `problem`
+/// selects the message in the reader's language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    pub field: String,
+    pub problem: Problem,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Problem {
+    /// Outside what the platform supports.
+    OutOfRange { min: u64, max: u64 },
+    /// The guaranteed minimum is above the maximum.
+    ReservationAboveLimit { reservation: u64, limit: u64 },
+    /// The guaranteed minimum is above what the guest sees.
+    ReservationAboveSize { reservation: u64, size: u64 },
+    /// The limit is above what the guest sees.
+    LimitAboveSize { limit: u64, size: u64 },
+    /// The peak rate is below the average rate.
+    PeakBelowAverage { peak: u64, average: u64 },
+    /// Peak or burst without an average, or burst without a peak.
+    NeedsAverage,
+    NeedsPeak,
+    /// A dedicated plan reserves its whole cores; another figure was given.
+    DedicatedReservation { expected: u64 },
+}

@@ -1,0 +1,8 @@
+//! Resource-management rules of the platform, as pure functions: no clock, no database, no network,
+//! no hypervisor.  The server decides with them before it books; the agent decides with them before
+//! it acts; the tests prove them without either.
+
+pub mod claim;
+pub mod instance;
+pub mod lifecycle;
+pub mod units;

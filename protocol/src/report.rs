@@ -1,0 +1,208 @@
+//! What an agent observed: `POST /agent/v1/reports`, answered with 200 and [`Receipt`] once it is stored.
+//!
+//! A report renews the host's lease.  Everything in it is guarded by epoch and generation on the
+//! server's side: what is older than what the server has is ignored.
+
+use jst_policy::instance::ResourcePolicy;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The revision that the agent has in its ledger.
+    pub revision: i64,
+    /// Present when the agent starts and whenever one of its facts changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostFacts>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<HostLoad>,
+    #[serde(default)]
+    pub instances: Vec<InstanceReport>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Seconds from the receipt for which the agent may go on starting guests.
+    pub lease_seconds: u64,
+}
+
+/// What the host is and can do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostFacts {
+    pub agent_version: String,
+    pub hypervisor: Hypervisor,
+    pub hypervisor_version: String,
+    pub kernel: String,
+    pub cpu_model: String,
+    pub cpus: u32,
+    pub memory_mib: u64,
+    /// Room for volumes in the storage pool, used and free together.
+    pub storage_mib: u64,
+    pub uplink: String,
+    /// 0: unknown.
+    pub uplink_kbit: u64,
+    pub qualification: Qualification,
+    /// Names of `jst_policy::placement::Capability`; unknown names are kept and ignored.
+    pub capabilities: Vec<String>,
+    /// What is missing and why, for the administrator.
+    pub absent: Vec<AbsentCapability>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AbsentCapability {
+    pub capability: String,
+    pub reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hypervisor {
+    Libvirt,
+    Sim,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whether a probe guest really booted, and how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Qualification {
+    Pending,
+    /// A guest booted under KVM.
+    Kvm { boot_milliseconds: u64 },
+    /// A guest booted, but only by emulation: not for production.
+    Emulated { boot_milliseconds: u64, reason: String },
+    /// A simulated host has no guests at all and never gets paying customers.
+    Simulated,
+    Failed { reason: String },
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostLoad {
+    pub cpu_used_millicpu: u64,
+    pub memory_used_mib: u64,
+    pub storage_used_mib: u64,
+    pub running: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstanceReport {
+    pub id: Uuid,
+    pub epoch: i64,
+    /// The generation that `outcome` is about.
+    pub generation: i64,
+    pub observed: Observed,
+    pub outcome: Outcome,
+    /// Outcomes of one-shot actions, repeated until the desired state no longer lists them.
+    #[serde(default)]
+    pub actions: Vec<ActionReport>,
+    /// What was read back from where the limits bite; absent while the guest is stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observed {
+    /// No domain and no volume.
+    Absent,
+    Stopped,
+    Running,
+    /// Stopped by a failure of the guest or of its process.
+    Crashed,
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Everything in `generation` holds, and was read back.
+    Applied,
+    /// Everything holds but these fields, which need a restart of the guest.
+    RestartRequired { fields: Vec<String> },
+    /// On the way.  `percent` counts within the step.
+    Progress { step: Step, percent: u8 },
+    /// Did not work.  A failure that is not permanent is tried again by the agent.
+    Failed { code: FailureCode, detail: String, permanent: bool },
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    Queued,
+    FetchingImage,
+    CreatingVolume,
+    Configuring,
+    Starting,
+    Stopping,
+    Resizing,
+    Deleting,
+    #[serde(other)]
+    Unknown,
+}
+
+/// Why something did not work; the pages turn it into words in the reader's language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureCode {
+    /// The server has no such image, or its checksum does not match.
+    ImageUnavailable,
+    ImageInvalid,
+    StorageFull,
+    /// Not enough memory on the host at the moment of start.
+    HostMemory,
+    NetworkSetup,
+    HypervisorUnavailable,
+    HypervisorRefused,
+    /// The guest did not stop in time.
+    GuestUnresponsive,
+    /// A disk would have to shrink.
+    DiskNeverShrinks,
+    CapabilityAbsent,
+    LeaseExpired,
+    #[serde(other)]
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReport {
+    pub id: Uuid,
+    pub outcome: Outcome,
+}
+
+/// What is in force, read back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// The policy in force, as far as it can be read; what differs from the desired one is drift.
+    pub policy: ResourcePolicy,
+    /// Paths of fields that could not be read back or differ, such as `network.inbound.peak`.
+    #[serde(default)]
+    pub drift: Vec<String>,
+}
+
+/// Counters since the guest's start, except where said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    pub cpu_nanoseconds: u64,
+    pub cpu_steal_nanoseconds: u64,
+    /// Resident memory of the guest's process, now.
+    pub memory_resident_mib: u64,
+    /// What the guest says it does not use, now.
+    pub memory_unused_mib: u64,
+    pub balloon_mib: u64,
+    pub disk_read_bytes: u64,
+    pub disk_write_bytes: u64,
+    pub disk_read_operations: u64,
+    pub disk_write_operations: u64,
+    /// Towards the guest.  Survives restarts of guest and agent.
+    pub network_in_bytes: u64,
+    /// From the guest.  Survives restarts of guest and agent.
+    pub network_out_bytes: u64,
+}
