@@ -90,10 +90,7 @@ impl std::str::FromStr for Shares {
             "high" => Ok(Self::High),
             number => match number.parse::<u32>() {
                 Ok(number) if (1..=Self::MAX_CUSTOM).contains(&number) => Ok(Self::Custom(number)),
-                _ => Err(format!(
-                    "shares are low, normal, high or a number from 1 to {}",
-                    Self::MAX_CUSTOM
-                )),
+                _ => Err(format!("shares are low, normal, high or a number from 1 to {}", Self::MAX_CUSTOM)),
             },
         }
     }

@@ -115,6 +115,22 @@ pub struct NetworkLimits {
     pub shares: Shares,
 }
 
+impl CpuPolicy {
+    /// The whole cores that the guest sees: what `limit` and `reservation` cannot exceed.
+    pub const fn size(&self) -> MilliCpu {
+        MilliCpu(self.vcpus as u64 * 1000)
+    }
+}
+
+impl DiskPolicy {
+    /// Most operations a second in the long run, reads and writes together.  Absent when either
+    /// direction has no limit, for then the whole has none.
+    pub fn operations_limit(&self) -> Option<Iops> {
+        let (read, write) = (self.read.operations?, self.write.operations?);
+        Some(read.average.saturating_add(write.average))
+    }
+}
+
 /// One thing that is wrong with a policy.
 ///
 /// `field` is the path in the JSON document and in the forms (`memory.reservation`); `problem`
@@ -129,18 +145,84 @@ pub struct Violation {
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Problem {
     /// Outside what the platform supports.
-    OutOfRange { min: u64, max: u64 },
+    OutOfRange {
+        min: u64,
+        max: u64,
+    },
     /// The guaranteed minimum is above the maximum.
-    ReservationAboveLimit { reservation: u64, limit: u64 },
+    ReservationAboveLimit {
+        reservation: u64,
+        limit: u64,
+    },
     /// The guaranteed minimum is above what the guest sees.
-    ReservationAboveSize { reservation: u64, size: u64 },
+    ReservationAboveSize {
+        reservation: u64,
+        size: u64,
+    },
     /// The limit is above what the guest sees.
-    LimitAboveSize { limit: u64, size: u64 },
+    LimitAboveSize {
+        limit: u64,
+        size: u64,
+    },
     /// The peak rate is below the average rate.
-    PeakBelowAverage { peak: u64, average: u64 },
+    PeakBelowAverage {
+        peak: u64,
+        average: u64,
+    },
     /// Peak or burst without an average, or burst without a peak.
     NeedsAverage,
     NeedsPeak,
     /// A dedicated plan reserves its whole cores; another figure was given.
-    DedicatedReservation { expected: u64 },
+    DedicatedReservation {
+        expected: u64,
+    },
+}
+
+#[cfg(test)]
+impl ResourcePolicy {
+    /// An acceptable policy with every field present and each figure different from its default.
+    pub(crate) fn sample() -> Self {
+        let disk = || DiskLimits {
+            throughput: Some(BurstLimit {
+                average: BytesPerSec(100_000_000),
+                peak: Some(BytesPerSec(200_000_000)),
+                peak_seconds: 60,
+            }),
+            operations: Some(BurstLimit { average: Iops(1000), peak: Some(Iops(3000)), peak_seconds: 30 }),
+        };
+        let network = || NetworkLimits {
+            reservation: KbitPerSec::from_mbit(10),
+            average: Some(KbitPerSec::from_mbit(100)),
+            peak: Some(KbitPerSec::from_mbit(1000)),
+            burst: Some(KiB(10_000)),
+            shares: Shares::Normal,
+        };
+        Self {
+            cpu: CpuPolicy {
+                vcpus: 2,
+                reservation: MilliCpu(500),
+                limit: Some(MilliCpu(1500)),
+                shares: Shares::Custom(1234),
+                dedicated: false,
+            },
+            memory: MemoryPolicy {
+                size: MiB(2048),
+                reservation: MiB(512),
+                limit: Some(MiB(1024)),
+                shares: Shares::High,
+            },
+            disk: DiskPolicy {
+                size: MiB(20_480),
+                reservation: Iops(100),
+                shares: Shares::Low,
+                read: disk(),
+                write: disk(),
+            },
+            network: NetworkPolicy {
+                inbound: network(),
+                outbound: network(),
+                monthly_quota: Some(MiB(1 << 20)),
+            },
+        }
+    }
 }

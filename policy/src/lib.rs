@@ -6,3 +6,4 @@ pub mod claim;
 pub mod instance;
 pub mod lifecycle;
 pub mod units;
+pub mod validate;
