@@ -16,6 +16,18 @@ pub struct Claim {
     pub demand: Option<u64>,
 }
 
+impl Claim {
+    /// The same claim with a measured demand.
+    pub const fn with_demand(self, demand: u64) -> Self {
+        Self { demand: Some(demand), ..self }
+    }
+
+    /// The most that it can use: limit or demand, whichever is less; `u64::MAX` without either.
+    pub fn wanted(&self) -> u64 {
+        self.limit.unwrap_or(u64::MAX).min(self.demand.unwrap_or(u64::MAX))
+    }
+}
+
 /// The weight of an instance under contention: a level, or a number of its own.
 ///
 /// Levels stand 1:2:4 and scale with the size of the instance (see [`Shares::weight`]); a custom

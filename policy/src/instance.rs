@@ -1,6 +1,6 @@
 //! The resource policy of an instance: what a plan sells and what a host must keep.
 
-use crate::claim::Shares;
+use crate::claim::{Claim, ShareUnit, Shares};
 use crate::units::{BytesPerSec, Iops, KbitPerSec, KiB, MiB, MilliCpu};
 use serde::{Deserialize, Serialize};
 
@@ -115,6 +115,64 @@ pub struct NetworkLimits {
     pub shares: Shares,
 }
 
+/// What the instance claims of each resource of its host, with no demand: add a measured one with
+/// [`Claim::with_demand`].
+impl ResourcePolicy {
+    /// In mCPU.  Never more than the guest's virtual CPUs can use.
+    pub fn cpu_claim(&self) -> Claim {
+        let CpuPolicy { vcpus, reservation, limit, shares, dedicated: _ } = self.cpu;
+        Claim {
+            reservation: reservation.get(),
+            limit: Some(limit.unwrap_or(self.cpu.size()).get()),
+            shares: shares.weight(ShareUnit::Vcpu, vcpus.into()),
+            demand: None,
+        }
+    }
+
+    /// In MiB, without the overhead of the guest's process.
+    pub fn memory_claim(&self) -> Claim {
+        let MemoryPolicy { size, reservation, limit, shares } = self.memory;
+        Claim {
+            reservation: reservation.get(),
+            limit: Some(limit.unwrap_or(size).get()),
+            shares: shares.weight(ShareUnit::MemoryMiB, size.get()),
+            demand: None,
+        }
+    }
+
+    /// In operations a second, reads and writes together, in the long run; peaks are beyond it.
+    pub fn disk_claim(&self) -> Claim {
+        Claim {
+            reservation: self.disk.reservation.get(),
+            limit: self.disk.operations_limit().map(Iops::get),
+            shares: self.disk.shares.weight(ShareUnit::Disk, 1),
+            demand: None,
+        }
+    }
+
+    /// In kbit/s towards the guest, in the long run; peaks are beyond it.
+    pub fn inbound_claim(&self) -> Claim {
+        self.network.inbound.claim()
+    }
+
+    /// In kbit/s from the guest, in the long run; peaks are beyond it.
+    pub fn outbound_claim(&self) -> Claim {
+        self.network.outbound.claim()
+    }
+}
+
+impl NetworkLimits {
+    /// In kbit/s, in the long run; no demand.
+    pub fn claim(&self) -> Claim {
+        Claim {
+            reservation: self.reservation.get(),
+            limit: self.average.map(KbitPerSec::get),
+            shares: self.shares.weight(ShareUnit::Interface, 1),
+            demand: None,
+        }
+    }
+}
+
 impl CpuPolicy {
     /// The whole cores that the guest sees: what `limit` and `reservation` cannot exceed.
     pub const fn size(&self) -> MilliCpu {
@@ -224,5 +282,34 @@ impl ResourcePolicy {
                 monthly_quota: Some(MiB(1 << 20)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_carry_the_figures_of_their_resource() {
+        let policy = ResourcePolicy::sample();
+        let claim =
+            |reservation, limit, shares| Claim { reservation, limit: Some(limit), shares, demand: None };
+        assert_eq!(policy.cpu_claim(), claim(500, 1500, 1234));
+        assert_eq!(policy.memory_claim(), claim(512, 1024, 20 * 2048));
+        assert_eq!(policy.disk_claim(), claim(100, 2000, 500));
+        assert_eq!(policy.inbound_claim(), claim(10_000, 100_000, 50));
+        assert_eq!(policy.outbound_claim(), policy.inbound_claim());
+    }
+
+    #[test]
+    fn without_limits_a_claim_ends_where_the_guest_does() {
+        let bare: ResourcePolicy = serde_json::from_str(
+            r#"{"cpu":{"vcpus":3},"memory":{"size":64},"disk":{"size":64},"network":{}}"#,
+        )
+        .unwrap();
+        assert_eq!((bare.cpu_claim().limit, bare.cpu_claim().shares), (Some(3000), 3000));
+        assert_eq!((bare.memory_claim().limit, bare.memory_claim().shares), (Some(64), 640));
+        assert_eq!((bare.disk_claim().limit, bare.disk_claim().shares), (None, 1000));
+        assert_eq!((bare.outbound_claim().limit, bare.outbound_claim().shares), (None, 50));
     }
 }

@@ -3,6 +3,7 @@
 //! it acts; the tests prove them without either.
 
 pub mod claim;
+pub mod divide;
 pub mod instance;
 pub mod lifecycle;
 pub mod units;
