@@ -104,7 +104,7 @@ document.addEventListener("keydown", (event) => {
   menu.querySelector("summary").focus();
 });
 
-// One submit at a time, and the button says so. Disabling waits a turn: a disabled button's value would not be sent.
+// One submit at a time, and the button says so. It is not disabled: a disabled button's value is not sent.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if ("busy" in form.dataset) return event.preventDefault();
