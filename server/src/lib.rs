@@ -1,1 +1,29 @@
+//! The central server: portal, administration, API and control plane of the platform.
+//!
+//! Floors; imports only go down: main → router → agent_api, admin, worker → instances → hosts, plans,
+//! images, networks, accounts → auth, web, events, mail.
 
+pub mod accounts;
+pub mod admin;
+pub mod agent_api;
+pub mod auth;
+pub mod ca;
+pub mod config;
+pub mod db;
+pub mod embedded_postgres;
+pub mod error;
+pub mod events;
+pub mod hosts;
+pub mod ids;
+pub mod images;
+pub mod instances;
+pub mod mail;
+pub mod networks;
+pub mod plans;
+pub mod router;
+pub mod secrets;
+pub mod server;
+pub mod state;
+pub mod trials;
+pub mod web;
+pub mod worker;

@@ -1,0 +1,6 @@
+pub mod api;
+use crate::state::App;
+use axum::Router;
+pub fn routes() -> Router<App> {
+    Router::new()
+}

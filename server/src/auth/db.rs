@@ -1,0 +1,92 @@
+use super::{Actor, Role};
+use crate::ids::{TenantId, TokenId, UserId};
+use sqlx::PgPool;
+use std::net::IpAddr;
+
+pub struct ActorRow {
+    pub user_id: UserId,
+    pub email: String,
+    pub email_verified: bool,
+    pub locale: String,
+    pub is_admin: bool,
+    pub tenant_id: TenantId,
+    pub tenant_name: String,
+    pub role: Role,
+}
+
+impl ActorRow {
+    pub fn into_actor(self, token: Option<TokenId>, ip: Option<IpAddr>, request_id: Option<String>) -> Actor {
+        Actor {
+            user_id: self.user_id,
+            email: self.email,
+            email_verified: self.email_verified,
+            locale: self.locale,
+            is_admin: self.is_admin,
+            tenant_id: self.tenant_id,
+            tenant_name: self.tenant_name,
+            role: self.role,
+            token,
+            ip,
+            request_id,
+        }
+    }
+}
+
+/// A person who is not disabled, as a member of a tenant.
+pub async fn actor(pool: &PgPool, user: UserId, tenant: TenantId) -> sqlx::Result<Option<ActorRow>> {
+    let row = sqlx::query!(
+        "SELECT users.email, users.email_verified_at IS NOT NULL AS \"verified!\", users.locale, users.is_admin, \
+         tenants.name, memberships.role FROM users \
+         JOIN memberships ON memberships.user_id = users.id \
+         JOIN tenants ON tenants.id = memberships.tenant_id \
+         WHERE users.id = $1 AND tenants.id = $2 AND users.disabled_at IS NULL",
+        user.uuid(),
+        tenant.uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.and_then(|row| {
+        Some(ActorRow {
+            user_id: user,
+            email: row.email,
+            email_verified: row.verified,
+            locale: row.locale,
+            is_admin: row.is_admin,
+            tenant_id: tenant,
+            tenant_name: row.name,
+            role: Role::parse(&row.role)?,
+        })
+    }))
+}
+
+pub struct TokenRow {
+    pub id: TokenId,
+    pub user_id: UserId,
+    pub tenant_id: TenantId,
+    pub scopes: Vec<String>,
+}
+
+/// A token that is neither revoked nor expired.  Its last use is noted to the minute, so that a busy
+/// client does not write on every request.
+pub async fn token(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<TokenRow>> {
+    let row = sqlx::query!(
+        "SELECT id, user_id, tenant_id, scopes, coalesce(last_used_at < now() - interval '1 minute', true) AS \"stale!\" \
+         FROM api_tokens \
+         WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
+        hash,
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.stale {
+        sqlx::query!("UPDATE api_tokens SET last_used_at = now() WHERE id = $1", row.id)
+            .execute(pool)
+            .await?;
+    }
+    Ok(Some(TokenRow {
+        id: row.id.into(),
+        user_id: row.user_id.into(),
+        tenant_id: row.tenant_id.into(),
+        scopes: row.scopes,
+    }))
+}

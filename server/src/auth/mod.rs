@@ -1,0 +1,168 @@
+//! Who asks, for which tenant, and what they may do.
+//!
+//! Pages are asked for with a session cookie, the API with a bearer token; both become an
+//! [`Actor`].  The path decides which of the two counts: the API never accepts the cookie, so
+//! that no other site can make a browser use it.
+
+pub mod db;
+pub mod limits;
+pub mod password;
+pub mod token;
+
+use crate::error::{Error, Result};
+use crate::ids::{TenantId, TokenId, UserId};
+use crate::state::App;
+use crate::web::client::{client_ip, request_id};
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use std::sync::Arc;
+use tower_sessions::Session;
+
+/// Roles within a tenant, in ascending order of rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Sees everything, changes nothing.
+    Viewer,
+    /// Works with instances and keys.
+    Operator,
+    /// Also manages members and tokens.
+    Owner,
+}
+
+impl Role {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "viewer" => Some(Self::Viewer),
+            "operator" => Some(Self::Operator),
+            "owner" => Some(Self::Owner),
+            _ => None,
+        }
+    }
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub user_id: UserId,
+    pub email: String,
+    pub email_verified: bool,
+    pub locale: String,
+    /// Administrator of the platform, and allowed to act as one on this request.
+    pub is_admin: bool,
+    pub tenant_id: TenantId,
+    pub tenant_name: String,
+    pub role: Role,
+    /// The API token that was used; absent for a session.
+    pub token: Option<TokenId>,
+    pub ip: Option<IpAddr>,
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    /// Fails unless the role may work with instances and keys.
+    pub fn may_operate(&self) -> Result<()> {
+        self.at_least(Role::Operator)
+    }
+
+    /// Fails unless the role may manage the tenant itself.
+    pub fn may_own(&self) -> Result<()> {
+        self.at_least(Role::Owner)
+    }
+
+    fn at_least(&self, role: Role) -> Result<()> {
+        if self.role >= role { Ok(()) } else { Err(Error::Forbidden) }
+    }
+}
+
+/// What a session holds of a signed-in person.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct SessionUser {
+    pub user_id: UserId,
+    pub tenant_id: TenantId,
+}
+
+/// Key of [`SessionUser`] in the session; the session store copies its user into a column.
+pub const SESSION_USER: &str = "user";
+
+impl FromRequestParts<App> for Actor {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        // The page's frame and the handler both ask; the database is asked once.
+        if let Some(actor) = parts.extensions.get::<Arc<Actor>>() {
+            return Ok(Actor::clone(actor));
+        }
+        let path = parts.uri.path();
+        let actor = if path.starts_with("/api/") {
+            from_token(parts, app).await?
+        } else {
+            from_session(parts, app).await?
+        };
+        parts.extensions.insert(Arc::new(actor.clone()));
+        Ok(actor)
+    }
+}
+
+async fn from_session(parts: &mut Parts, app: &App) -> Result<Actor> {
+    let session = parts.extensions.get::<Session>().cloned().ok_or(Error::Unauthenticated)?;
+    let Some(user) = session.get::<SessionUser>(SESSION_USER).await? else {
+        return Err(Error::Unauthenticated);
+    };
+    let Some(row) = db::actor(app.db.platform(), user.user_id, user.tenant_id).await? else {
+        return Err(Error::Unauthenticated);
+    };
+    Ok(row.into_actor(None, row_ip(parts, app), request_id(parts)))
+}
+
+async fn from_token(parts: &mut Parts, app: &App) -> Result<Actor> {
+    let token = parts
+        .headers
+        .get(axum::http::header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "))
+        .ok_or(Error::Unauthenticated)?;
+    if !token::checksum_holds(token) {
+        return Err(Error::Unauthenticated);
+    }
+    let Some(found) = db::token(app.db.platform(), &crate::secrets::token_hash(token)).await? else {
+        return Err(Error::Unauthenticated);
+    };
+    let reads = parts.method.is_safe();
+    let wanted = if reads { "read" } else { "write" };
+    if !found.scopes.iter().any(|scope| scope == wanted || (reads && scope == "write")) {
+        return Err(Error::Forbidden);
+    }
+    let Some(mut row) = db::actor(app.db.platform(), found.user_id, found.tenant_id).await? else {
+        return Err(Error::Unauthenticated);
+    };
+    // A token is never wider than its scopes, whoever owns it.
+    row.is_admin &= found.scopes.iter().any(|scope| scope == "admin");
+    Ok(row.into_actor(Some(found.id), row_ip(parts, app), request_id(parts)))
+}
+
+fn row_ip(parts: &Parts, app: &App) -> Option<IpAddr> {
+    client_ip(parts, app.config.trusted_proxies)
+}
+
+/// An administrator of the platform.  For everybody else the administration does not exist.
+pub struct Admin(pub Actor);
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let actor = Actor::from_request_parts(parts, app).await?;
+        if actor.is_admin { Ok(Self(actor)) } else { Err(Error::NotFound) }
+    }
+}

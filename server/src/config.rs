@@ -1,0 +1,78 @@
+//! Configuration, from the command line or the environment; no file is needed to start.
+
+use clap::Parser;
+use secrecy::SecretString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, Parser)]
+#[command(name = "jst-server", version, about = "The Jinshitong VPS platform: portal, API and control plane")]
+pub struct Config {
+    /// Where the server keeps its keys, images and, without DATABASE_URL, its own Postgres.
+    #[arg(long, env = "JST_DATA_DIR", default_value = "/var/lib/jinshitong/server")]
+    pub data_dir: PathBuf,
+
+    /// A Postgres of yours.  Without it the server runs a private one in the data directory.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Portal, admin dashboard and API (HTTP; put TLS in front of it).
+    #[arg(long, env = "JST_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+
+    /// Agents (mutual TLS).
+    #[arg(long, env = "JST_AGENT_LISTEN", default_value = "0.0.0.0:8443")]
+    pub agent_listen: SocketAddr,
+
+    /// Names and addresses by which agents reach this server, for its certificate.
+    #[arg(long, env = "JST_AGENT_NAMES", value_delimiter = ',', default_value = "localhost,127.0.0.1")]
+    pub agent_names: Vec<String>,
+
+    /// How customers reach the portal: the origin of links in mails.  With https, cookies are Secure.
+    #[arg(long, env = "JST_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
+    pub public_url: String,
+
+    /// Number of trusted reverse proxies in front, whose X-Forwarded-For entries are believed.
+    #[arg(long, env = "JST_TRUSTED_PROXIES", default_value_t = 0)]
+    pub trusted_proxies: usize,
+
+    /// smtp://user:password@host:port or smtps://…  Without it mails stay in the outbox.
+    #[arg(long, env = "JST_SMTP_URL", hide_env_values = true)]
+    pub smtp_url: Option<SecretString>,
+
+    #[arg(long, env = "JST_MAIL_FROM", default_value = "Jinshitong VPS <no-reply@localhost>")]
+    pub mail_from: String,
+
+    /// Connections in each of the two pools.
+    #[arg(long, env = "JST_DATABASE_CONNECTIONS", default_value_t = 16)]
+    pub database_connections: u32,
+
+    /// Lets simulated hosts take instances: for tests and rehearsals only.
+    #[arg(long, env = "JST_ALLOW_SIMULATED", default_value_t = false)]
+    pub allow_simulated: bool,
+
+    /// json or text.
+    #[arg(long, env = "JST_LOG_FORMAT", default_value = "text")]
+    pub log_format: String,
+
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Command {
+    /// Runs the server (the default).
+    Run,
+    /// Creates an administrator, or gives an existing account the rights and a new password, which
+    /// is read from standard input.  Prints an API token.
+    CreateAdmin {
+        #[arg(long)]
+        email: String,
+    },
+}
+
+impl Config {
+    pub fn secure_cookies(&self) -> bool {
+        self.public_url.starts_with("https://")
+    }
+}

@@ -1,0 +1,104 @@
+//! Puts the parts together and runs them until told to stop.
+
+use crate::ca::Ca;
+use crate::config::Config;
+use crate::db::Db;
+use crate::embedded_postgres::EmbeddedPostgres;
+use crate::events::notices::Notices;
+use crate::secrets::Sealer;
+use crate::state::App;
+use anyhow::Context;
+use sqlx::postgres::PgConnectOptions;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A server that listens; the addresses are the real ones when port 0 was asked for.
+pub struct Running {
+    pub app: App,
+    pub address: SocketAddr,
+    pub agent_address: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    postgres: Option<EmbeddedPostgres>,
+}
+
+/// Seconds that requests under way get at shutdown.
+const SHUTDOWN_SECONDS: u64 = 10;
+
+/// Opens keys and database, without serving anything yet.
+pub async fn open(config: Config) -> anyhow::Result<(App, Option<EmbeddedPostgres>)> {
+    std::fs::create_dir_all(&config.data_dir)
+        .with_context(|| format!("cannot make the data directory {}", config.data_dir.display()))?;
+    // A path handed to Postgres must mean the same from any working directory.
+    let config = Config { data_dir: config.data_dir.canonicalize()?, ..config };
+    let (postgres, options) = match &config.database_url {
+        Some(url) => {
+            (None, url.parse::<PgConnectOptions>().context("DATABASE_URL is not a Postgres address")?)
+        }
+        None => {
+            let (postgres, options) = EmbeddedPostgres::start(&config.data_dir).await?;
+            (Some(postgres), options)
+        }
+    };
+    Db::migrate(options.clone()).await.context("cannot bring the database schema up to date")?;
+    let app = App {
+        db: Db::connect_lazily(options, config.database_connections),
+        sealer: Arc::new(Sealer::open(&config.data_dir.join("sealing.key"))?),
+        ca: Arc::new(Ca::open(&config.data_dir.join("ca"))?),
+        notices: Notices::default(),
+        config: Arc::new(config),
+    };
+    Ok((app, postgres))
+}
+
+/// Starts everything: both listeners and the workers.
+pub async fn start(config: Config) -> anyhow::Result<Running> {
+    let (app, postgres) = open(config).await?;
+    start_with(app, postgres).await
+}
+
+/// Starts a server upon an open database.
+pub async fn start_with(app: App, postgres: Option<EmbeddedPostgres>) -> anyhow::Result<Running> {
+    let listener = TcpListener::bind(app.config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; is another server running?", app.config.listen))?;
+    let agents = TcpListener::bind(app.config.agent_listen)
+        .await
+        .with_context(|| format!("cannot listen for agents on {}", app.config.agent_listen))?;
+    let (address, agent_address) = (listener.local_addr()?, agents.local_addr()?);
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+
+    tasks.spawn(app.notices.clone().listen(app.db.platform().clone(), stop.clone()));
+    crate::worker::spawn(&app, &tasks, &stop);
+    tasks.spawn(crate::agent_api::serve(app.clone(), agents, stop.clone()));
+    let service = crate::router::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let stopped = stop.clone().cancelled_owned();
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
+            tracing::error!(%error, "the web listener failed");
+        }
+    });
+    tasks.close();
+    Ok(Running { app, address, agent_address, stop, tasks, postgres })
+}
+
+impl Running {
+    /// Stops taking requests, lets those under way finish, and ends.
+    pub async fn shut_down(self) {
+        self.stop.cancel();
+        let limit = std::time::Duration::from_secs(SHUTDOWN_SECONDS);
+        if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some requests did not finish in {SHUTDOWN_SECONDS} s and were cut off");
+        }
+        self.app.db.close().await;
+        if let Some(postgres) = self.postgres
+            && let Err(error) = postgres.stop().await
+        {
+            tracing::error!(error = format!("{error:#}"), "the private Postgres did not stop");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What every handler and worker shares.
+
+use crate::ca::Ca;
+use crate::config::Config;
+use crate::db::Db;
+use crate::events::notices::Notices;
+use crate::secrets::Sealer;
+use std::sync::Arc;
+
+/// Cheap to clone; holds no state of its own that another replica would miss.
+#[derive(Clone)]
+pub struct App {
+    pub db: Db,
+    pub config: Arc<Config>,
+    pub sealer: Arc<Sealer>,
+    pub ca: Arc<Ca>,
+    pub notices: Notices,
+}

@@ -1,0 +1,61 @@
+//! Figures as people read them.
+
+/// `512 MiB`, `2 GiB`, `1.5 GiB`, `2 TiB`.
+pub fn mib(mib: u64) -> String {
+    match mib {
+        0..1024 => format!("{mib} MiB"),
+        1024..1_048_576 => format!("{} GiB", one_decimal(mib, 1024)),
+        _ => format!("{} TiB", one_decimal(mib, 1_048_576)),
+    }
+}
+
+/// `300 kbit/s`, `100 Mbit/s`, `2.5 Gbit/s`.
+pub fn kbit(kbit: u64) -> String {
+    match kbit {
+        0..1000 => format!("{kbit} kbit/s"),
+        1000..1_000_000 => format!("{} Mbit/s", one_decimal(kbit, 1000)),
+        _ => format!("{} Gbit/s", one_decimal(kbit, 1_000_000)),
+    }
+}
+
+/// `0.5`, `1`, `1.25`: thousandths of a core as cores.
+pub fn cores(millicpu: u64) -> String {
+    let text = format!("{:.2}", millicpu as f64 / 1000.0);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Minor units with the currency's sign: `¥12.00`, `$3.50`.
+pub fn money(currency: &str, minor: i64) -> String {
+    let sign = match currency {
+        "CNY" => "¥",
+        "USD" => "$",
+        other => other,
+    };
+    let minus = if minor < 0 { "-" } else { "" };
+    let minor = minor.unsigned_abs();
+    format!("{minus}{sign}{}.{:02}", minor / 100, minor % 100)
+}
+
+fn one_decimal(value: u64, unit: u64) -> String {
+    let tenths = (value * 10 + unit / 2) / unit;
+    if tenths % 10 == 0 { format!("{}", tenths / 10) } else { format!("{}.{}", tenths / 10, tenths % 10) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(mib(512), "512 MiB");
+        assert_eq!(mib(1536), "1.5 GiB");
+        assert_eq!(mib(2048), "2 GiB");
+        assert_eq!(mib(2 * 1024 * 1024), "2 TiB");
+        assert_eq!(kbit(100_000), "100 Mbit/s");
+        assert_eq!(kbit(2_500_000), "2.5 Gbit/s");
+        assert_eq!(cores(500), "0.5");
+        assert_eq!(cores(2000), "2");
+        assert_eq!(money("CNY", 1205), "¥12.05");
+        assert_eq!(money("USD", -5), "-$0.05");
+    }
+}

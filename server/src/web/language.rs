@@ -1,0 +1,92 @@
+//! The two languages of the platform.
+
+use axum::http::HeaderMap;
+use fluent_templates::fluent_bundle::FluentValue;
+use fluent_templates::{Loader, static_loader};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use unic_langid::{LanguageIdentifier, langid};
+
+static_loader! {
+    static MESSAGES = {
+        locales: "./locales",
+        fallback_language: "en",
+        // The isolation marks around arguments would show in attributes and mails.
+        customise: |bundle| bundle.set_use_isolating(false),
+    };
+}
+
+static EN: LanguageIdentifier = langid!("en");
+static ZH: LanguageIdentifier = langid!("zh-CN");
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Language {
+    #[default]
+    English,
+    Chinese,
+}
+
+pub const COOKIE: &str = "jst_lang";
+
+impl Language {
+    pub const ALL: [Self; 2] = [Self::English, Self::Chinese];
+
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh-CN",
+        }
+    }
+
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.code() == code)
+    }
+
+    /// The language the reader chose, else the first of the browser's that we speak, else English.
+    pub fn of_request(headers: &HeaderMap) -> Self {
+        if let Some(chosen) = super::cookie(headers, COOKIE).and_then(|code| Self::from_code(&code)) {
+            return chosen;
+        }
+        let accepted = headers.get("accept-language").and_then(|value| value.to_str().ok()).unwrap_or("");
+        for range in accepted.split(',') {
+            let tag = range.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+            if tag == "zh" || tag.starts_with("zh-") {
+                return Self::Chinese;
+            }
+            if tag == "en" || tag.starts_with("en-") {
+                return Self::English;
+            }
+        }
+        Self::English
+    }
+
+    pub fn text(self, key: &str) -> String {
+        MESSAGES.lookup(self.identifier(), key)
+    }
+
+    pub fn text_with(self, key: &str, arguments: &[(&'static str, String)]) -> String {
+        let arguments: HashMap<Cow<'static, str>, FluentValue<'_>> = arguments
+            .iter()
+            .map(|(name, value)| {
+                // Whole numbers stay numbers, so that plurals work and thousands are grouped.
+                let value = match value.parse::<i64>() {
+                    Ok(number) => FluentValue::from(number),
+                    Err(_) => FluentValue::from(value.as_str()),
+                };
+                (Cow::Borrowed(*name), value)
+            })
+            .collect();
+        MESSAGES.lookup_with_args(self.identifier(), key, &arguments)
+    }
+
+    pub fn has(self, key: &str) -> bool {
+        MESSAGES.try_lookup(self.identifier(), key).is_some()
+    }
+
+    fn identifier(self) -> &'static LanguageIdentifier {
+        match self {
+            Self::English => &EN,
+            Self::Chinese => &ZH,
+        }
+    }
+}

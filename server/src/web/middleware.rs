@@ -1,0 +1,41 @@
+//! Layers around every request.
+
+use super::flash;
+use super::language::Language;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use axum::middleware::Next;
+use axum::response::Response;
+
+/// No inline script or style, nothing from elsewhere, no framing.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
+     form-action 'self'; frame-ancestors 'none'";
+
+/// Decides the language, and puts the headers on the answer that every answer has.
+pub async fn frame(mut request: Request, next: Next) -> Response {
+    let language = Language::of_request(request.headers());
+    request.extensions_mut().insert(language);
+    let had_flash = super::cookie(request.headers(), flash::COOKIE).is_some();
+    let mut response = next.run(request).await;
+
+    let html =
+        response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if html && had_flash {
+        flash::clear(&mut response);
+    }
+    let headers = response.headers_mut();
+    let mut set = |name: &'static str, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set("content-security-policy", CONTENT_SECURITY_POLICY);
+    set("x-content-type-options", "nosniff");
+    set("referrer-policy", "same-origin");
+    set("cross-origin-opener-policy", "same-origin");
+    set("x-frame-options", "DENY");
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    headers.append(VARY, HeaderValue::from_static("accept-language, cookie"));
+    response
+}

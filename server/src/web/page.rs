@@ -1,0 +1,133 @@
+//! What every page has around its content.
+
+use super::assets;
+use super::language::Language;
+use crate::auth::Actor;
+use crate::error::FieldError;
+use crate::state::App;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use std::convert::Infallible;
+use time::OffsetDateTime;
+
+/// The frame of a page: every page's template has it as `page`.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub language: Language,
+    pub path: String,
+    pub user: Option<PageUser>,
+    pub flash: Option<Flash>,
+    pub announcement: Option<String>,
+    pub theme: &'static str,
+}
+
+#[derive(Clone, Debug)]
+pub struct PageUser {
+    pub email: String,
+    pub email_verified: bool,
+    pub is_admin: bool,
+    pub tenant_name: String,
+    pub tenant_id: String,
+    pub may_operate: bool,
+    pub may_own: bool,
+    /// An administrator who looks at a customer's portal.
+    pub acting: bool,
+}
+
+/// A message that is shown once, after a redirect.
+#[derive(Clone, Debug)]
+pub struct Flash {
+    pub kind: &'static str,
+    pub text: String,
+}
+
+impl Page {
+    pub fn t(&self, key: &str) -> String {
+        self.language.text(key)
+    }
+
+    pub fn t1(&self, key: &str, name: &'static str, value: impl std::fmt::Display) -> String {
+        self.language.text_with(key, &[(name, value.to_string())])
+    }
+
+    pub fn t2(
+        &self,
+        key: &str,
+        name: &'static str,
+        value: impl std::fmt::Display,
+        name2: &'static str,
+        value2: impl std::fmt::Display,
+    ) -> String {
+        self.language.text_with(key, &[(name, value.to_string()), (name2, value2.to_string())])
+    }
+
+    pub fn code(&self) -> &'static str {
+        self.language.code()
+    }
+
+    pub fn asset(&self, path: &str) -> String {
+        assets::url(path)
+    }
+
+    /// Whether the navigation entry leads to where the reader is.
+    pub fn here(&self, prefix: &str) -> bool {
+        self.path == prefix || self.path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// The message for a field, if there is one.
+    pub fn error(&self, errors: &[FieldError], field: &str) -> Option<String> {
+        errors
+            .iter()
+            .find(|error| error.field == field)
+            .map(|error| self.language.text_with(&format!("invalid-{}", error.code), &error.arguments))
+    }
+
+    /// RFC 3339 in UTC, for the `datetime` attribute.
+    pub fn datetime(&self, at: &OffsetDateTime) -> String {
+        at.format(&time::format_description::well_known::Rfc3339).unwrap_or_default()
+    }
+
+    /// What is shown until the browser has put it into the reader's own zone.
+    pub fn date(&self, at: &OffsetDateTime) -> String {
+        let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
+        at.format(&format).unwrap_or_default()
+    }
+
+    /// `512 MiB`, `2 GiB`, `1.5 GiB`.
+    pub fn mib(&self, mib: &u64) -> String {
+        super::format::mib(*mib)
+    }
+
+    /// `100 Mbit/s`, `2.5 Gbit/s`.
+    pub fn kbit(&self, kbit: &u64) -> String {
+        super::format::kbit(*kbit)
+    }
+}
+
+impl FromRequestParts<App> for Page {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        // Nobody signed in, or the database is away: the frame has no user, and the handler says why.
+        let actor = Actor::from_request_parts(parts, app).await.ok();
+        let language = parts.extensions.get::<Language>().copied().unwrap_or_default();
+        let flash = super::flash::read(&parts.headers, language);
+        Ok(Self {
+            language,
+            path: parts.uri.path().to_owned(),
+            user: actor.map(|actor| PageUser {
+                may_operate: actor.may_operate().is_ok(),
+                may_own: actor.may_own().is_ok(),
+                email: actor.email,
+                email_verified: actor.email_verified,
+                is_admin: actor.is_admin,
+                tenant_name: actor.tenant_name,
+                tenant_id: actor.tenant_id.to_string(),
+                acting: false,
+            }),
+            flash,
+            announcement: None,
+            theme: "auto",
+        })
+    }
+}

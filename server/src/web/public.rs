@@ -1,0 +1,8 @@
+//! Pages that anybody may read.
+
+use crate::state::App;
+use axum::Router;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+}
