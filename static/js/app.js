@@ -6,7 +6,6 @@ const all = (selector, scope = document) => scope.querySelectorAll(selector);
 
 // Times: the server writes RFC 3339 in UTC, the reader sees their own zone and language.
 const moment = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "short" });
-const exact = new Intl.DateTimeFormat(lang, { dateStyle: "full", timeStyle: "long" });
 const distance = new Intl.RelativeTimeFormat(lang, { numeric: "auto" });
 const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
@@ -23,11 +22,11 @@ function writeTimes(scope = document) {
     const date = new Date(time.dateTime);
     if (Number.isNaN(+date)) continue;
     time.textContent = "relative" in time.dataset ? relative(date) : moment.format(date);
-    time.title = exact.format(date);
+    time.title = date.toLocaleString(lang, { dateStyle: "full", timeStyle: "long" });
   }
 }
 
-// What the markup asks for, prepared again after every swap. `scope` may itself be such an element.
+// What the markup asks for, again after every swap.
 function prepare(scope = document) {
   writeTimes(scope);
   for (const form of all("form[data-confirm]", scope)) checkConfirm(form);
@@ -48,7 +47,6 @@ function addPasswordButton(input) {
   input.replaceWith(box);
   button.type = "button";
   button.textContent = input.dataset.show;
-  button.setAttribute("aria-controls", input.id);
   button.addEventListener("click", () => {
     const hidden = input.type === "password";
     input.type = hidden ? "text" : "password";
@@ -70,7 +68,6 @@ document.addEventListener("input", (event) => {
 });
 document.addEventListener("change", (event) => {
   if (event.target.matches("input[type=radio]")) showSummary(event.target);
-  // A filter in a toolbar applies at once.
   if (event.target.matches("[data-submit]")) event.target.form?.requestSubmit();
 });
 
@@ -82,8 +79,8 @@ document.addEventListener("click", async (event) => {
     } catch {
       return; // No permission, or no TLS: the text is there to be marked by hand.
     }
-    const before = [...button.childNodes];
     if (button.classList.contains("is-done")) return;
+    const before = [...button.childNodes];
     button.classList.add("is-done");
     button.setAttribute("aria-live", "polite");
     button.replaceChildren(button.dataset.done);
@@ -109,17 +106,12 @@ document.addEventListener("submit", (event) => {
   const form = event.target;
   if ("busy" in form.dataset) return event.preventDefault();
   form.dataset.busy = "";
-  const button = event.submitter;
-  button?.classList.add("is-busy");
-  button?.setAttribute("aria-busy", "true");
+  event.submitter?.classList.add("is-busy");
 });
 // Back from the next page, the browser shows this one as it was left.
 addEventListener("pageshow", () => {
   for (const form of all("form[data-busy]")) delete form.dataset.busy;
-  for (const button of all(".is-busy")) {
-    button.classList.remove("is-busy");
-    button.removeAttribute("aria-busy");
-  }
+  for (const button of all("button.is-busy")) button.classList.remove("is-busy");
 });
 
 // Live pages: an event says only that something changed; the server renders what it looks like now.
@@ -132,11 +124,11 @@ async function refresh() {
   try {
     const answer = await fetch(live.dataset.fragment || location.href, { headers: { accept: "text/html" } });
     if (answer.redirected && new URL(answer.url).pathname !== location.pathname && !live.dataset.fragment) {
-      return location.assign(answer.url); // Signed out, or the thing is gone.
+      return location.assign(answer.url); // Signed out.
     }
     if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
-    // Offline: the event source reconnects, and that asks again.
+    // Offline: the next event asks again.
   } finally {
     fetching = false;
     if (again) {
@@ -149,19 +141,20 @@ async function refresh() {
 function swap(fresh) {
   for (const old of all("[data-swap][id]")) {
     const next = fresh.getElementById(old.id);
-    if (!next || old.isEqualNode(next) || old.querySelector("details[open], [data-busy]")) continue;
+    if (!next || old.querySelector("details[open], [data-busy]")) continue;
+    writeTimes(next);
+    if (old.isEqualNode(next)) continue;
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
     // A field in which someone types stays as it is until they leave it.
     if (focused?.matches("input, textarea, select")) continue;
-    const key = focused && (focused.id ? `#${CSS.escape(focused.id)}` : focused.getAttribute("href") && `[href="${CSS.escape(focused.getAttribute("href"))}"]`);
-    for (const input of all("input[id], textarea[id], select[id]", old)) {
+    const place = focused && [...all("a, button, summary", old)].indexOf(focused);
+    for (const input of all("input[id], textarea[id]", old)) {
       const twin = next.querySelector(`#${CSS.escape(input.id)}`);
       if (twin && input.value !== input.defaultValue) twin.value = input.value;
     }
-    const node = document.adoptNode(next);
-    old.replaceWith(node);
-    prepare(node);
-    if (key) node.querySelector(key)?.focus({ preventScroll: true });
+    old.replaceWith(document.adoptNode(next));
+    prepare(next);
+    if (focused) all("a, button, summary", next)[place]?.focus({ preventScroll: true });
   }
 }
 
