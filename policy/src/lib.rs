@@ -2,6 +2,7 @@
 //! no hypervisor.  The server decides with them before it books; the agent decides with them before
 //! it acts; the tests prove them without either.
 
+pub mod admission;
 pub mod change;
 pub mod claim;
 pub mod divide;
