@@ -5,6 +5,7 @@
 pub mod admission;
 pub mod change;
 pub mod claim;
+pub mod converge;
 pub mod divide;
 pub mod instance;
 pub mod lifecycle;

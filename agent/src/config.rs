@@ -1,0 +1,140 @@
+//! Configuration of the agent: a TOML file, whose every key has a default that suits an ordinary host.
+
+use anyhow::Context as _;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Identity, ledger, image cache and volumes.
+    pub data_dir: PathBuf,
+    /// `https://HOST:PORT` of the server's agent port.
+    pub server: String,
+    pub hypervisor: HypervisorKind,
+    pub libvirt_uri: String,
+    /// Root volumes.  Absent: `volumes` in the data directory.
+    pub storage_dir: Option<PathBuf>,
+    /// Where the kernel shows control groups and devices; tests point them at a made tree.
+    pub cgroup_root: PathBuf,
+    pub sysfs_root: PathBuf,
+    pub network: Network,
+    pub sim: Sim,
+    pub timing: Timing,
+    /// Instances that are worked on at the same time.
+    pub parallel: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum HypervisorKind {
+    Libvirt,
+    Sim,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// At most four characters, at the start of every device and table name.
+    pub prefix: String,
+    /// Absent: the device of the default route.
+    pub uplink: Option<String>,
+    /// Translate guests' addresses on the way out, whatever the server says.
+    pub nat: bool,
+}
+
+/// What a simulated host has, and how badly it behaves.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sim {
+    pub cpus: u32,
+    pub memory_mib: u64,
+    pub storage_mib: u64,
+    /// How long each action takes.
+    pub delay_ms: u64,
+    /// How long a guest takes to power off; above `timing.shutdown_seconds` it never does.
+    pub shutdown_ms: u64,
+    /// One action in so many fails for a passing reason; 0: none.
+    pub fail_one_in: u32,
+}
+
+/// All in seconds.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timing {
+    /// Every instance is observed this often, whatever events were seen.
+    pub check: u64,
+    pub usage: u64,
+    /// Reports, which renew the lease.
+    pub heartbeat: u64,
+    /// How long a guest may take to power off before it is destroyed.
+    pub shutdown: u64,
+    /// How long a guest may take to restart before it is reset.
+    pub reboot: u64,
+    /// A guest that has run this long from a build needs its seed no more.
+    pub seed: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: "/var/lib/jst-agent".into(),
+            server: "https://127.0.0.1:8443".into(),
+            hypervisor: HypervisorKind::Libvirt,
+            libvirt_uri: "qemu:///system".into(),
+            storage_dir: None,
+            cgroup_root: "/sys/fs/cgroup".into(),
+            sysfs_root: "/sys".into(),
+            network: Network::default(),
+            sim: Sim::default(),
+            timing: Timing::default(),
+            parallel: 8,
+        }
+    }
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { prefix: "jst".into(), uplink: None, nat: false }
+    }
+}
+
+impl Default for Sim {
+    fn default() -> Self {
+        Self {
+            cpus: 64,
+            memory_mib: 256 * 1024,
+            storage_mib: 4 * 1024 * 1024,
+            delay_ms: 20,
+            shutdown_ms: 200,
+            fail_one_in: 0,
+        }
+    }
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        // The heartbeat is a sixth of the lease: five reports may be lost before it lapses.
+        Self { check: 30, usage: 10, heartbeat: 5, shutdown: 60, reboot: 60, seed: 600 }
+    }
+}
+
+impl Timing {
+    pub fn of(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+}
+
+impl Config {
+    pub fn read(path: &Path) -> anyhow::Result<Self> {
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        toml::from_str(&text)
+            .with_context(|| format!("{} is not a configuration of the agent", path.display()))
+    }
+
+    pub fn storage_dir(&self) -> PathBuf {
+        self.storage_dir.clone().unwrap_or_else(|| self.data_dir.join("volumes"))
+    }
+}

@@ -1,0 +1,90 @@
+//! What the machine says about itself.
+
+use std::path::Path;
+
+/// Names of `jst_policy::placement::Capability` that an agent can prove.
+pub const ALL_CAPABILITIES: &[&str] = &[
+    "virtio_mem",
+    "disk_throttle",
+    "disk_shares",
+    "cpu_shares",
+    "cpu_limit",
+    "network_shaping",
+    "firewall",
+    "ipv6",
+];
+
+pub fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
+
+pub fn kernel() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// Changes at every boot of the host.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map(|id| id.trim().to_owned())
+        .unwrap_or_default()
+}
+
+pub fn cpu_model() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    info.lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map(|(_, model)| model.trim().to_owned())
+        .unwrap_or_default()
+}
+
+pub fn cpus() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+}
+
+/// A figure of /proc/meminfo, in MiB.
+pub fn memory_mib(figure: &str) -> u64 {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    info.lines()
+        .find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024
+}
+
+/// Total and available room of a file system, in MiB.
+pub fn storage_mib(path: &Path) -> (u64, u64) {
+    match rustix::fs::statvfs(path) {
+        Ok(figures) => {
+            let mib = |blocks: u64| blocks.saturating_mul(figures.f_frsize) / (1024 * 1024);
+            (mib(figures.f_blocks), mib(figures.f_bavail))
+        }
+        Err(_) => (0, 0),
+    }
+}
+
+/// The device of the default route.
+pub fn default_uplink() -> Option<String> {
+    let routes = std::fs::read_to_string("/proc/net/route").ok()?;
+    routes.lines().skip(1).find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let device = fields.next()?;
+        (fields.next()? == "00000000").then(|| device.to_owned())
+    })
+}
+
+/// Kbit/s of a device; 0 where it does not say.
+pub fn uplink_kbit(sysfs_root: &Path, device: &str) -> u64 {
+    std::fs::read_to_string(sysfs_root.join("class/net").join(device).join("speed"))
+        .ok()
+        .and_then(|text| text.trim().parse::<i64>().ok())
+        .and_then(|mbit| u64::try_from(mbit).ok())
+        .map_or(0, |mbit| mbit * 1000)
+}
+
+pub fn unix_now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
+}

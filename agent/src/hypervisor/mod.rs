@@ -1,0 +1,135 @@
+//! Where guests run: libvirt, or a simulation of it.  Two kinds and no more, so an enumeration; each
+//! observes one instance and executes one action of `jst_policy::converge` at a time.
+
+pub mod libvirt;
+pub mod sim;
+
+use jst_policy::converge::{Action, Field, Observed};
+use jst_protocol::desired::InstanceSpec;
+use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Step, Usage};
+use std::sync::Arc;
+use uuid::Uuid;
+
+#[derive(Clone)]
+pub enum Hypervisor {
+    Libvirt(Arc<libvirt::Libvirt>),
+    Sim(Arc<sim::Sim>),
+}
+
+/// One instance, as it is desired now.
+#[derive(Clone)]
+pub struct Target {
+    pub id: Uuid,
+    pub generation: i64,
+    pub epoch: i64,
+    /// Absent when the instance is to be deleted.
+    pub spec: Option<Arc<InstanceSpec>>,
+    /// The guest has not booted from this build yet, so its disks include the seed.
+    pub seed: bool,
+}
+
+/// Told while an action goes on: the step and its percentage.
+pub type Progress<'a> = &'a (dyn Fn(Step, u8) + Send + Sync);
+
+/// How an action ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    Done,
+    /// The running guest did not take it; it waits for the next start.
+    Untaken(Field),
+}
+
+/// Why an action or an observation did not work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Fault {
+    pub code: FailureCode,
+    pub detail: String,
+    /// Trying again with the same desired state cannot help.
+    pub permanent: bool,
+}
+
+impl Fault {
+    pub fn passing(code: FailureCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), permanent: false }
+    }
+
+    pub fn permanent(code: FailureCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), permanent: true }
+    }
+}
+
+/// Something happened to an instance; whoever hears it looks for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Instance(Uuid),
+    /// Events were lost, or the connection is new: look at everything.
+    Everything,
+}
+
+/// Byte counters of an instance's network devices since these were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkReading {
+    pub in_bytes: u64,
+    pub out_bytes: u64,
+}
+
+impl Hypervisor {
+    pub async fn observe(&self, target: &Target) -> Result<Observed, Fault> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.observe(target).await,
+            Self::Sim(sim) => sim.observe(target),
+        }
+    }
+
+    pub async fn execute(
+        &self,
+        target: &Target,
+        action: Action,
+        progress: Progress<'_>,
+    ) -> Result<Done, Fault> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.execute(target, action, progress).await,
+            Self::Sim(sim) => sim.execute(target, action, progress).await,
+        }
+    }
+
+    /// What is in force in a running guest, read back from where it bites.
+    pub async fn applied(&self, target: &Target) -> Result<Option<Applied>, Fault> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.applied(target).await,
+            Self::Sim(sim) => Ok(sim.applied(target)),
+        }
+    }
+
+    /// Counters of a running guest.  Those of the network are returned apart, because they end with
+    /// their devices.
+    pub async fn usage(&self, id: Uuid) -> Result<Option<(Usage, NetworkReading)>, Fault> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.usage(id).await,
+            Self::Sim(sim) => Ok(sim.usage(id)),
+        }
+    }
+
+    /// Every instance of which this host holds something: a domain, files, or network devices.
+    pub async fn list(&self) -> Result<Vec<Uuid>, Fault> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.list().await,
+            Self::Sim(sim) => Ok(sim.list()),
+        }
+    }
+
+    pub async fn facts(&self) -> anyhow::Result<HostFacts> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.facts().await,
+            Self::Sim(sim) => Ok(sim.facts()),
+        }
+    }
+
+    pub async fn load(&self) -> anyhow::Result<HostLoad> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.load().await,
+            Self::Sim(sim) => Ok(sim.load()),
+        }
+    }
+}

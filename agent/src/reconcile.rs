@@ -1,0 +1,198 @@
+//! Brings every instance to its desired state: one task an instance, woken by a document, an event or
+//! the clock.  A task takes no input but its id; it reads the ledger, looks at the host, and asks
+//! `jst_policy::converge` what to do.
+//!
+//! ```text
+//!   wake -> observe -> note -> plan --no actions--> read back -> report -> sleep
+//!              ^                 |
+//!              +---- execute <---+      a failure reports and sleeps with a growing pause
+//! ```
+
+mod memory;
+mod pass;
+
+use crate::config::Config;
+use crate::hypervisor::{Event, Hypervisor};
+use crate::lease::Lease;
+use crate::ledger::{Accepted, Ledger};
+use crate::reports::Reports;
+use jst_protocol::desired::Presence;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+/// What every instance's task shares.
+pub struct Context {
+    pub config: Config,
+    pub hypervisor: Hypervisor,
+    pub ledger: Arc<Ledger>,
+    pub lease: Arc<Lease>,
+    pub reports: Arc<Reports>,
+    /// Bounds how many instances are changed at the same time.
+    pub busy: Semaphore,
+    /// Instances with a higher start order may not start yet.
+    pub gate: watch::Sender<i32>,
+    /// Tasks whose instance is settled, for the gate.
+    settled: Mutex<HashSet<Uuid>>,
+    settled_news: Notify,
+}
+
+pub struct Reconciler {
+    context: Arc<Context>,
+    tasks: HashMap<Uuid, Arc<Notify>>,
+    tracker: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Context {
+    pub fn new(
+        config: Config,
+        hypervisor: Hypervisor,
+        ledger: Arc<Ledger>,
+        lease: Arc<Lease>,
+        reports: Arc<Reports>,
+    ) -> Arc<Self> {
+        let busy = Semaphore::new(config.parallel.max(1));
+        Arc::new(Self {
+            config,
+            hypervisor,
+            ledger,
+            lease,
+            reports,
+            busy,
+            gate: watch::Sender::new(i32::MIN),
+            settled: Mutex::default(),
+            settled_news: Notify::new(),
+        })
+    }
+
+    fn settle(&self, id: Uuid) {
+        let mut settled = self.settled.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if settled.insert(id) {
+            self.settled_news.notify_waiters();
+        }
+    }
+
+    fn all_settled(&self, ids: &[Uuid]) -> bool {
+        let settled = self.settled.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        ids.iter().all(|id| settled.contains(id))
+    }
+}
+
+impl Reconciler {
+    pub fn new(context: Arc<Context>, shutdown: CancellationToken) -> Self {
+        Self { context, tasks: HashMap::new(), tracker: TaskTracker::new(), shutdown }
+    }
+
+    /// Runs until shutdown, and then until every instance is between two actions.
+    pub async fn run(
+        mut self,
+        mut accepted: mpsc::Receiver<(Accepted, bool)>,
+        mut events: mpsc::Receiver<Event>,
+    ) {
+        for id in self.context.ledger.ids() {
+            self.wake(id);
+        }
+        self.tracker.spawn(self.shutdown.clone().run_until_cancelled_owned(open_gate(self.context.clone())));
+        let mut leased = self.context.lease.valid();
+        let mut gate = self.context.gate.subscribe();
+        loop {
+            tokio::select! {
+                () = self.shutdown.cancelled() => break,
+                Some((changes, complete)) = accepted.recv() => {
+                    for id in &changes.changed {
+                        self.wake(*id);
+                    }
+                    if complete {
+                        self.tell_strangers(&changes).await;
+                    }
+                }
+                Some(event) = events.recv() => match event {
+                    Event::Instance(id) => if let Some(task) = self.tasks.get(&id) { task.notify_one() },
+                    Event::Everything => self.wake_all(),
+                },
+                () = self.context.lease.changed(leased) => {
+                    leased = self.context.lease.valid();
+                    tracing::info!(valid = leased, "lease");
+                    if leased {
+                        self.wake_all();
+                    }
+                }
+                Ok(()) = gate.changed() => self.wake_all(),
+            }
+        }
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    fn wake_all(&self) {
+        self.tasks.values().for_each(|task| task.notify_one());
+    }
+
+    fn wake(&mut self, id: Uuid) {
+        let alive = self.tasks.get(&id).is_some_and(|task| Arc::strong_count(task) > 1);
+        if !alive {
+            let task = Arc::new(Notify::new());
+            self.tracker.spawn(pass::keep(self.context.clone(), id, task.clone(), self.shutdown.clone()));
+            self.tasks.insert(id, task);
+        }
+        if let Some(task) = self.tasks.get(&id) {
+            task.notify_one();
+        }
+    }
+
+    /// Instances that the server does not list are left alone: absence never deletes.
+    async fn tell_strangers(&self, changes: &Accepted) {
+        for id in &changes.unlisted {
+            tracing::warn!(instance = %id, "in the ledger, but the server does not list it; left alone");
+        }
+        match self.context.hypervisor.list().await {
+            Ok(found) => {
+                let known: HashSet<Uuid> = self.context.ledger.ids().into_iter().collect();
+                for id in found.into_iter().filter(|id| !known.contains(id)) {
+                    tracing::warn!(instance = %id, "an orphan: on this host, but unknown to the server; left alone");
+                }
+            }
+            Err(fault) => tracing::warn!(%fault, "orphans cannot be looked for"),
+        }
+    }
+}
+
+/// Lets instances start in ascending order, group after group.  After an ordinary restart of the
+/// agent all guests run, and the gate opens as fast as they can be observed.
+async fn open_gate(context: Arc<Context>) {
+    /// A group that cannot start must not keep the others down.
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let mut valid = context.lease.valid();
+    while !valid {
+        context.lease.changed(valid).await;
+        valid = context.lease.valid();
+    }
+    let mut groups: BTreeMap<i32, Vec<Uuid>> = BTreeMap::new();
+    for id in context.ledger.ids() {
+        if let Some(entry) = context.ledger.get(id)
+            && let Presence::Present { spec, .. } = &entry.desired.presence
+        {
+            groups.entry(spec.start_order).or_default().push(id);
+        }
+    }
+    for (order, ids) in groups {
+        context.settled.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        context.gate.send_replace(order);
+        let all = async {
+            loop {
+                let news = context.settled_news.notified();
+                if context.all_settled(&ids) {
+                    return;
+                }
+                news.await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, all).await;
+    }
+    context.gate.send_replace(i32::MAX);
+}
