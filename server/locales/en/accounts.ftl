@@ -1,0 +1,1 @@
+# Accounts, sign-in, teams, keys, tokens, activity.
