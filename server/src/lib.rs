@@ -23,6 +23,7 @@ pub mod plans;
 pub mod router;
 pub mod secrets;
 pub mod server;
+pub mod settings;
 pub mod state;
 pub mod trials;
 pub mod web;

@@ -1,1 +1,39 @@
+//! Disk images that instances start from.
+//!
+//! The file of an image stands in the data directory under its checksum and never changes; agents
+//! fetch it once a host and verify it.  A retired image stays for the instances that were made from
+//! it and is offered to nobody.
+
 pub mod api;
+pub mod db;
+
+use crate::ids::ImageId;
+use crate::state::App;
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    pub id: ImageId,
+    pub slug: String,
+    pub name: String,
+    /// `linux`, `bsd`, `windows`, `other`.
+    pub os_family: String,
+    /// Lower-case hexadecimal.
+    pub sha256: String,
+    /// `qcow2` or `raw`: stated by whoever registered it, checked, and never probed afterwards.
+    pub format: String,
+    pub file_bytes: i64,
+    /// What the guest sees: the least size of a root disk, in bytes.
+    pub virtual_bytes: i64,
+    pub min_memory_mib: i64,
+    /// Whom to log in as.
+    pub login_user: String,
+    pub public: bool,
+    pub sort_order: i32,
+    pub retired: bool,
+}
+
+/// Where the file of an image stands.
+pub fn file(app: &App, sha256: &str) -> PathBuf {
+    app.config.data_dir.join("images").join(sha256)
+}
