@@ -1,0 +1,224 @@
+//! What a guest may send and receive, as nftables rules.
+//!
+//! ```text
+//! from a tap -> arp input       : antispoof     sender addresses are the guest's own
+//!            -> inet prerouting : antispoof     source addresses are the guest's own; no RA, no DHCP server
+//!            -> inet input      : to_host       the host answers echo and neighbour discovery, nothing else
+//!            -> inet forward    : outbound      the customer's rules for what leaves
+//! to a tap   -> inet forward    : inbound       the customer's rules for what arrives
+//! ```
+//!
+//! The base chains look a tap up in a verdict map and drop what no entry claims, so a tap without
+//! rules passes nothing: after `nft flush ruleset`, or between two steps of ours, guests are cut off
+//! and never unfiltered once the base is back, and every transaction brings the base with it.
+//! Replacing an instance's rules is one transaction of the kernel, so there is no moment without.
+//!
+//! The netdev family would look at frames earlier, but what shaping has redirected through another
+//! device re-enters the stack behind that hook and would pass unseen.
+//!
+//! Outbound and inbound stand on two chains of the forward hook, because "accept" ends one chain
+//! only: traffic between two guests of this host passes the sender's rules and the receiver's.
+//! What the host itself sends to a guest is not filtered: it is the operator's.
+
+mod rules;
+
+use super::command::run;
+use super::names::{Port, Prefix};
+use jst_protocol::desired::Firewall;
+use serde_json::Value;
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
+
+/// Verdict maps by tap: family and name.
+const MAPS: [(&str, &str); 4] =
+    [("arp", "antispoof"), ("inet", "antispoof"), ("inet", "outbound"), ("inet", "inbound")];
+
+/// Runs one transaction: all of it or nothing.
+pub async fn commit(script: &str) -> anyhow::Result<()> {
+    run("nft", &["-f", "-"], script).await.map(drop)
+}
+
+/// Tables, base chains and maps.  Harmless where they exist.
+///
+/// `nat` translates what guests send to anywhere but other guests.  The source needs no check here:
+/// nothing comes as far with a source that is not booked.
+pub fn base_script(prefix: &Prefix, nat: bool) -> String {
+    let table = prefix.as_str();
+    let taps = prefix.every_tap();
+    let mut script = String::new();
+    for family in ["inet", "arp"] {
+        let _ = writeln!(script, "add table {family} {table}");
+    }
+    for (family, map) in MAPS {
+        let _ = writeln!(script, "add map {family} {table} {map} {{ type ifname : verdict; }}");
+    }
+    // Names, hooks and rules of the base chains.  "raw" comes before connection tracking, so that
+    // what is spoofed leaves no trace there.
+    let chains: [(&str, &str, &str, &[&str]); 6] = [
+        ("arp", "input", "filter hook input priority filter", &["iifname TAPS jump from_guest"]),
+        ("inet", "prerouting", "filter hook prerouting priority raw", &["iifname TAPS jump from_guest"]),
+        ("inet", "input", "filter hook input priority filter", &["iifname TAPS jump to_host"]),
+        (
+            "inet",
+            "forward_outbound",
+            "filter hook forward priority filter",
+            &["iifname TAPS jump leaving_guest"],
+        ),
+        (
+            "inet",
+            "forward_inbound",
+            "filter hook forward priority filter + 1",
+            &["oifname TAPS jump entering_guest"],
+        ),
+        (
+            "inet",
+            "postrouting",
+            "nat hook postrouting priority srcnat",
+            if nat { &["iifname TAPS oifname != TAPS masquerade"] } else { &[] },
+        ),
+    ];
+    let jumped_to: [(&str, &str, &[&str]); 5] = [
+        ("arp", "from_guest", &["iifname vmap @antispoof", "drop"]),
+        ("inet", "from_guest", &["iifname vmap @antispoof", "drop"]),
+        (
+            "inet",
+            "to_host",
+            &[
+                "ct state established,related accept",
+                "icmp type echo-request accept",
+                "icmpv6 type { echo-request, nd-neighbor-solicit, nd-neighbor-advert } accept",
+                "drop",
+            ],
+        ),
+        (
+            "inet",
+            "leaving_guest",
+            // Link-local addresses are never routed; where the host itself is a guest of a cloud, its
+            // metadata service has one.
+            &["ip daddr 169.254.0.0/16 drop", "iifname vmap @outbound", "drop"],
+        ),
+        ("inet", "entering_guest", &["oifname vmap @inbound", "drop"]),
+    ];
+    for (family, chain, _) in &jumped_to {
+        let _ = writeln!(script, "add chain {family} {table} {chain}\nflush chain {family} {table} {chain}");
+    }
+    for (family, chain, hook, _) in &chains {
+        let _ = writeln!(
+            script,
+            "add chain {family} {table} {chain} {{ type {hook}; policy accept; }}\nflush chain {family} {table} {chain}"
+        );
+    }
+    let all = chains.iter().map(|(family, chain, _, rules)| (family, chain, rules));
+    for (family, chain, rules) in
+        all.chain(jumped_to.iter().map(|(family, chain, rules)| (family, chain, rules)))
+    {
+        for rule in *rules {
+            let rule = rule.replace("TAPS", &format!("\"{taps}\""));
+            let _ = writeln!(script, "add rule {family} {table} {chain} {rule}");
+        }
+    }
+    script
+}
+
+/// The rules of the ports of one instance, to be run after [`base_script`] in one transaction.
+pub fn attach_script(prefix: &Prefix, ports: &[Port], firewall: &Firewall) -> String {
+    let table = prefix.as_str();
+    let mut script = String::new();
+    for port in ports {
+        for (family, map) in MAPS {
+            let chain = chain_name(map, &port.tap);
+            let rules = match (family, map) {
+                ("arp", _) => rules::antispoof_arp(port),
+                (_, "antispoof") => rules::antispoof(port),
+                (_, "outbound") => rules::outbound(firewall),
+                _ => rules::inbound(firewall),
+            };
+            let _ =
+                writeln!(script, "add chain {family} {table} {chain}\nflush chain {family} {table} {chain}");
+            for rule in rules {
+                let _ = writeln!(script, "add rule {family} {table} {chain} {rule}");
+            }
+            let _ =
+                writeln!(script, "add element {family} {table} {map} {{ \"{}\" : jump {chain} }}", port.tap);
+        }
+    }
+    script
+}
+
+/// Removes the rules of these taps.  What is absent is added first, because nftables refuses to
+/// delete what does not exist, and an unconditional transaction has no race.
+pub fn detach_script(prefix: &Prefix, taps: &BTreeSet<String>) -> String {
+    let table = prefix.as_str();
+    let mut script = String::new();
+    for tap in taps {
+        for (family, map) in MAPS {
+            let chain = chain_name(map, tap);
+            let _ = writeln!(
+                script,
+                "add chain {family} {table} {chain}\n\
+                 add element {family} {table} {map} {{ \"{tap}\" : jump {chain} }}\n\
+                 delete element {family} {table} {map} {{ \"{tap}\" }}\n\
+                 flush chain {family} {table} {chain}\n\
+                 delete chain {family} {table} {chain}"
+            );
+        }
+    }
+    script
+}
+
+fn chain_name(map: &str, tap: &str) -> String {
+    format!("{map}_{tap}")
+}
+
+/// The taps that every map has an entry for: those that are fully filtered.
+pub async fn filtered(prefix: &Prefix) -> anyhow::Result<HashSet<String>> {
+    let mut complete: Option<HashSet<String>> = None;
+    for (family, map) in MAPS {
+        let text = run("nft", &["-j", "list", "map", family, prefix.as_str(), map], "").await?;
+        let taps = parse_map(&serde_json::from_str(&text)?);
+        complete = Some(match complete {
+            None => taps,
+            Some(before) => before.intersection(&taps).cloned().collect(),
+        });
+    }
+    Ok(complete.unwrap_or_default())
+}
+
+fn parse_map(answer: &Value) -> HashSet<String> {
+    let objects = answer["nftables"].as_array().into_iter().flatten();
+    let elements = objects.filter_map(|object| object["map"]["elem"].as_array()).flatten();
+    elements.filter_map(|element| element[0].as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_base_chain_drops_what_no_instance_claims() {
+        let script = base_script(&Prefix::new("jst").unwrap(), true);
+        for chain in ["from_guest", "to_host", "leaving_guest", "entering_guest"] {
+            let rules: Vec<_> = script
+                .lines()
+                .filter(|line| line.starts_with(&format!("add rule inet jst {chain} ")))
+                .collect();
+            assert!(rules.last().unwrap().ends_with(" drop"), "{rules:?}");
+        }
+        assert!(
+            script.contains(
+                "add rule inet jst postrouting iifname \"jstt*\" oifname != \"jstt*\" masquerade\n"
+            )
+        );
+        assert!(!base_script(&Prefix::new("jst").unwrap(), false).contains("masquerade"));
+    }
+
+    #[test]
+    fn maps_are_read_from_json() {
+        let answer = serde_json::json!({"nftables": [
+            {"metainfo": {"version": "1.0.6"}},
+            {"map": {"name": "inbound", "elem": [["jstta", {"jump": {"target": "inbound_jstta"}}]]}}
+        ]});
+        assert_eq!(parse_map(&answer), HashSet::from(["jstta".to_owned()]));
+        assert!(parse_map(&serde_json::json!({"nftables": [{"map": {"name": "inbound"}}]})).is_empty());
+    }
+}
