@@ -1,8 +1,8 @@
 // Everything here makes a page nicer; every page works without it.
 const root = document.documentElement;
-root.classList.add("js");
-const lang = root.lang || "en";
+const { lang } = root;
 const all = (selector, scope = document) => scope.querySelectorAll(selector);
+root.classList.add("js");
 
 // Times: the server writes RFC 3339 in UTC, the reader sees their own zone and language.
 const moment = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "short" });
@@ -11,7 +11,6 @@ const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
 function relative(date) {
   const seconds = (date - Date.now()) / 1000;
-  // After a week the date itself says more than a number of days.
   if (Math.abs(seconds) > 7 * 86400) return moment.format(date);
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS[3];
   return distance.format(Math.trunc(seconds / size), unit);
@@ -26,83 +25,79 @@ function writeTimes(scope = document) {
   }
 }
 
-// What the markup asks for, again after every swap.
 function prepare(scope = document) {
   writeTimes(scope);
-  for (const form of all("form[data-confirm]", scope)) checkConfirm(form);
-  for (const input of all("input[data-show]:not([data-ready])", scope)) addPasswordButton(input);
-  for (const input of all("input[type=radio]:checked", scope)) showSummary(input);
+  all("form[data-confirm]", scope).forEach(checkConfirm);
+  all("input[data-show]", scope).forEach(addShowButton);
+  all("input[type=radio]:checked", scope).forEach(showSummary);
 }
 
 function checkConfirm(form) {
-  const button = form.querySelector("[type=submit]");
-  if (button) button.disabled = form.elements.confirm?.value !== form.dataset.confirm;
+  form.querySelector("[type=submit]").disabled = form.elements.confirm.value !== form.dataset.confirm;
 }
 
-function addPasswordButton(input) {
+function addShowButton(input) {
   const box = document.createElement("div");
   const button = document.createElement("button");
-  input.dataset.ready = "";
   box.className = "with-unit";
-  input.replaceWith(box);
   button.type = "button";
   button.textContent = input.dataset.show;
-  button.addEventListener("click", () => {
-    const hidden = input.type === "password";
-    input.type = hidden ? "text" : "password";
-    button.textContent = hidden ? input.dataset.hide : input.dataset.show;
-  });
+  button.onclick = () => {
+    const show = input.type === "password";
+    input.type = show ? "text" : "password";
+    button.textContent = input.dataset[show ? "hide" : "show"];
+  };
+  input.replaceWith(box);
   box.append(input, button);
 }
 
 // A chosen card carries its summary in a <template data-summary>.
 function showSummary(input) {
   const place = document.querySelector(`[data-summary-of="${CSS.escape(input.name)}"]`);
-  const source = input.closest("label")?.querySelector("template[data-summary]");
-  if (place && source) place.replaceChildren(source.content.cloneNode(true));
+  const summary = input.closest("label")?.querySelector("template[data-summary]");
+  if (place && summary) place.replaceChildren(summary.content.cloneNode(true));
 }
 
-document.addEventListener("input", (event) => {
-  const form = event.target.closest("form[data-confirm]");
-  if (form) checkConfirm(form);
-});
-document.addEventListener("change", (event) => {
-  if (event.target.matches("input[type=radio]")) showSummary(event.target);
-  if (event.target.matches("[data-submit]")) event.target.form?.requestSubmit();
-});
+async function copy(button) {
+  if (button.classList.contains("is-done")) return;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy);
+  } catch {
+    return; // Refused, or no TLS.
+  }
+  const before = [...button.childNodes];
+  button.ariaLive = "polite";
+  button.classList.add("is-done");
+  button.replaceChildren(button.dataset.done);
+  setTimeout(() => {
+    button.classList.remove("is-done");
+    button.replaceChildren(...before);
+  }, 1600);
+}
 
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
-  if (button) {
-    try {
-      await navigator.clipboard.writeText(button.dataset.copy);
-    } catch {
-      return; // No permission, or no TLS: the text is there to be marked by hand.
-    }
-    if (button.classList.contains("is-done")) return;
-    const before = [...button.childNodes];
-    button.classList.add("is-done");
-    button.setAttribute("aria-live", "polite");
-    button.replaceChildren(button.dataset.done);
-    setTimeout(() => {
-      button.classList.remove("is-done");
-      button.replaceChildren(...before);
-    }, 1600);
-  }
-  // A click elsewhere closes an open menu.
-  for (const menu of all("details.menu[open], details.more[open]")) {
-    if (!menu.contains(event.target)) menu.open = false;
-  }
+const openMenus = () => all("details:is(.menu, .more)[open]");
+addEventListener("input", ({ target }) => {
+  if (target.matches("form[data-confirm] input")) checkConfirm(target.form);
 });
-document.addEventListener("keydown", (event) => {
-  const menu = event.key === "Escape" && document.querySelector("details.menu[open], details.more[open]");
-  if (!menu) return;
-  menu.open = false;
-  menu.querySelector("summary").focus();
+addEventListener("change", ({ target }) => {
+  if (target.type === "radio") showSummary(target);
+  if (target.matches("[data-submit]")) target.form.requestSubmit();
+});
+addEventListener("click", ({ target }) => {
+  const button = target.closest("[data-copy]");
+  if (button) copy(button);
+  for (const menu of openMenus()) if (!menu.contains(target)) menu.open = false;
+});
+addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape") return;
+  for (const menu of openMenus()) {
+    menu.open = false;
+    menu.firstElementChild.focus();
+  }
 });
 
 // One submit at a time, and the button says so. It is not disabled: a disabled button's value is not sent.
-document.addEventListener("submit", (event) => {
+addEventListener("submit", (event) => {
   const form = event.target;
   if ("busy" in form.dataset) return event.preventDefault();
   form.dataset.busy = "";
@@ -110,62 +105,56 @@ document.addEventListener("submit", (event) => {
 });
 // Back from the next page, the browser shows this one as it was left.
 addEventListener("pageshow", () => {
-  for (const form of all("form[data-busy]")) delete form.dataset.busy;
-  for (const button of all("button.is-busy")) button.classList.remove("is-busy");
+  all("[data-busy]").forEach((form) => delete form.dataset.busy);
+  all("form .is-busy").forEach((button) => button.classList.remove("is-busy"));
 });
 
-// Live pages: an event says only that something changed; the server renders what it looks like now.
-const live = document.querySelector("[data-live]");
+// Live pages: an event says that something changed; the server says what it looks like now.
+const live = document.querySelector("[data-live]")?.dataset;
 let source, fetching, again;
 
 async function refresh() {
   if (fetching) return void (again = true);
   fetching = true;
   try {
-    const answer = await fetch(live.dataset.fragment || location.href, { headers: { accept: "text/html" } });
-    if (answer.redirected && new URL(answer.url).pathname !== location.pathname && !live.dataset.fragment) {
-      return location.assign(answer.url); // Signed out.
-    }
+    const answer = await fetch(live.fragment || location.href);
+    if (answer.redirected && !live.fragment) return location.assign(answer.url); // Signed out.
     if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
     // Offline: the next event asks again.
   } finally {
     fetching = false;
-    if (again) {
-      again = false;
-      setTimeout(refresh, 250);
-    }
+    if (again) setTimeout(refresh, 250);
+    again = false;
   }
 }
 
 function swap(fresh) {
   for (const old of all("[data-swap][id]")) {
     const next = fresh.getElementById(old.id);
-    if (!next || old.querySelector("details[open], [data-busy]")) continue;
+    // What the reader uses now stays: an open menu, a form on its way, a field with the cursor.
+    if (!next || old.querySelector("details[open], [data-busy], input:focus, textarea:focus, select:focus")) continue;
     writeTimes(next);
     if (old.isEqualNode(next)) continue;
-    const focused = old.contains(document.activeElement) ? document.activeElement : null;
-    // A field in which someone types stays as it is until they leave it.
-    if (focused?.matches("input, textarea, select")) continue;
-    const place = focused && [...all("a, button, summary", old)].indexOf(focused);
+    const place = [...all("a, button, summary", old)].indexOf(document.activeElement);
     for (const input of all("input[id], textarea[id]", old)) {
       const twin = next.querySelector(`#${CSS.escape(input.id)}`);
       if (twin && input.value !== input.defaultValue) twin.value = input.value;
     }
-    old.replaceWith(document.adoptNode(next));
+    old.replaceWith(next);
     prepare(next);
-    if (focused) all("a, button, summary", next)[place]?.focus({ preventScroll: true });
+    all("a, button, summary", next)[place]?.focus({ preventScroll: true });
   }
 }
 
 function listen() {
-  source = new EventSource(live.dataset.live);
-  source.addEventListener("message", refresh);
+  source = new EventSource(live.live);
+  source.onmessage = refresh;
   source.addEventListener("change", refresh);
 }
 if (live) {
   listen();
-  // A hidden page holds no connection; when it is seen again, it catches up first.
+  // A hidden page holds no connection; seen again, it catches up first.
   document.addEventListener("visibilitychange", () => {
     source.close();
     if (document.hidden) return;
