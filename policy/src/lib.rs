@@ -9,5 +9,6 @@ pub mod converge;
 pub mod divide;
 pub mod instance;
 pub mod lifecycle;
+pub mod placement;
 pub mod units;
 pub mod validate;
