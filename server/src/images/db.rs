@@ -49,3 +49,10 @@ pub async fn list_all(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Image>>
     .fetch_all(executor)
     .await
 }
+
+/// Size of the file with this checksum, if an image has it.
+pub async fn file_bytes(executor: impl PgExecutor<'_>, sha256: &str) -> sqlx::Result<Option<i64>> {
+    sqlx::query_scalar!("SELECT file_bytes FROM images WHERE sha256 = $1 LIMIT 1", sha256)
+        .fetch_optional(executor)
+        .await
+}

@@ -7,8 +7,10 @@
 pub mod api;
 pub mod db;
 
+use crate::error::{Error, Result};
 use crate::ids::ImageId;
 use crate::state::App;
+use anyhow::Context;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,4 +38,21 @@ pub struct Image {
 /// Where the file of an image stands.
 pub fn file(app: &App, sha256: &str) -> PathBuf {
     app.config.data_dir.join("images").join(sha256)
+}
+
+/// Opens the file of a known image, retired or not; also returns its size in bytes.
+pub async fn open(app: &App, sha256: &str) -> Result<(tokio::fs::File, u64)> {
+    // The name becomes a path only after the database knows it, and it knows checksums only.
+    let Some(bytes) = db::file_bytes(app.db.platform(), sha256).await? else {
+        return Err(Error::NotFound);
+    };
+    let path = file(app, sha256);
+    let file = tokio::fs::File::open(&path)
+        .await
+        .with_context(|| format!("the file of a registered image cannot be read: {}", path.display()))?;
+    let length = file.metadata().await.context("the size of an image")?.len();
+    if i64::try_from(length).ok() != Some(bytes) {
+        return Err(anyhow::anyhow!("{} has {length} bytes and should have {bytes}", path.display()).into());
+    }
+    Ok((file, length))
 }

@@ -1,2 +1,4 @@
 pub mod api;
+pub mod desired;
+pub mod reports;
 pub mod web;

@@ -77,7 +77,7 @@ pub async fn render(State(app): State<App>, request: Request, next: Next) -> Res
 
 /// Rejections by axum itself (unknown route, wrong method, body too large, malformed form) become
 /// errors like all others.
-fn plain_rejection(response: &Response) -> Option<Error> {
+pub fn plain_rejection(response: &Response) -> Option<Error> {
     let html_or_json = response
         .headers()
         .get(CONTENT_TYPE)
@@ -136,7 +136,8 @@ pub fn field_words(field: &FieldError, language: Language) -> String {
     language.text_with(&format!("invalid-{}", field.code), &field.arguments)
 }
 
-fn problem(error: &Error, language: Language, request_id: &str) -> Response {
+/// `application/problem+json`; agents get it too.
+pub fn problem(error: &Error, language: Language, request_id: &str) -> Response {
     let (title, detail) = words(error, language);
     let status = error.status();
     let mut body = json!({

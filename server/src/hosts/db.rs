@@ -1,0 +1,318 @@
+use super::{Host, HostState, amount, capacity};
+use crate::db::Tx;
+use crate::ids::{HostId, UserId};
+use jst_policy::admission::{Booking, Overcommit};
+use jst_policy::units::{KbitPerSec, MiB, MilliCpu};
+use jst_protocol::report::{HostFacts, HostLoad};
+use sqlx::types::Json;
+use sqlx::{PgExecutor, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+struct Row {
+    id: Uuid,
+    name: String,
+    state: String,
+    revision: i64,
+    acknowledged_revision: i64,
+    lease_until: Option<OffsetDateTime>,
+    last_seen_at: Option<OffsetDateTime>,
+    online: bool,
+    facts: Option<serde_json::Value>,
+    load: Option<serde_json::Value>,
+    qualification: String,
+    capabilities: Vec<String>,
+    nat: bool,
+    uplink_kbit: Option<i64>,
+    system_memory_mib: i64,
+    capacity_cpu_millicpu: i64,
+    capacity_memory_mib: i64,
+    capacity_storage_mib: i64,
+    capacity_network_kbit: i64,
+    overcommit_cpu_permille: i64,
+    overcommit_memory_permille: i64,
+    overcommit_storage_permille: i64,
+    booked_cpu_millicpu: i64,
+    booked_vcpus: i64,
+    booked_memory_reserved_mib: i64,
+    booked_memory_size_mib: i64,
+    booked_storage_mib: i64,
+    booked_network_in_kbit: i64,
+    booked_network_out_kbit: i64,
+    created_at: OffsetDateTime,
+}
+
+impl From<Row> for Host {
+    fn from(row: Row) -> Self {
+        let permille = |column: i64| u32::try_from(column).unwrap_or(u32::MAX);
+        Self {
+            id: row.id.into(),
+            name: row.name,
+            // The schema allows these three only; an unknown state takes no guests.
+            state: HostState::parse(&row.state).unwrap_or(HostState::Disabled),
+            revision: row.revision,
+            acknowledged_revision: row.acknowledged_revision,
+            lease_until: row.lease_until,
+            last_seen_at: row.last_seen_at,
+            online: row.online,
+            // What another release wrote and this one cannot read is as good as not reported yet.
+            facts: row.facts.and_then(|facts| serde_json::from_value::<HostFacts>(facts).ok()),
+            load: row.load.and_then(|load| serde_json::from_value::<HostLoad>(load).ok()),
+            qualification: row.qualification,
+            capabilities: row.capabilities,
+            nat: row.nat,
+            uplink_kbit: row.uplink_kbit,
+            system_memory_mib: row.system_memory_mib,
+            capacity: capacity(
+                row.capacity_cpu_millicpu,
+                row.capacity_memory_mib,
+                row.capacity_storage_mib,
+                row.capacity_network_kbit,
+            ),
+            overcommit: Overcommit {
+                cpu_permille: permille(row.overcommit_cpu_permille),
+                memory_permille: permille(row.overcommit_memory_permille),
+                disk_permille: permille(row.overcommit_storage_permille),
+            },
+            booked: Booking {
+                cpu_reservation: MilliCpu(amount(row.booked_cpu_millicpu)),
+                vcpus: u32::try_from(row.booked_vcpus).unwrap_or(u32::MAX),
+                memory_reservation: MiB(amount(row.booked_memory_reserved_mib)),
+                memory_size: MiB(amount(row.booked_memory_size_mib)),
+                disk: MiB(amount(row.booked_storage_mib)),
+                network_reservation_in: KbitPerSec(amount(row.booked_network_in_kbit)),
+                network_reservation_out: KbitPerSec(amount(row.booked_network_out_kbit)),
+            },
+            created_at: row.created_at,
+        }
+    }
+}
+
+pub async fn by_id(executor: impl PgExecutor<'_>, id: HostId) -> sqlx::Result<Option<Host>> {
+    let row = sqlx::query_as!(
+        Row,
+        "SELECT id, name, state, revision, acknowledged_revision, lease_until, last_seen_at, \
+         coalesce(lease_until > now(), false) AS \"online!\", facts, load, qualification, capabilities, nat, uplink_kbit, \
+         system_memory_mib, capacity_cpu_millicpu, capacity_memory_mib, capacity_storage_mib, capacity_network_kbit, \
+         overcommit_cpu_permille, overcommit_memory_permille, overcommit_storage_permille, booked_cpu_millicpu, booked_vcpus, \
+         booked_memory_reserved_mib, booked_memory_size_mib, booked_storage_mib, booked_network_in_kbit, \
+         booked_network_out_kbit, created_at FROM hosts WHERE id = $1",
+        id.uuid(),
+    )
+    .fetch_optional(executor)
+    .await?;
+    Ok(row.map(Host::from))
+}
+
+/// Every host, by name.
+pub async fn list(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Host>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, name, state, revision, acknowledged_revision, lease_until, last_seen_at, \
+         coalesce(lease_until > now(), false) AS \"online!\", facts, load, qualification, capabilities, nat, uplink_kbit, \
+         system_memory_mib, capacity_cpu_millicpu, capacity_memory_mib, capacity_storage_mib, capacity_network_kbit, \
+         overcommit_cpu_permille, overcommit_memory_permille, overcommit_storage_permille, booked_cpu_millicpu, booked_vcpus, \
+         booked_memory_reserved_mib, booked_memory_size_mib, booked_storage_mib, booked_network_in_kbit, \
+         booked_network_out_kbit, created_at FROM hosts ORDER BY name",
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(Host::from).collect())
+}
+
+// Joining ----------------------------------------------------------------------------------------
+
+pub async fn insert_join_token(
+    tx: &mut Tx,
+    secret_hash: &[u8],
+    host_name: &str,
+    nat: bool,
+    created_by: UserId,
+    minutes: i32,
+) -> sqlx::Result<OffsetDateTime> {
+    sqlx::query_scalar!(
+        "INSERT INTO host_join_tokens (secret_hash, host_name, nat, created_by, expires_at) \
+         VALUES ($1, $2, $3, $4, now() + make_interval(mins => $5)) RETURNING expires_at",
+        secret_hash,
+        host_name,
+        nat,
+        created_by.uuid(),
+        minutes,
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
+pub struct JoinTokenRow {
+    pub host_name: String,
+    pub nat: bool,
+}
+
+/// Uses a join token up.  One statement: of two agents with the same token one gets nothing.
+pub async fn use_join_token(tx: &mut Tx, secret_hash: &[u8]) -> sqlx::Result<Option<JoinTokenRow>> {
+    sqlx::query_as!(
+        JoinTokenRow,
+        "UPDATE host_join_tokens SET used_at = now() \
+         WHERE secret_hash = $1 AND used_at IS NULL AND expires_at > now() RETURNING host_name, nat",
+        secret_hash,
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}
+
+/// The host of that name, made if there is none.  Returns its id and whether it is new.
+pub async fn upsert_host(tx: &mut Tx, id: HostId, name: &str, nat: bool) -> sqlx::Result<(HostId, bool)> {
+    let found = sqlx::query_scalar!(
+        "INSERT INTO hosts (id, name, nat) VALUES ($1, $2, $3) \
+         ON CONFLICT (name) DO UPDATE SET nat = EXCLUDED.nat, revision = hosts.revision + 1 RETURNING id",
+        id.uuid(),
+        name,
+        nat,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok((found.into(), found == id.uuid()))
+}
+
+pub async fn note_token_host(tx: &mut Tx, secret_hash: &[u8], host: HostId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE host_join_tokens SET host_id = $2 WHERE secret_hash = $1", secret_hash, host.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub async fn insert_certificate(
+    tx: &mut Tx,
+    serial: &str,
+    host: HostId,
+    not_after: OffsetDateTime,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO host_certificates (serial, host_id, not_after) VALUES ($1, $2, $3)",
+        serial,
+        host.uuid(),
+        not_after,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Revokes one certificate of a host, or all of them.  Returns how many were in force.
+pub async fn revoke_certificates(tx: &mut Tx, host: HostId, serial: Option<&str>) -> sqlx::Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE host_certificates SET revoked_at = now() \
+         WHERE host_id = $1 AND ($2::text IS NULL OR serial = $2) AND revoked_at IS NULL",
+        host.uuid(),
+        serial,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    pub serial: String,
+    pub not_after: OffsetDateTime,
+    pub revoked_at: Option<OffsetDateTime>,
+    pub created_at: OffsetDateTime,
+}
+
+/// Newest first.
+pub async fn certificates(executor: impl PgExecutor<'_>, host: HostId) -> sqlx::Result<Vec<Certificate>> {
+    sqlx::query_as!(
+        Certificate,
+        "SELECT serial, not_after, revoked_at, created_at FROM host_certificates WHERE host_id = $1 \
+         ORDER BY created_at DESC, serial LIMIT 50",
+        host.uuid(),
+    )
+    .fetch_all(executor)
+    .await
+}
+
+// The agents' link -------------------------------------------------------------------------------
+
+/// What every request of an agent needs to know of its host.
+#[derive(Clone, Debug)]
+pub struct LinkRow {
+    pub name: String,
+    pub state: String,
+    pub revision: i64,
+    pub nat: bool,
+    pub system_memory_mib: i64,
+}
+
+/// The host that a certificate belongs to; nothing when it was revoked, has expired or is not ours.
+pub async fn link(pool: &PgPool, host: HostId, serial: &str) -> sqlx::Result<Option<LinkRow>> {
+    sqlx::query_as!(
+        LinkRow,
+        "SELECT hosts.name, hosts.state, hosts.revision, hosts.nat, hosts.system_memory_mib FROM host_certificates \
+         JOIN hosts ON hosts.id = host_certificates.host_id \
+         WHERE host_certificates.serial = $1 AND hosts.id = $2 AND host_certificates.revoked_at IS NULL \
+         AND host_certificates.not_after > now()",
+        serial,
+        host.uuid(),
+    )
+    .fetch_optional(pool)
+    .await
+}
+
+/// Notes a sign of life and renews the lease.
+pub async fn renew_lease(
+    pool: &PgPool,
+    host: HostId,
+    acknowledged: i64,
+    load: Option<&HostLoad>,
+    lease_seconds: f64,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE hosts SET last_seen_at = now(), lease_until = now() + make_interval(secs => $4), \
+         acknowledged_revision = least($2, revision), load = coalesce($3, load) WHERE id = $1",
+        host.uuid(),
+        acknowledged,
+        load.map(Json) as Option<Json<&HostLoad>>,
+        lease_seconds,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Qualification and facts as they stand, with the row locked until the transaction ends.
+pub async fn facts_for_update(
+    tx: &mut Tx,
+    host: HostId,
+) -> sqlx::Result<Option<(String, Option<serde_json::Value>)>> {
+    let row = sqlx::query!("SELECT qualification, facts FROM hosts WHERE id = $1 FOR UPDATE", host.uuid())
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.map(|row| (row.qualification, row.facts)))
+}
+
+/// Writes what the agent measured, and the capacity that follows from it.
+pub async fn write_facts(
+    tx: &mut Tx,
+    host: HostId,
+    facts: &serde_json::Value,
+    qualification: &str,
+    capabilities: &[String],
+    measured: &super::report::Measured,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE hosts SET facts = $2, qualification = $3, capabilities = $4, capacity_cpu_millicpu = $5, \
+         capacity_memory_mib = greatest($6 - system_memory_mib, 0), capacity_storage_mib = $7, \
+         capacity_network_kbit = coalesce(uplink_kbit, $8) WHERE id = $1",
+        host.uuid(),
+        facts,
+        qualification,
+        capabilities,
+        measured.cpu_millicpu,
+        measured.memory_mib,
+        measured.storage_mib,
+        measured.uplink_kbit,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

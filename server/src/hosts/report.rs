@@ -1,0 +1,87 @@
+//! What a host's agent tells about the host itself.
+
+use super::db;
+use crate::error::Result;
+use crate::events::{self, Event, Source};
+use crate::ids::HostId;
+use crate::state::App;
+use jst_protocol::report::{HostFacts, Qualification, Report};
+use jst_protocol::{LEASE_SECONDS, report::Receipt};
+use serde_json::json;
+
+/// Figures of [`HostFacts`] as the columns hold them.
+pub struct Measured {
+    pub cpu_millicpu: i64,
+    pub memory_mib: i64,
+    pub storage_mib: i64,
+    /// 0: unknown, and then no plan with guaranteed bandwidth fits.
+    pub uplink_kbit: i64,
+}
+
+impl Measured {
+    fn of(facts: &HostFacts) -> Self {
+        let column = |figure: u64| i64::try_from(figure).unwrap_or(i64::MAX);
+        Self {
+            cpu_millicpu: i64::from(facts.cpus) * 1000,
+            memory_mib: column(facts.memory_mib),
+            storage_mib: column(facts.storage_mib),
+            uplink_kbit: column(facts.uplink_kbit),
+        }
+    }
+}
+
+/// Takes the part of a report that is about the host, and renews its lease.
+///
+/// The lease ends by the database's clock `LEASE_SECONDS` after this; the agent counts the same
+/// seconds from when it sent the report, which is earlier, so that it stops before the server
+/// would think so.
+pub async fn take(app: &App, host: HostId, name: &str, report: &Report) -> Result<Receipt> {
+    if let Some(facts) = &report.host {
+        take_facts(app, host, name, facts).await?;
+    }
+    let load = report.load.as_ref();
+    db::renew_lease(app.db.platform(), host, report.revision, load, LEASE_SECONDS as f64).await?;
+    Ok(Receipt { lease_seconds: LEASE_SECONDS })
+}
+
+async fn take_facts(app: &App, host: HostId, name: &str, facts: &HostFacts) -> Result<()> {
+    let document = serde_json::to_value(facts).map_err(anyhow::Error::from)?;
+    let qualification = qualification(&facts.qualification);
+    let mut tx = app.db.begin_platform().await?;
+    let Some((was, old)) = db::facts_for_update(&mut tx, host).await? else {
+        return Ok(());
+    };
+    if old.as_ref() == Some(&document) {
+        return Ok(());
+    }
+    let measured = Measured::of(facts);
+    db::write_facts(&mut tx, host, &document, qualification, &facts.capabilities, &measured).await?;
+    let event = Event {
+        tenant: None,
+        action: "host.facts_reported",
+        subject_kind: "host",
+        subject_id: &host.to_string(),
+        data: json!({
+            "qualification": { "from": was, "to": qualification },
+            "agent_version": facts.agent_version,
+            "cpus": facts.cpus,
+            "memory_mib": facts.memory_mib,
+            "storage_mib": facts.storage_mib,
+            "capabilities": facts.capabilities,
+        }),
+    };
+    events::record(&mut tx, &Source::host(host.uuid(), name), event).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The column's word.  A status that this release does not know proves nothing: the host waits.
+const fn qualification(qualification: &Qualification) -> &'static str {
+    match qualification {
+        Qualification::Kvm { .. } => "kvm",
+        Qualification::Emulated { .. } => "emulated",
+        Qualification::Simulated => "simulated",
+        Qualification::Failed { .. } => "failed",
+        Qualification::Pending | Qualification::Unknown => "pending",
+    }
+}
