@@ -3,6 +3,7 @@
 use clap::Parser;
 use secrecy::SecretString;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, Parser)]
@@ -46,6 +47,10 @@ pub struct Config {
     /// Connections in each of the two pools.
     #[arg(long, env = "JST_DATABASE_CONNECTIONS", default_value_t = 16)]
     pub database_connections: u32,
+
+    /// Requests a second that one API token may send for long; three seconds' worth at once.
+    #[arg(long, env = "JST_API_REQUESTS_PER_SECOND", default_value = "20")]
+    pub api_requests_per_second: NonZeroU32,
 
     /// Lets simulated hosts take instances: for tests and rehearsals only.
     #[arg(long, env = "JST_ALLOW_SIMULATED", default_value_t = false)]

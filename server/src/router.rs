@@ -1,7 +1,7 @@
 //! All routes, and the layers around them.
 
 use crate::state::App;
-use crate::web::{assets, errors, middleware, session_store::PostgresSessions};
+use crate::web::{assets, errors, idempotency, middleware, rate_limit, session_store::PostgresSessions};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Request};
@@ -20,7 +20,7 @@ use tower_sessions::{Expiry, SessionManagerLayer};
 use utoipa_axum::router::OpenApiRouter;
 
 /// Forms and API bodies; uploads of images have a limit of their own.
-const MAX_BODY_BYTES: usize = 256 * 1024;
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// Sessions end after so many days without a visit.
 const SESSION_DAYS: i64 = 14;
@@ -37,7 +37,10 @@ pub fn router(app: App) -> Router {
         .with_expiry(Expiry::OnInactivity(Duration::days(SESSION_DAYS)));
 
     let (api, document) = api_routes().split_for_parts();
-    let api = crate::web::api::with_description(api, document);
+    let limits = rate_limit::ApiLimits::new(app.config.api_requests_per_second);
+    let api = crate::web::api::with_description(api, document)
+        .layer(from_fn_with_state(app.clone(), idempotency::layer))
+        .layer(from_fn_with_state((app.clone(), limits), rate_limit::limit));
 
     pages()
         .merge(api)

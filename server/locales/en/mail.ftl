@@ -1,1 +1,116 @@
 # Mails: subjects and bodies.
+mail-footer =
+    Jinshitong VPS
+    You get this mail because of your account. Do not answer to it; nobody reads this mailbox.
+
+mail-verify-subject = Confirm your e-mail address
+mail-verify-body =
+    Welcome to Jinshitong VPS.
+
+    Open this link to confirm that { $email } is yours:
+
+    { $link }
+
+    It works once, within 24 hours. If you did not sign up, do nothing: without your confirmation nobody can use the account.
+
+mail-account-exists-subject = You already have an account
+mail-account-exists-body =
+    Somebody, perhaps you, wanted to sign up with { $email }. There is an account with this address already, and nothing was changed.
+
+    Sign in here:
+
+    { $link }
+
+    If you forgot your password, choose a new one here:
+
+    { $reset_link }
+
+mail-reset-subject = Choose a new password
+mail-reset-body =
+    Open this link to choose a new password for { $email }:
+
+    { $link }
+
+    It works once, within an hour. If you did not ask for this, do nothing: your password stays as it is.
+
+mail-password-changed-subject = Your password was changed
+mail-password-changed-body =
+    The password of { $email } was just changed, and all other devices were signed out.
+
+    If this was not you, choose a new password at once:
+
+    { $link }
+
+mail-change-email-subject = Confirm your new e-mail address
+mail-change-email-body =
+    Open this link to use { $email } for your account from now on:
+
+    { $link }
+
+    It works once, within 24 hours. If you did not ask for this, do nothing.
+
+mail-email-changed-subject = The e-mail address of your account was changed
+mail-email-changed-body =
+    Your account now uses the address { $new_email } instead of { $email }.
+
+    If this was not you, write to our support at once: whoever did this knew your password.
+
+mail-second-factor-on-subject = Two-factor sign-in is on
+mail-second-factor-on-body =
+    From now on, signing in as { $email } needs your password and a code from your authenticator app.
+
+    Keep your recovery codes in a safe place: each of them replaces one code.
+
+    If this was not you, change your password at once:
+
+    { $link }
+
+mail-second-factor-off-subject = Two-factor sign-in is off
+mail-second-factor-off-body =
+    Signing in as { $email } now needs your password only.
+
+    If this was not you, change your password at once:
+
+    { $link }
+
+mail-invitation-subject = { $inviter } invites you to { $tenant }
+mail-invitation-body =
+    { $inviter } invites you to work with the servers of { $tenant } on Jinshitong VPS.
+
+    Open this link to accept, signed in as { $email }:
+
+    { $link }
+
+    It works within 7 days. If you do not know { $inviter }, do nothing.
+
+mail-trial-started-subject = Your free trial runs until { $expires }
+mail-trial-started-body =
+    Your trial instance { $name } is yours until { $expires }, free of charge.
+
+    Look after it here:
+
+    { $link }
+
+mail-trial-ending-subject = Your trial ends on { $expires }
+mail-trial-ending-body =
+    Your trial instance { $name } will be stopped on { $expires }. Its data is kept for a few days after that.
+
+    To keep it, choose a plan:
+
+    { $link }
+
+mail-trial-stopped-subject = Your trial has ended
+mail-trial-stopped-body =
+    Your trial instance { $name } was stopped. Its data is kept until { $expires }.
+
+    To go on where you left off, choose a plan:
+
+    { $link }
+
+mail-trial-deleted-subject = Your trial instance was deleted
+mail-trial-deleted-body =
+    Your trial instance { $name } and its data were deleted.
+
+    You can create a new instance at any time:
+
+    { $link }

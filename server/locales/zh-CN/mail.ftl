@@ -1,1 +1,116 @@
 # Mails: subjects and bodies.
+mail-footer =
+    金时通 VPS
+    您收到这封邮件是因为您的账号。请勿直接回复，此邮箱无人查看。
+
+mail-verify-subject = 请确认您的邮箱地址
+mail-verify-body =
+    欢迎使用金时通 VPS。
+
+    请打开以下链接，确认 { $email } 是您的邮箱：
+
+    { $link }
+
+    链接在 24 小时内有效，只能使用一次。如果不是您本人注册，请忽略本邮件：未经确认，任何人都无法使用该账号。
+
+mail-account-exists-subject = 您已有账号
+mail-account-exists-body =
+    有人（可能是您本人）想用 { $email } 注册。该邮箱已有账号，没有任何改动。
+
+    请在这里登录：
+
+    { $link }
+
+    如果忘记了密码，可以在这里设置新密码：
+
+    { $reset_link }
+
+mail-reset-subject = 设置新密码
+mail-reset-body =
+    请打开以下链接，为 { $email } 设置新密码：
+
+    { $link }
+
+    链接在 1 小时内有效，只能使用一次。如果不是您本人操作，请忽略本邮件，您的密码不会改变。
+
+mail-password-changed-subject = 您的密码已更改
+mail-password-changed-body =
+    { $email } 的密码刚刚被更改，其他设备均已退出登录。
+
+    如果不是您本人操作，请立即重新设置密码：
+
+    { $link }
+
+mail-change-email-subject = 请确认您的新邮箱地址
+mail-change-email-body =
+    请打开以下链接，将账号邮箱改为 { $email }：
+
+    { $link }
+
+    链接在 24 小时内有效，只能使用一次。如果不是您本人操作，请忽略本邮件。
+
+mail-email-changed-subject = 您的账号邮箱已更改
+mail-email-changed-body =
+    您的账号邮箱已由 { $email } 改为 { $new_email }。
+
+    如果不是您本人操作，请立即联系客服：对方知道您的密码。
+
+mail-second-factor-on-subject = 两步验证已开启
+mail-second-factor-on-body =
+    今后登录 { $email } 时，除密码外还需要身份验证器中的验证码。
+
+    请妥善保存恢复码，每个恢复码可以代替一次验证码。
+
+    如果不是您本人操作，请立即更改密码：
+
+    { $link }
+
+mail-second-factor-off-subject = 两步验证已关闭
+mail-second-factor-off-body =
+    现在登录 { $email } 只需要密码。
+
+    如果不是您本人操作，请立即更改密码：
+
+    { $link }
+
+mail-invitation-subject = { $inviter } 邀请您加入 { $tenant }
+mail-invitation-body =
+    { $inviter } 邀请您在金时通 VPS 上共同管理“{ $tenant }”的服务器。
+
+    请以 { $email } 登录后打开以下链接接受邀请：
+
+    { $link }
+
+    链接在 7 天内有效。如果您不认识 { $inviter }，请忽略本邮件。
+
+mail-trial-started-subject = 免费试用至 { $expires }
+mail-trial-started-body =
+    您的试用实例 { $name } 可免费使用至 { $expires }。
+
+    在这里管理：
+
+    { $link }
+
+mail-trial-ending-subject = 您的试用将于 { $expires } 结束
+mail-trial-ending-body =
+    您的试用实例 { $name } 将于 { $expires } 停止，数据还会再保留几天。
+
+    如需继续使用，请选择套餐：
+
+    { $link }
+
+mail-trial-stopped-subject = 您的试用已结束
+mail-trial-stopped-body =
+    您的试用实例 { $name } 已停止，数据保留至 { $expires }。
+
+    如需继续使用，请选择套餐：
+
+    { $link }
+
+mail-trial-deleted-subject = 您的试用实例已删除
+mail-trial-deleted-body =
+    您的试用实例 { $name } 及其数据已删除。
+
+    您可以随时创建新的实例：
+
+    { $link }

@@ -70,8 +70,9 @@ impl Language {
             .map(|(name, value)| {
                 // Whole numbers stay numbers, so that plurals work and thousands are grouped.
                 let value = match value.parse::<i64>() {
-                    Ok(number) => FluentValue::from(number),
-                    Err(_) => FluentValue::from(value.as_str()),
+                    Ok(number) if number.to_string() == *value => FluentValue::from(number),
+                    // `007` is a name, not seven.
+                    _ => FluentValue::from(value.as_str()),
                 };
                 (Cow::Borrowed(*name), value)
             })

@@ -3,15 +3,19 @@
 pub mod api;
 pub mod assets;
 pub mod client;
+mod db;
 pub mod errors;
 pub mod flash;
 pub mod format;
 pub mod health;
+pub mod idempotency;
 pub mod json;
 pub mod language;
 pub mod middleware;
 pub mod page;
+pub mod paging;
 pub mod public;
+pub mod rate_limit;
 pub mod session_store;
 
 pub use page::Page;

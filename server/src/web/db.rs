@@ -1,0 +1,90 @@
+use crate::db::Db;
+use crate::ids::TenantId;
+
+/// What became of the attempt to use an idempotency key.
+pub enum Booked {
+    /// It is ours: do the work.
+    Fresh,
+    /// Another request used it.
+    Other,
+    /// The same request used it and has no answer yet.  Not recent: it was cut off.
+    Unfinished {
+        recent: bool,
+    },
+    Answered {
+        status: u16,
+        sealed: String,
+    },
+}
+
+/// One statement books the key, so that of several requests at once exactly one is fresh.
+/// A key that is older than 24 hours counts as unused.
+pub async fn book_key(db: &Db, tenant: TenantId, key: &str, request_hash: &[u8]) -> sqlx::Result<Booked> {
+    let mut tx = db.tenant(tenant).await?;
+    let fresh = sqlx::query_scalar!(
+        "INSERT INTO idempotency_keys AS existing (tenant_id, key, request_hash) VALUES ($1, $2, $3) \
+         ON CONFLICT (tenant_id, key) DO UPDATE SET request_hash = excluded.request_hash, status = NULL, body = NULL, \
+         created_at = now() WHERE existing.created_at < now() - interval '24 hours' RETURNING 1 AS \"one!\"",
+        tenant.uuid(),
+        key,
+        request_hash,
+    )
+    .fetch_optional(&mut *tx)
+    .await?
+    .is_some();
+    let booked = if fresh {
+        Booked::Fresh
+    } else {
+        let row = sqlx::query!(
+            "SELECT request_hash, status, body, created_at > now() - interval '2 minutes' AS \"recent!\" \
+             FROM idempotency_keys WHERE tenant_id = $1 AND key = $2",
+            tenant.uuid(),
+            key,
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        match row {
+            // Freed between the two statements: the other request was refused at this very moment.
+            None => Booked::Unfinished { recent: true },
+            Some(row) if row.request_hash != request_hash => Booked::Other,
+            Some(row) => match (row.status, row.body) {
+                (Some(status), Some(sealed)) => Booked::Answered { status: status.unsigned_abs(), sealed },
+                _ => Booked::Unfinished { recent: row.recent },
+            },
+        }
+    };
+    tx.commit().await?;
+    Ok(booked)
+}
+
+pub async fn keep_answer(
+    db: &Db,
+    tenant: TenantId,
+    key: &str,
+    status: u16,
+    sealed: &str,
+) -> sqlx::Result<()> {
+    let mut tx = db.tenant(tenant).await?;
+    sqlx::query!(
+        "UPDATE idempotency_keys SET status = $3, body = $4 WHERE tenant_id = $1 AND key = $2",
+        tenant.uuid(),
+        key,
+        status as i16,
+        sealed,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
+pub async fn free_key(db: &Db, tenant: TenantId, key: &str) -> sqlx::Result<()> {
+    let mut tx = db.tenant(tenant).await?;
+    sqlx::query!(
+        "DELETE FROM idempotency_keys WHERE tenant_id = $1 AND key = $2 AND status IS NULL",
+        tenant.uuid(),
+        key,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
