@@ -316,3 +316,41 @@ pub async fn write_facts(
     .await?;
     Ok(())
 }
+
+// Placement --------------------------------------------------------------------------------------
+
+pub struct Room {
+    pub host: HostId,
+    /// In pools of this host or of no particular one.
+    pub free_addresses_v4: u32,
+    pub tenant_instances: u32,
+}
+
+pub async fn room(pool: &PgPool, tenant: Option<crate::ids::TenantId>) -> sqlx::Result<Vec<Room>> {
+    // A pool has 2^n addresses less its own, its last and the excluded ones; no host needs more than fit.
+    let rows = sqlx::query!(
+        "WITH pools AS ( \
+             SELECT host_id, greatest(0, 2 ^ (32 - masklen(network)) - 2 - cardinality(excluded) \
+                 - (SELECT count(*) FROM addresses WHERE pool_id = address_pools.id))::bigint AS free \
+             FROM address_pools WHERE enabled AND family(network) = 4 \
+         ) \
+         SELECT hosts.id, \
+             coalesce((SELECT sum(free) FROM pools WHERE pools.host_id IS NULL OR pools.host_id = hosts.id), 0)::bigint \
+                 AS \"free!\", \
+             (SELECT count(*) FROM bookings JOIN instances ON instances.id = bookings.instance_id \
+                 WHERE bookings.host_id = hosts.id AND instances.tenant_id = $1) AS \"tenant_instances!\" \
+         FROM hosts",
+        tenant.map(crate::ids::TenantId::uuid),
+    )
+    .fetch_all(pool)
+    .await?;
+    let count = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+    Ok(rows
+        .into_iter()
+        .map(|row| Room {
+            host: row.id.into(),
+            free_addresses_v4: count(row.free),
+            tenant_instances: count(row.tenant_instances),
+        })
+        .collect())
+}

@@ -13,9 +13,12 @@
 //! whether its agent is there now (`last_seen_at`, `lease_until`).  Only a host for which all three
 //! are good is a candidate for a new guest.
 
+mod candidates;
 pub mod db;
 pub mod enrol;
 pub mod report;
+
+pub use candidates::candidates;
 
 use crate::ids::HostId;
 use jst_policy::admission::{Booking, HostCapacity, HostLoad as Admission, Overcommit};
