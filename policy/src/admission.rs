@@ -106,6 +106,7 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// Every resource, in the order in which shortages are listed.
     pub const ALL: [Self; 7] = [
         Self::CpuReservation,
         Self::Vcpus,
@@ -120,9 +121,11 @@ impl Resource {
 /// One resource that a host has too little of; amounts in the unit of the resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
+    /// What is short.
     pub resource: Resource,
     /// What is needed beyond what the instance has already.
     pub needed: u64,
+    /// What could still be booked.
     pub free: u64,
 }
 

@@ -86,6 +86,7 @@ pub enum Reason {
 pub struct FieldChange {
     /// The path in the JSON document, such as `disk.read.throughput.peak`.
     pub field: String,
+    /// What that means while the guest runs.
     pub effect: Effect,
 }
 

@@ -69,12 +69,18 @@ pub enum Deletion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceState {
+    /// Its disk is being made.
     Provisioning,
     Running,
+    /// Switched off by its owner, from outside or from inside.
     Stopped,
+    /// Desired to run, and stopped by a failure.
     Crashed,
+    /// Its disk could not be made.
     Failed,
+    /// Stopped and to be removed; until it is, this can be undone.
     Deleting,
+    /// Nothing of it is left on any host.
     Deleted,
 }
 
@@ -83,10 +89,14 @@ pub enum InstanceState {
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Start,
+    /// Asks the guest to stop.
     Shutdown,
+    /// Stops it without asking.
     PowerOff,
     Reboot,
+    /// Makes the root disk anew from an image; what is on it is lost.
     Rebuild,
+    /// Changes the resource policy.
     Resize,
     Rename,
     Delete,
@@ -94,6 +104,7 @@ pub enum Request {
 }
 
 impl InstanceState {
+    /// Every state, in the order of declaration.
     pub const ALL: [Self; 7] = [
         Self::Provisioning,
         Self::Running,
@@ -184,6 +195,7 @@ impl InstanceState {
 }
 
 impl Request {
+    /// Every request, in the order of declaration.
     pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Shutdown,

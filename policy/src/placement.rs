@@ -45,21 +45,25 @@ pub enum Qualification {
     Simulated,
     /// The probe has not ended yet.
     Pending,
+    /// No probe guest booted at all.
     Failed,
 }
 
 /// A host that might take the guest, with the facts that decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
+    /// Unique among the candidates.
     pub host: Uuid,
     /// For people who read the explanation.
     pub name: String,
+    /// Capacity and what is booked, as admission sees it.
     pub load: HostLoad,
     /// Active, and neither drained nor in maintenance.
     pub accepts_new: bool,
     /// The host has been heard of recently enough that it may start guests.
     pub lease_valid: bool,
     pub qualification: Qualification,
+    /// What the host was found to be able to do.
     pub capabilities: BTreeSet<Capability>,
     /// In the same form as [`Requirements::image`].
     pub cached_images: BTreeSet<String>,
@@ -72,13 +76,17 @@ pub struct Candidate {
 /// What the new guest needs of its host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {
+    /// See [`Booking::of`].
     pub booking: Booking,
     /// See [`Capability::needed_by`].
     pub needs: BTreeSet<Capability>,
+    /// Take a host that only emulates, where none has KVM.
     pub allow_emulated: bool,
+    /// Take a host without real guests, where there is no other.
     pub allow_simulated: bool,
     /// The image's SHA-256 or any other name that identifies its content.
     pub image: Option<String>,
+    /// Towards other guests of the same tenant.
     pub anti_affinity: AntiAffinity,
     /// How many public IPv4 addresses it is to get.
     pub addresses_v4: u32,
@@ -106,6 +114,7 @@ pub struct Placement {
     pub verdicts: Vec<Verdict>,
 }
 
+/// What was found about one candidate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub host: Uuid,
@@ -114,16 +123,14 @@ pub struct Verdict {
     pub outcome: Outcome,
 }
 
+/// Whether a candidate can take the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    Eligible {
-        score: Score,
-    },
+    /// It can, and is this good.
+    Eligible { score: Score },
     /// Every reason, not only the first.
-    Rejected {
-        reasons: Vec<Rejection>,
-    },
+    Rejected { reasons: Vec<Rejection> },
 }
 
 /// The terms of a score, in ten-thousandths; see the module's formula.
@@ -133,7 +140,9 @@ pub struct Score {
     pub headroom: i32,
     /// -5,000 to 0.
     pub stranding: i32,
+    /// 0 or 500.
     pub image: i32,
+    /// -1,200 to 0.
     pub spread: i32,
 }
 
@@ -141,25 +150,20 @@ pub struct Score {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Rejection {
+    /// Drained, in maintenance or switched off by the operator.
     NotAccepting,
+    /// Not heard of recently enough to be allowed to start guests.
     LeaseExpired,
     /// Not at all, or in a way that this guest does not allow.
-    NotQualified {
-        qualification: Qualification,
-    },
-    CapabilityAbsent {
-        capability: Capability,
-    },
+    NotQualified { qualification: Qualification },
+    /// The policy promises what this host cannot keep.
+    CapabilityAbsent { capability: Capability },
+    /// Too little of one resource is left.
     Short(Shortage),
     /// Of public IPv4.
-    NoAddresses {
-        needed: u32,
-        free: u32,
-    },
+    NoAddresses { needed: u32, free: u32 },
     /// Guests of this tenant must keep apart.
-    TenantPresent {
-        instances: u32,
-    },
+    TenantPresent { instances: u32 },
 }
 
 /// A twentieth of a host's room: not to wait for an image is worth that much load, and no more.
