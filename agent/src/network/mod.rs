@@ -274,6 +274,7 @@ fn prepare_host(uplink: Option<&str>, nat: bool) -> anyhow::Result<()> {
             }
             if !nat {
                 taps::set_sysctl(&format!("ipv6/conf/{uplink}/proxy_ndp"), "1")?;
+                taps::set_sysctl(&format!("ipv6/neigh/{uplink}/proxy_delay"), "0")?;
             }
         }
         taps::set_sysctl("ipv6/conf/all/forwarding", "1")?;

@@ -2,7 +2,9 @@
 //!
 //! They need root, and fail without it: a skipped test would look like a passed one.
 
+mod guest;
 mod space;
+mod traffic;
 
 use super::*;
 use jst_protocol::desired::Interface;

@@ -4,6 +4,7 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -79,6 +80,14 @@ impl Space {
             (output.status.success(), if output.status.success() { said } else { said + &error })
         };
         if self.jobs.is_some() { self.enter(run) } else { run() }
+    }
+
+    /// Waits until an address answers, as a kernel takes a moment to notice that a cable is plugged in.
+    pub fn await_answer(&self, address: &str) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !self.try_command("ping", &["-n", "-c", "1", "-W", "0.2", address]).0 {
+            assert!(Instant::now() < deadline, "{address} does not answer");
+        }
     }
 }
 
