@@ -155,6 +155,9 @@ impl Ledger {
         let mut accepted = Accepted::default();
         for desired in &document.instances {
             if !is_news(&state, desired) {
+                if is_repeated_tombstone(&state, desired) {
+                    accepted.changed.push(desired.id);
+                }
                 continue;
             }
             let memo = match state.entries.get(&desired.id) {
@@ -260,6 +263,12 @@ fn is_news(state: &State, desired: &DesiredInstance) -> bool {
                 && *desired != entry.desired
         }
     }
+}
+
+/// A tombstone that comes again was not acknowledged: it is to be answered again.
+fn is_repeated_tombstone(state: &State, desired: &DesiredInstance) -> bool {
+    desired.presence == Presence::Deleted
+        && state.entries.get(&desired.id).is_some_and(|entry| entry.desired == *desired)
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {

@@ -219,7 +219,8 @@ async fn answered(response: reqwest::Response) -> anyhow::Result<reqwest::Respon
 /// A stored report of an instance's end is the acknowledgement that lets the ledger forget it.
 async fn bury_acknowledged(ledger: &Arc<Ledger>, reports: &Reports, batch: Batch) {
     for report in batch.instances {
-        if report.observed == Observed::Absent && report.outcome == Outcome::Applied {
+        let gone = report.observed == Observed::Absent && report.outcome == Outcome::Applied;
+        if gone && reports.is_told(report.id) {
             let ledger = ledger.clone();
             let buried = tokio::task::spawn_blocking(move || ledger.bury(report.id, report.epoch)).await;
             match buried.map_err(anyhow::Error::from).and_then(|buried| buried) {

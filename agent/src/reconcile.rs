@@ -18,7 +18,7 @@ use crate::ledger::{Accepted, Ledger};
 use crate::reports::Reports;
 use jst_protocol::desired::Presence;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -39,11 +39,12 @@ pub struct Context {
     /// Tasks whose instance is settled, for the gate.
     settled: Mutex<HashSet<Uuid>>,
     settled_news: Notify,
+    /// How to wake each instance's task.
+    tasks: Mutex<HashMap<Uuid, Arc<Notify>>>,
 }
 
 pub struct Reconciler {
     context: Arc<Context>,
-    tasks: HashMap<Uuid, Arc<Notify>>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -67,6 +68,7 @@ impl Context {
             gate: watch::Sender::new(i32::MIN),
             settled: Mutex::default(),
             settled_news: Notify::new(),
+            tasks: Mutex::default(),
         })
     }
 
@@ -77,6 +79,21 @@ impl Context {
         }
     }
 
+    /// A task whose instance is gone asks to end.  The ledger is looked at under the lock under which
+    /// tasks are woken, so that an instance told in this moment is not left without a task.
+    fn may_end(&self, id: Uuid) -> bool {
+        let mut tasks = self.tasks();
+        let gone = self.ledger.get(id).is_none();
+        if gone {
+            tasks.remove(&id);
+        }
+        gone
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Notify>>> {
+        self.tasks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn all_settled(&self, ids: &[Uuid]) -> bool {
         let settled = self.settled.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         ids.iter().all(|id| settled.contains(id))
@@ -85,12 +102,12 @@ impl Context {
 
 impl Reconciler {
     pub fn new(context: Arc<Context>, shutdown: CancellationToken) -> Self {
-        Self { context, tasks: HashMap::new(), tracker: TaskTracker::new(), shutdown }
+        Self { context, tracker: TaskTracker::new(), shutdown }
     }
 
     /// Runs until shutdown, and then until every instance is between two actions.
     pub async fn run(
-        mut self,
+        self,
         mut accepted: mpsc::Receiver<(Accepted, bool)>,
         mut events: mpsc::Receiver<Event>,
     ) {
@@ -105,6 +122,7 @@ impl Reconciler {
                 () = self.shutdown.cancelled() => break,
                 Some((changes, complete)) = accepted.recv() => {
                     for id in &changes.changed {
+                        self.context.reports.repeat(*id);
                         self.wake(*id);
                     }
                     if complete {
@@ -112,7 +130,11 @@ impl Reconciler {
                     }
                 }
                 Some(event) = events.recv() => match event {
-                    Event::Instance(id) => if let Some(task) = self.tasks.get(&id) { task.notify_one() },
+                    Event::Instance(id) => {
+                        if let Some(task) = self.context.tasks().get(&id) {
+                            task.notify_one();
+                        }
+                    }
                     Event::Everything => self.wake_all(),
                 },
                 () = self.context.lease.changed(leased) => {
@@ -130,19 +152,18 @@ impl Reconciler {
     }
 
     fn wake_all(&self) {
-        self.tasks.values().for_each(|task| task.notify_one());
+        self.context.tasks().values().for_each(|task| task.notify_one());
     }
 
-    fn wake(&mut self, id: Uuid) {
-        let alive = self.tasks.get(&id).is_some_and(|task| Arc::strong_count(task) > 1);
-        if !alive {
+    fn wake(&self, id: Uuid) {
+        let mut tasks = self.context.tasks();
+        let task = tasks.entry(id).or_insert_with(|| {
             let task = Arc::new(Notify::new());
-            self.tracker.spawn(pass::keep(self.context.clone(), id, task.clone(), self.shutdown.clone()));
-            self.tasks.insert(id, task);
-        }
-        if let Some(task) = self.tasks.get(&id) {
-            task.notify_one();
-        }
+            let work = pass::keep(self.context.clone(), id, task.clone(), self.shutdown.clone());
+            self.tracker.spawn(work);
+            task
+        });
+        task.notify_one();
     }
 
     /// Instances that the server does not list are left alone: absence never deletes.

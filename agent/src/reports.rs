@@ -64,6 +64,19 @@ impl Reports {
         Some(self.lock().instances.get(&id)?.report.clone())
     }
 
+    /// The server asks again about this instance, so it does not have the answer.
+    pub fn repeat(&self, id: Uuid) {
+        if let Some(slot) = self.lock().instances.get_mut(&id) {
+            slot.sent = false;
+            self.news.notify_one();
+        }
+    }
+
+    /// False when there is something about the instance that the server has not stored.
+    pub fn is_told(&self, id: Uuid) -> bool {
+        self.lock().instances.get(&id).is_none_or(|slot| slot.sent)
+    }
+
     pub fn forget(&self, id: Uuid) {
         self.lock().instances.remove(&id);
     }

@@ -40,8 +40,8 @@ pub async fn keep(context: Arc<Context>, id: Uuid, wake: Arc<Notify>, shutdown: 
             () = tokio::time::sleep(due) => {}
         }
         due = match pass(&context, id, &mut recall, &wake, &shutdown).await {
-            Next::Gone => return,
-            Next::Again => Duration::ZERO,
+            Next::Gone if context.may_end(id) => return,
+            Next::Gone | Next::Again => Duration::ZERO,
             Next::Sleep => {
                 recall.failures = 0;
                 context.settle(id);

@@ -1,0 +1,161 @@
+use crate::server::{Agent, Server};
+use crate::{delete, instance, set_power};
+use jst_agent::config::HypervisorKind;
+use jst_policy::lifecycle::Power;
+use jst_policy::units::MiB;
+use jst_protocol::desired::{OneShot, OneShotKind, Presence};
+use jst_protocol::report::*;
+use std::time::Duration;
+use uuid::Uuid;
+
+async fn simulated() -> (std::sync::Arc<Server>, Agent) {
+    let server = Server::start().await;
+    let agent = Agent::enrolled(&server, HypervisorKind::Sim, |config| config.sim.delay_ms = 30).await;
+    (server, agent)
+}
+
+async fn running(server: &Server) -> Uuid {
+    let wanted = instance(Power::Running);
+    server.set(wanted.clone());
+    let report = server.until_applied(wanted.id, 1, 10).await;
+    assert_eq!(report.observed, Observed::Running);
+    wanted.id
+}
+
+fn act_as_guest(agent: &Agent, id: Uuid, what: &str) {
+    std::fs::write(agent.config.data_dir.join(format!("sim/guests/{id}.{what}")), "").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_lives_from_creation_to_deletion() {
+    let (server, _agent) = simulated().await;
+    let id = running(&server).await;
+    assert!(server.history(id).iter().any(|r| matches!(r.outcome, Outcome::Progress { step: Step::FetchingImage, .. })));
+
+    let generation = server.change_spec(id, |spec| {
+        spec.policy.cpu.vcpus = 2;
+        spec.policy.memory.size = MiB(512);
+        spec.policy.disk.size = MiB(1024);
+    });
+    let report = server.until_applied(id, generation, 10).await;
+    assert_eq!(report.applied.unwrap().policy.memory.size, MiB(512));
+
+    let generation = server.change_spec(id, |spec| spec.policy.memory.size = MiB(16_384));
+    let report = server.until(id, 10, |r| r.generation == generation && !matches!(r.outcome, Outcome::Progress { .. })).await;
+    assert_eq!(report.outcome, Outcome::RestartRequired { fields: vec!["memory.size".into()] });
+
+    let action = Uuid::now_v7();
+    let generation =
+        server.change(id, |i| i.actions = vec![OneShot { id: action, kind: OneShotKind::PowerCycle }]);
+    let report = server.until_applied(id, generation, 10).await;
+    assert_eq!(report.actions, vec![ActionReport { id: action, outcome: Outcome::Applied }]);
+
+    let generation = server.change(id, |i| set_power(i, Power::Stopped));
+    assert_eq!(server.until_applied(id, generation, 10).await.observed, Observed::Stopped);
+
+    let generation = server.change(id, delete);
+    assert_eq!(server.until_applied(id, generation, 10).await.observed, Observed::Absent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_powers_off_stays_off_until_a_newer_generation() {
+    let (server, agent) = simulated().await;
+    let id = running(&server).await;
+    act_as_guest(&agent, id, "poweroff");
+    server.until(id, 10, |r| r.observed == Observed::Stopped && r.outcome == Outcome::Applied).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(server.report(id).unwrap().observed, Observed::Stopped);
+    let generation = server.change(id, |_| {});
+    assert_eq!(server.until_applied(id, generation, 10).await.observed, Observed::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_crashes_is_restarted_to_a_ceiling() {
+    let (server, agent) = simulated().await;
+    let id = running(&server).await;
+    for _ in 0..2 {
+        let before = server.history(id).len();
+        act_as_guest(&agent, id, "crash");
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        server.until(id, 10, |r| r.observed == Observed::Running && r.outcome == Outcome::Applied).await;
+        assert!(server.history(id)[before..].iter().any(|r| r.observed == Observed::Crashed));
+    }
+    act_as_guest(&agent, id, "crash");
+    server.until(id, 10, |r| r.observed == Observed::Crashed && r.outcome == Outcome::Applied).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(server.report(id).unwrap().observed, Observed::Crashed);
+    let generation = server.change(id, |_| {});
+    assert_eq!(server.until_applied(id, generation, 10).await.observed, Observed::Running);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_agent_finds_everything_again() {
+    let (server, mut agent) = simulated().await;
+    let id = running(&server).await;
+    agent.stop().await;
+    let generation = server.change_spec(id, |spec| spec.policy.cpu.vcpus = 3);
+    let gone = running_later(&server);
+    agent.start();
+    server.until_applied(id, generation, 10).await;
+    server.until_applied(gone, 1, 10).await;
+    let before = server.history(id).len();
+    assert!(before > 0);
+}
+
+fn running_later(server: &Server) -> Uuid {
+    let wanted = instance(Power::Running);
+    server.set(wanted.clone());
+    wanted.id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_server_nothing_is_started_and_nothing_is_stopped() {
+    let (server, mut agent) = simulated().await;
+    let id = running(&server).await;
+    server.set_away(true);
+    agent.stop().await;
+    agent.start();
+    act_as_guest(&agent, id, "crash");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let file = agent.config.data_dir.join(format!("sim/{id}.json"));
+    assert!(std::fs::read_to_string(&file).unwrap().contains("Crashed"), "it must not be restarted");
+    server.set_away(false);
+    server.until(id, 15, |r| r.observed == Observed::Running && r.outcome == Outcome::Applied).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tombstone_is_answered_again_until_it_is_listed_no_more() {
+    let (server, _agent) = simulated().await;
+    let id = running(&server).await;
+    let generation = server.change(id, delete);
+    server.until_applied(id, generation, 10).await;
+    let before = server.history(id).len();
+    server.set(jst_protocol::desired::DesiredInstance {
+        id,
+        generation,
+        epoch: 1,
+        presence: Presence::Deleted,
+        actions: vec![],
+    });
+    let waited = std::time::Instant::now();
+    while server.history(id).len() == before {
+        assert!(waited.elapsed() < Duration::from_secs(10), "the repeated tombstone was not answered");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(server.report(id).unwrap().observed, Observed::Absent);
+    // A late document from before its deletion brings nothing back.
+    let mut late = instance(Power::Running);
+    late.id = id;
+    server.set(late);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(server.report(id).unwrap().observed, Observed::Absent);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_hundred_guests_settle() {
+    let (server, _agent) = simulated().await;
+    let ids: Vec<Uuid> = (0..500).map(|_| running_later(&server)).collect();
+    for id in ids {
+        server.until_applied(id, 1, 60).await;
+    }
+}
