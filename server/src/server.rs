@@ -94,7 +94,10 @@ impl Running {
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not finish in {SHUTDOWN_SECONDS} s and were cut off");
         }
-        self.app.db.close().await;
+        // Closing waits for connections that are still in use; a stuck one must not keep us.
+        if tokio::time::timeout(limit, self.app.db.close()).await.is_err() {
+            tracing::warn!("a database connection was still in use and was cut off");
+        }
         if let Some(postgres) = self.postgres
             && let Err(error) = postgres.stop().await
         {

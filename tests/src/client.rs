@@ -1,0 +1,129 @@
+//! A person with a browser, and a program with a token.  Neither follows redirects by itself: where
+//! an answer leads is part of what is tested.
+
+use reqwest::{Method, redirect};
+use serde_json::Value;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub location: String,
+    pub headers: reqwest::header::HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    async fn read(response: reqwest::Response) -> Self {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let location = headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
+        let body = response.text().await.expect("the body arrives");
+        Self { status, location, headers, body }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// Fails the test unless the answer has this status.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{} {}", self.location, self.body);
+        self
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().redirect(redirect::Policy::none()).timeout(Duration::from_secs(40))
+}
+
+/// A browser: cookies, forms and pages.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+}
+
+impl Client {
+    pub fn new(url: &str) -> Self {
+        let http = builder().cookie_store(true).build().expect("a client");
+        Self { http, url: url.to_owned() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.get_in(path, "en").await
+    }
+
+    pub async fn get_in(&self, path: &str, language: &str) -> Answer {
+        let request = self.http.get(format!("{}{path}", self.url)).header("accept-language", language);
+        Answer::read(request.send().await.expect("the server answers")).await
+    }
+
+    pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request =
+            self.http.post(format!("{}{path}", self.url)).form(fields).header("accept-language", "en");
+        Answer::read(request.send().await.expect("the server answers")).await
+    }
+
+    /// Signs in and fails the test when that does not work.
+    pub async fn sign_in(&self, email: &str, password: &str) {
+        let answer = self.post("/sign-in", &[("email", email), ("password", password)]).await;
+        assert_eq!(answer.status, 303, "signing in failed: {}", answer.body);
+        assert!(!answer.location.starts_with("/sign-in"), "signing in led to {}", answer.location);
+    }
+}
+
+/// A program: a bearer token and JSON.
+#[derive(Clone)]
+pub struct Api {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Api {
+    pub fn new(url: &str, token: &str) -> Self {
+        Self { http: builder().build().expect("a client"), url: url.to_owned(), token: token.to_owned() }
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if !self.token.is_empty() {
+            request = request.bearer_auth(&self.token);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        Answer::read(request.send().await.expect("the server answers")).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None, &[]).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body), &[]).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body), &[]).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(body), &[]).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None, &[]).await
+    }
+}

@@ -1,0 +1,123 @@
+//! A real server in this process, on a database of its own.
+
+use crate::client::{Api, Client};
+use crate::postgres;
+use clap::Parser;
+use jst_server::config::Config;
+use jst_server::server::{Running, start};
+use jst_server::state::App;
+use std::sync::Once;
+use tempfile::TempDir;
+
+pub const PASSWORD: &str = "correct horse battery";
+
+pub struct Platform {
+    running: Running,
+    pub directory: TempDir,
+    pub url: String,
+}
+
+fn once_per_process() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into());
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+    });
+}
+
+impl Platform {
+    /// A server on a fresh database, with a free port for people and one for agents.
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same, with more arguments for the server's command line.
+    pub async fn start_with(arguments: &[&str]) -> Self {
+        once_per_process();
+        let directory = tempfile::Builder::new().prefix("jst-test-server-").tempdir().expect("a directory");
+        let database = postgres::new_database().await;
+        let data = directory.path().join("server");
+        let mut all = vec![
+            "--data-dir",
+            data.to_str().expect("a plain path"),
+            "--database-url",
+            &database,
+            "--listen",
+            "127.0.0.1:0",
+            "--agent-listen",
+            "127.0.0.1:0",
+            "--allow-simulated",
+            "--database-connections",
+            "8",
+        ];
+        all.extend(arguments);
+        let running = start(Config::parse_from(std::iter::once("jst-server").chain(all)))
+            .await
+            .expect("the server starts");
+        let url = format!("http://{}", running.address);
+        Self { running, directory, url }
+    }
+
+    pub fn app(&self) -> &App {
+        &self.running.app
+    }
+
+    /// Where agents connect: `https://127.0.0.1:port`.
+    pub fn agent_url(&self) -> String {
+        format!("https://{}", self.running.agent_address)
+    }
+
+    /// A browser that has never been here.
+    pub fn client(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    /// A program with an API token.
+    pub fn api(&self, token: &str) -> Api {
+        Api::new(&self.url, token)
+    }
+
+    /// A new administrator's API token.
+    pub async fn admin_token(&self) -> String {
+        jst_server::accounts::create_admin(self.app(), "admin@example.com", PASSWORD)
+            .await
+            .expect("an administrator can be made")
+    }
+
+    /// A browser in which the administrator is signed in.
+    pub async fn admin(&self) -> Client {
+        self.admin_token().await;
+        let client = self.client();
+        client.sign_in("admin@example.com", PASSWORD).await;
+        client
+    }
+
+    /// A new customer, verified and signed in, in a browser of their own.
+    pub async fn customer(&self, email: &str) -> Client {
+        let client = self.client();
+        let answer = client.post("/sign-up", &[("email", email), ("password", PASSWORD)]).await;
+        assert!(answer.status < 400, "sign-up failed: {answer:?}");
+        let token = self.token_in_mail(email, "/verify?token=").await;
+        let answer = client.post("/verify", &[("token", &token)]).await;
+        assert!(answer.status < 400, "verification failed: {answer:?}");
+        client.sign_in(email, PASSWORD).await;
+        client
+    }
+
+    /// What follows `marker` in the newest mail to this address.
+    pub async fn token_in_mail(&self, email: &str, marker: &str) -> String {
+        let body: String =
+            sqlx::query_scalar("SELECT body FROM mail_outbox WHERE recipient = $1 ORDER BY id DESC LIMIT 1")
+                .bind(email)
+                .fetch_one(self.app().db.platform())
+                .await
+                .expect("there is a mail");
+        let after = body.split(marker).nth(1).unwrap_or_else(|| panic!("no {marker} in: {body}"));
+        after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '_').collect()
+    }
+
+    pub async fn stop(self) {
+        self.running.shut_down().await;
+    }
+}

@@ -1,0 +1,4 @@
+//! Every integration test, in one binary: one link, one Postgres, one place to filter by name.
+//! `tests/run server`, `tests/run libvirt` and so on run a module.
+
+mod server;

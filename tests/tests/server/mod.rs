@@ -1,0 +1,3 @@
+//! The server, on a real Postgres.
+
+mod frame;
