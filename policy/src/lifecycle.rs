@@ -1,13 +1,13 @@
 //! The states of an instance and which requests each of them allows.
 //!
 //! ```text
-//!                 +----------- rebuild ------------+
-//!                 v                                |
-//!  create -> provisioning -> running <-> stopped --+
+//!                 +-- rebuild --+-----------+
+//!                 v             |           |
+//!  create -> provisioning -> running <-> stopped
 //!                 |             |  ^        |
 //!                 v             v  |        |
-//!               failed        crashed       |      (start: back to running;
-//!                 |             |           |       power off: to stopped)
+//!               failed        crashed       |      (start: back to running; power off: to
+//!                 |             |           |       stopped; rebuild: to provisioning)
 //!                 +--- delete --+-----------+--> deleting -> deleted
 //!                                                  (grace period: undo returns to stopped)
 //! ```
@@ -162,9 +162,9 @@ impl InstanceState {
         use Request::{Delete, PowerOff, Reboot, Rebuild, Rename, Resize, Shutdown, Start, Undelete};
         match self {
             Self::Provisioning | Self::Failed => &[Rename, Delete],
-            Self::Running => &[Shutdown, PowerOff, Reboot, Resize, Rename, Delete],
+            Self::Running => &[Shutdown, PowerOff, Reboot, Rebuild, Resize, Rename, Delete],
             Self::Stopped => &[Start, Rebuild, Resize, Rename, Delete],
-            Self::Crashed => &[Start, PowerOff, Resize, Rename, Delete],
+            Self::Crashed => &[Start, PowerOff, Rebuild, Resize, Rename, Delete],
             Self::Deleting => &[Undelete],
             Self::Deleted => &[],
         }
@@ -252,9 +252,9 @@ mod tests {
     const TABLE: [&str; 7] = [
         // start shutdown power-off reboot rebuild resize rename delete undelete
         ". . . . . . x x .", // provisioning
-        ". x x x . x x x .", // running
+        ". x x x x x x x .", // running
         "x . . . x x x x .", // stopped
-        "x . x . . x x x .", // crashed
+        "x . x . x x x x .", // crashed
         ". . . . . . x x .", // failed
         ". . . . . . . . x", // deleting
         ". . . . . . . . .", // deleted
