@@ -52,9 +52,14 @@ pub struct DesiredInstance {
 #[serde(tag = "presence", rename_all = "snake_case")]
 #[allow(clippy::large_enum_variant, reason = "almost every instance is present")]
 pub enum Presence {
-    Present { power: Power, spec: InstanceSpec },
+    Present {
+        power: Power,
+        spec: InstanceSpec,
+    },
     /// Stopped and kept: the grace period runs, and everything may still come back.
-    Retained { spec: InstanceSpec },
+    Retained {
+        spec: InstanceSpec,
+    },
     /// Remove the domain, its volumes, taps, filters and qdiscs, then say so.
     Deleted,
 }

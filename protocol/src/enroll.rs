@@ -17,7 +17,9 @@ pub struct JoinToken {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("a join token has the form jst-join.<64 hexadecimal digits>.<64 hexadecimal digits>; create a new one on the hosts page")]
+#[error(
+    "a join token has the form jst-join.<64 hexadecimal digits>.<64 hexadecimal digits>; create a new one on the hosts page"
+)]
 pub struct MalformedToken;
 
 impl std::str::FromStr for JoinToken {
@@ -30,15 +32,11 @@ impl std::str::FromStr for JoinToken {
         else {
             return Err(MalformedToken);
         };
-        let hexadecimal =
-            |part: &str| part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit());
+        let hexadecimal = |part: &str| part.len() == 64 && part.bytes().all(|b| b.is_ascii_hexdigit());
         if !hexadecimal(secret) || !hexadecimal(fingerprint) {
             return Err(MalformedToken);
         }
-        Ok(Self {
-            secret: secret.to_ascii_lowercase(),
-            ca_fingerprint: fingerprint.to_ascii_lowercase(),
-        })
+        Ok(Self { secret: secret.to_ascii_lowercase(), ca_fingerprint: fingerprint.to_ascii_lowercase() })
     }
 }
 

@@ -69,12 +69,19 @@ pub enum Hypervisor {
 pub enum Qualification {
     Pending,
     /// A guest booted under KVM.
-    Kvm { boot_milliseconds: u64 },
+    Kvm {
+        boot_milliseconds: u64,
+    },
     /// A guest booted, but only by emulation: not for production.
-    Emulated { boot_milliseconds: u64, reason: String },
+    Emulated {
+        boot_milliseconds: u64,
+        reason: String,
+    },
     /// A simulated host has no guests at all and never gets paying customers.
     Simulated,
-    Failed { reason: String },
+    Failed {
+        reason: String,
+    },
     #[serde(other)]
     Unknown,
 }
