@@ -1,11 +1,129 @@
 //! People, their teams, and what they sign in with.
+//!
+//! Two scopes meet here.  A person has an address, a password, a second factor and sessions; a
+//! tenant has members, invitations, keys and tokens.  Nothing that an anonymous visitor can do tells
+//! whether an address has an account: sign-up, reset and a refused sign-in answer alike, and take
+//! alike long.
 
+pub mod activity;
+pub mod admin;
 pub mod api;
+pub mod db;
 pub mod email;
+pub mod email_change;
+pub mod invitations;
+pub mod members;
+pub mod recovery;
+pub mod second_factor;
+pub mod sessions;
+pub mod sign_in;
+pub mod sign_up;
+pub mod ssh_keys;
+pub mod tokens;
 pub mod web;
 
+pub use admin::create_admin;
 pub use email::mailbox;
 
-pub async fn create_admin(_app: &crate::state::App, _email: &str, _password: &str) -> anyhow::Result<String> {
-    anyhow::bail!("soon")
+use crate::auth::limits::{self, AttemptLimit};
+use crate::auth::{Actor, password};
+use crate::error::{Error, FieldError, Result};
+use crate::events::Source;
+use crate::ids::UserId;
+use crate::state::App;
+use crate::web::client::Caller;
+
+/// The name of somebody's first tenant: what stands before the @.
+pub fn tenant_name(email: &str) -> String {
+    let local = email.split('@').next().unwrap_or(email);
+    local.chars().take(MAX_NAME).collect()
+}
+
+/// Names of tenants, keys and tokens.
+pub const MAX_NAME: usize = 100;
+
+/// A name as people may give one: some visible characters on one line.
+pub fn name(field: &str, text: &str) -> Result<String, FieldError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(FieldError::new(field, "required"));
+    }
+    if text.chars().count() > MAX_NAME {
+        return Err(FieldError::new(field, "too-long").with("max", MAX_NAME));
+    }
+    if text.chars().any(|c| c.is_control() || is_invisible(c)) {
+        return Err(FieldError::new(field, "name-characters"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Characters that make one name look like another, or turn the text around them.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The origin of an event that a person without a session caused.
+fn source(user: UserId, email: &str, caller: &Caller) -> Source {
+    Source {
+        kind: "user",
+        id: Some(user.uuid()),
+        label: email.to_owned(),
+        ip: caller.ip,
+        request_id: caller.request_id.clone(),
+    }
+}
+
+/// A link to one of our pages, for mails.
+fn link(app: &App, path: &str) -> String {
+    format!("{}{path}", app.config.public_url.trim_end_matches('/'))
+}
+
+/// What is counted for one address; the address itself does not stand in the counters.
+fn limit_key(what: &str, email: &str) -> String {
+    format!("{what}:{}", hex::encode(&crate::secrets::token_hash(&email.trim().to_lowercase())[..16]))
+}
+
+fn ip_key(what: &str, caller: &Caller) -> String {
+    match caller.ip {
+        Some(ip) => format!("{what}:{ip}"),
+        None => format!("{what}:unknown"),
+    }
+}
+
+/// Whether a mail may go to this address; when not, the caller acts as if it had been sent.
+async fn mail_allowed(app: &App, email: &str) -> Result<bool> {
+    match limits::count(app.db.platform(), &limit_key("mail", email), limits::MAIL).await {
+        Ok(()) => Ok(true),
+        Err(Error::TooMany { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Checks the password of somebody who is signed in, before something grave.
+async fn confirm_password(app: &App, actor: &Actor, typed: &str) -> Result<db::users::User> {
+    // Tokens may not do what a stolen token must not be able to do.
+    if actor.token.is_some() {
+        return Err(Error::Forbidden);
+    }
+    let key = format!("password:{}", actor.user_id);
+    limits::count(app.db.platform(), &key, AttemptLimit { attempts: 10, seconds: 900 }).await?;
+    let user = db::users::by_id(app.db.platform(), actor.user_id).await?.ok_or(Error::Unauthenticated)?;
+    if !password::verify(typed.to_owned(), Some(user.password_hash.clone())).await? {
+        return Err(Error::invalid("current_password", "password-wrong"));
+    }
+    limits::clear(app.db.platform(), &key).await?;
+    Ok(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_visible_and_on_one_line() {
+        assert_eq!(name("name", "  林文 Studio ").unwrap(), "林文 Studio");
+        for wrong in ["", "  ", "a\nb", "a\u{202e}b", "a\0b", &"x".repeat(101)] {
+            assert!(name("name", wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -42,3 +42,9 @@ pub async fn count(pool: &PgPool, key: &str, limit: AttemptLimit) -> Result<()> 
     }
     Ok(())
 }
+
+/// Forgets the attempts: the right person came in.
+pub async fn clear(pool: &PgPool, key: &str) -> Result<()> {
+    sqlx::query!("DELETE FROM attempt_limits WHERE key = $1", key).execute(pool).await?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What happened in a tenant, in sentences.
+
+use super::db::activity::{self, EventRow};
+use crate::auth::Actor;
+use crate::error::Result;
+use crate::state::App;
+use crate::web::language::Language;
+use crate::web::paging::{Listed, Paging};
+use serde_json::Value;
+
+pub async fn list(app: &App, actor: &Actor, paging: &Paging<i64>) -> Result<Listed<EventRow>> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let rows = activity::list(&mut tx, actor.tenant_id, paging.after, paging.fetch()).await?;
+    Ok(Listed::new(rows, paging, |row| row.id.to_string()))
+}
+
+/// The key of the sentence for an action: `ssh_key.created` is told by `activity-ssh-key-created`.
+/// A capability adds its sentences to its own messages.
+pub fn sentence_key(action: &str) -> String {
+    format!("activity-{}", action.replace(['.', '_'], "-"))
+}
+
+/// One event as a sentence.  Its facts are the placeables: `$actor`, `$subject`, and of the data
+/// `$name`, `$email`, `$role`, `$plan`, `$reason`, `$count`, and `$from` and `$to` of a change.
+pub fn sentence(event: &EventRow, language: Language) -> String {
+    let key = sentence_key(&event.action);
+    let key = if language.has(&key) { key } else { "activity-other".to_owned() };
+    let fact = |name: &str| event.data.get(name).map(text).unwrap_or_default();
+    let changed = event.data.as_object().and_then(|data| data.values().find(|value| value.get("to").is_some()));
+    let side = |side: &str| changed.and_then(|value| value.get(side)).map(text).unwrap_or_default();
+    let name = match fact("name") {
+        name if name.is_empty() => event.subject_id.clone(),
+        name => name,
+    };
+    let arguments = [
+        ("actor", event.actor.clone()),
+        ("subject", event.subject_id.clone()),
+        ("action", event.action.clone()),
+        ("name", name),
+        ("email", fact("email")),
+        ("role", fact("role")),
+        ("plan", fact("plan")),
+        ("reason", fact("reason")),
+        ("count", fact("count")),
+        ("from", side("from")),
+        ("to", side("to")),
+    ];
+    language.text_with(&key, &arguments)
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        Value::Object(change) if change.contains_key("to") => text(&change["to"]),
+        other => other.to_string(),
+    }
+}

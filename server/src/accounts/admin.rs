@@ -1,0 +1,74 @@
+//! The first administrator.
+
+use super::db::{tokens, users};
+use super::{email, tenant_name};
+use crate::auth::{password, token};
+use crate::events::{self, Event, Source};
+use crate::ids::{TenantId, TokenId, UserId};
+use crate::secrets::token_hash;
+use crate::state::App;
+use serde_json::json;
+
+/// The name of the token that [`create_admin`] makes; the one of an earlier run is revoked.
+const TOKEN_NAME: &str = "create-admin";
+
+/// Creates an administrator, or gives an existing account the rights and the password.  Returns a new
+/// API token with all scopes.
+pub async fn create_admin(app: &App, address: &str, new_password: &str) -> anyhow::Result<String> {
+    let address = email::parse("email", address).map_err(|_| anyhow::anyhow!("{address:?} is not a mail address"))?;
+    password::check_new("password", new_password).map_err(|_| {
+        anyhow::anyhow!(
+            "the password must have {} to {} characters, and not all the same",
+            password::MIN_LENGTH,
+            password::MAX_LENGTH
+        )
+    })?;
+    let hash = password::hash(new_password.to_owned())
+        .await
+        .map_err(|error| anyhow::anyhow!("cannot hash the password: {error:?}"))?;
+    let mut tx = app.db.begin_platform().await?;
+    let fresh = UserId::new();
+    let created = users::insert(&mut tx, fresh, &address, &hash, "en").await?;
+    let user = if created {
+        fresh
+    } else {
+        let user = users::by_email(&mut *tx, &address).await?;
+        user.ok_or_else(|| anyhow::anyhow!("the account vanished meanwhile; try again"))?.id
+    };
+    users::set_password(&mut tx, user, &hash).await?;
+    users::set_verified(&mut tx, user).await?;
+    users::make_admin(&mut tx, user).await?;
+    let tenant = match users::first_tenant(&mut *tx, user).await? {
+        Some(tenant) => tenant,
+        None => {
+            let tenant = TenantId::new();
+            users::insert_tenant(&mut tx, tenant, &tenant_name(&address), user).await?;
+            tenant
+        }
+    };
+    tokens::revoke_named(&mut tx, user, TOKEN_NAME).await?;
+    let (id, secret) = (TokenId::new(), token::generate());
+    let scopes: Vec<String> = super::tokens::SCOPES.map(str::to_owned).to_vec();
+    let new = tokens::NewToken {
+        id,
+        tenant,
+        user,
+        name: TOKEN_NAME,
+        prefix: &token::visible_prefix(&secret),
+        token_hash: &token_hash(&secret),
+        scopes: &scopes,
+        valid_days: None,
+    };
+    tokens::insert(&mut tx, new).await?;
+    let subject = user.to_string();
+    let event = Event {
+        tenant: Some(tenant),
+        action: "account.admin_granted",
+        subject_kind: "user",
+        subject_id: &subject,
+        data: json!({ "email": address, "created": created }),
+    };
+    events::record(&mut tx, &Source::system("create-admin"), event).await?;
+    tx.commit().await?;
+    Ok(secret)
+}

@@ -1,0 +1,45 @@
+use crate::db::Tx;
+use crate::ids::TenantId;
+use ipnet::IpNet;
+use serde_json::Value;
+use std::net::IpAddr;
+use time::OffsetDateTime;
+
+pub struct EventRow {
+    pub id: i64,
+    pub at: OffsetDateTime,
+    pub actor_kind: String,
+    pub actor: String,
+    pub ip: Option<IpAddr>,
+    pub action: String,
+    pub subject_kind: String,
+    pub subject_id: String,
+    pub data: Value,
+}
+
+/// A tenant's events, the newest first.
+pub async fn list(tx: &mut Tx, tenant: TenantId, after: Option<i64>, fetch: i64) -> sqlx::Result<Vec<EventRow>> {
+    let rows = sqlx::query!(
+        "SELECT id, at, actor_kind, actor_label, ip AS \"ip: IpNet\", action, subject_kind, subject_id, data FROM events \
+         WHERE tenant_id = $1 AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+        tenant.uuid(),
+        after,
+        fetch,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| EventRow {
+            id: row.id,
+            at: row.at,
+            actor_kind: row.actor_kind,
+            actor: row.actor_label,
+            ip: row.ip.map(|ip| ip.addr()),
+            action: row.action,
+            subject_kind: row.subject_kind,
+            subject_id: row.subject_id,
+            data: row.data,
+        })
+        .collect())
+}

@@ -1,0 +1,80 @@
+use crate::db::Tx;
+use crate::ids::UserId;
+use ipnet::IpNet;
+use sqlx::PgPool;
+use std::net::IpAddr;
+use time::OffsetDateTime;
+
+pub struct SessionRow {
+    pub id_hash: Vec<u8>,
+    pub ip: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    pub created_at: OffsetDateTime,
+    pub last_seen_at: OffsetDateTime,
+}
+
+/// Notes from where somebody signed in, for the list of sessions.
+pub async fn describe(pool: &PgPool, id_hash: &[u8], ip: Option<IpAddr>, user_agent: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE sessions SET ip = $2, user_agent = $3 WHERE id_hash = $1",
+        id_hash,
+        ip.map(IpNet::from) as Option<IpNet>,
+        user_agent,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// The newest first.
+pub async fn list(pool: &PgPool, user: UserId, after: Option<&[u8]>, fetch: i64) -> sqlx::Result<Vec<SessionRow>> {
+    let rows = sqlx::query!(
+        "SELECT id_hash, ip AS \"ip: IpNet\", user_agent, created_at, last_seen_at FROM sessions \
+         WHERE user_id = $1 AND expires_at > now() AND ($2::bytea IS NULL OR \
+           (created_at, id_hash) < (SELECT created_at, id_hash FROM sessions WHERE id_hash = $2 AND user_id = $1)) \
+         ORDER BY created_at DESC, id_hash DESC LIMIT $3",
+        user.uuid(),
+        after,
+        fetch,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| SessionRow {
+            id_hash: row.id_hash,
+            ip: row.ip.map(|ip| ip.addr()),
+            user_agent: row.user_agent,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+        })
+        .collect())
+}
+
+pub async fn delete_one(tx: &mut Tx, user: UserId, id_hash: &[u8]) -> sqlx::Result<bool> {
+    let done = sqlx::query!("DELETE FROM sessions WHERE user_id = $1 AND id_hash = $2", user.uuid(), id_hash)
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Signs somebody out everywhere, but for the session `keep`.
+pub async fn delete_all(tx: &mut Tx, user: UserId, keep: Option<&[u8]>) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        "DELETE FROM sessions WHERE user_id = $1 AND ($2::bytea IS NULL OR id_hash <> $2)",
+        user.uuid(),
+        keep,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Removes what has expired: sessions, links, counters, and answers kept for repeated requests.
+pub async fn delete_expired(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query!("DELETE FROM sessions WHERE expires_at < now()").execute(pool).await?;
+    sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'").execute(pool).await?;
+    sqlx::query!("DELETE FROM attempt_limits WHERE window_start < now() - interval '2 days'").execute(pool).await?;
+    sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'").execute(pool).await?;
+    Ok(())
+}

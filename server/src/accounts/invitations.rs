@@ -1,0 +1,117 @@
+//! Inviting people into a tenant by mail.
+
+use super::db::invitations::{self, Invitation, NewInvitation, Open};
+use super::db::members;
+use super::{email, link};
+use crate::auth::limits::{self, AttemptLimit};
+use crate::auth::{Actor, Role};
+use crate::error::{Error, Result, violated_constraint};
+use crate::events::{self, Event, Source};
+use crate::ids::{InvitationId, TenantId};
+use crate::mail::{self, Kind, Mail};
+use crate::secrets::{random_token, token_hash};
+use crate::state::App;
+use crate::web::language::Language;
+use crate::web::paging::{Listed, Paging};
+use serde_json::json;
+
+const VALID_SECONDS: f64 = 7.0 * 24.0 * 3600.0;
+/// Invitations of one tenant: nobody shall use us to send mails to strangers.
+const INVITATIONS: AttemptLimit = AttemptLimit { attempts: 20, seconds: 3600 };
+
+pub async fn list(app: &App, actor: &Actor, paging: &Paging<InvitationId>) -> Result<Listed<Invitation>> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let rows = invitations::list(&mut tx, actor.tenant_id, paging.after, paging.fetch()).await?;
+    Ok(Listed::new(rows, paging, |row| row.id.to_string()))
+}
+
+/// Sends an invitation, in the language of the inviter.
+pub async fn create(app: &App, actor: &Actor, address: &str, role: Role, language: Language) -> Result<InvitationId> {
+    actor.may_own()?;
+    let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
+    limits::count(app.db.platform(), &format!("invitation:{}", actor.tenant_id), INVITATIONS).await?;
+    let (id, token) = (InvitationId::new(), random_token());
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    if members::is_member_by_email(&mut tx, actor.tenant_id, &address).await? {
+        return Err(Error::invalid("email", "member-already"));
+    }
+    let new = NewInvitation {
+        id,
+        tenant: actor.tenant_id,
+        email: &address,
+        role,
+        token_hash: &token_hash(&token),
+        invited_by: actor.user_id,
+        valid_seconds: VALID_SECONDS,
+    };
+    invitations::insert(&mut tx, new).await.map_err(|error| match violated_constraint(&error) {
+        Some("invitations_open_key") => Error::invalid("email", "invited-already"),
+        _ => error.into(),
+    })?;
+    let arguments = [
+        ("inviter", actor.email.clone()),
+        ("tenant", actor.tenant_name.clone()),
+        ("email", address.clone()),
+        ("link", link(app, &format!("/invitation?token={token}"))),
+    ];
+    mail::enqueue(&mut tx, Mail { language, kind: Kind::Invitation, recipient: &address, arguments: &arguments })
+        .await?;
+    let subject = id.to_string();
+    let event = Event {
+        tenant: Some(actor.tenant_id),
+        action: "team.member_invited",
+        subject_kind: "invitation",
+        subject_id: &subject,
+        data: json!({ "email": address, "role": role.as_str() }),
+    };
+    events::record(&mut tx, &Source::from(actor), event).await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+pub async fn withdraw(app: &App, actor: &Actor, id: InvitationId) -> Result<()> {
+    actor.may_own()?;
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let email = invitations::delete(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
+    let subject = id.to_string();
+    let event = Event {
+        tenant: Some(actor.tenant_id),
+        action: "team.invitation_withdrawn",
+        subject_kind: "invitation",
+        subject_id: &subject,
+        data: json!({ "email": email }),
+    };
+    events::record(&mut tx, &Source::from(actor), event).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// What an invitation's link leads to; not found when it was used, withdrawn or has expired.
+pub async fn open(app: &App, token: &str) -> Result<Open> {
+    invitations::by_token(app.db.platform(), &token_hash(token)).await?.ok_or(Error::refused("link-spent"))
+}
+
+/// Joins the tenant.  Only the person who was invited can: the link may have been passed on.
+pub async fn accept(app: &App, actor: &Actor, token: &str) -> Result<TenantId> {
+    let invitation = open(app, token).await?;
+    if !invitation.email.eq_ignore_ascii_case(&actor.email) {
+        return Err(Error::refused("invitation-other-person"));
+    }
+    let mut tx = app.db.tenant(invitation.tenant_id).await?;
+    if !invitations::accept(&mut tx, invitation.tenant_id, &token_hash(token), &actor.email).await? {
+        return Err(Error::refused("link-spent"));
+    }
+    if members::insert(&mut tx, invitation.tenant_id, actor.user_id, invitation.role).await? {
+        let subject = actor.user_id.to_string();
+        let event = Event {
+            tenant: Some(invitation.tenant_id),
+            action: "team.member_joined",
+            subject_kind: "user",
+            subject_id: &subject,
+            data: json!({ "email": actor.email, "role": invitation.role.as_str() }),
+        };
+        events::record(&mut tx, &Source::from(actor), event).await?;
+    }
+    tx.commit().await?;
+    Ok(invitation.tenant_id)
+}

@@ -1,0 +1,105 @@
+//! The members of a tenant, and moving between tenants.
+
+use super::db::members::{self, Member, Membership};
+use super::name;
+use crate::auth::{Actor, Role};
+use crate::error::{Error, Result};
+use crate::events::{self, Event, Source};
+use crate::ids::{TenantId, UserId};
+use crate::state::App;
+use crate::web::paging::{Listed, Paging};
+use serde_json::{Value, json};
+
+pub async fn list(app: &App, actor: &Actor, paging: &Paging<UserId>) -> Result<Listed<Member>> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let rows = members::list(&mut tx, actor.tenant_id, paging.after, paging.fetch()).await?;
+    Ok(Listed::new(rows, paging, |row| row.user_id.to_string()))
+}
+
+/// The tenants that somebody may switch to.
+pub async fn tenants(app: &App, actor: &Actor) -> Result<Vec<Membership>> {
+    Ok(members::of_user(app.db.platform(), actor.user_id).await?)
+}
+
+/// Fails with not found unless the actor is a member there.
+pub async fn may_switch(app: &App, actor: &Actor, tenant: TenantId) -> Result<()> {
+    let found = crate::auth::db::actor(app.db.platform(), actor.user_id, tenant).await?;
+    if found.is_some() { Ok(()) } else { Err(Error::NotFound) }
+}
+
+pub async fn rename(app: &App, actor: &Actor, new: &str) -> Result<()> {
+    actor.may_own()?;
+    let new = name("name", new).map_err(|error| Error::Invalid(vec![error]))?;
+    if new == actor.tenant_name {
+        return Ok(());
+    }
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    members::rename_tenant(&mut tx, actor.tenant_id, &new).await?;
+    let subject = actor.tenant_id.to_string();
+    let event = Event {
+        tenant: Some(actor.tenant_id),
+        action: "tenant.renamed",
+        subject_kind: "tenant",
+        subject_id: &subject,
+        data: json!({ "name": { "from": actor.tenant_name, "to": new } }),
+    };
+    events::record(&mut tx, &Source::from(actor), event).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+pub async fn change_role(app: &App, actor: &Actor, user: UserId, role: Role) -> Result<()> {
+    actor.may_own()?;
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let (present, owners) = members::lock(&mut tx, actor.tenant_id, user).await?.ok_or(Error::NotFound)?;
+    if present == role {
+        return Ok(());
+    }
+    if present == Role::Owner && owners == 1 {
+        return Err(Error::conflict("last-owner"));
+    }
+    let email = members::email(&mut tx, actor.tenant_id, user).await?.ok_or(Error::NotFound)?;
+    members::set_role(&mut tx, actor.tenant_id, user, role).await?;
+    let data = json!({ "email": email, "role": { "from": present.as_str(), "to": role.as_str() } });
+    note(&mut tx, actor, "team.member_role_changed", user, data).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Removes a member.  Owners remove anybody; everybody may leave.
+pub async fn remove(app: &App, actor: &Actor, user: UserId) -> Result<()> {
+    let leaves = user == actor.user_id;
+    if !leaves {
+        actor.may_own()?;
+    }
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let (present, owners) = members::lock(&mut tx, actor.tenant_id, user).await?.ok_or(Error::NotFound)?;
+    if present == Role::Owner && owners == 1 {
+        return Err(Error::conflict("last-owner"));
+    }
+    let email = members::email(&mut tx, actor.tenant_id, user).await?.ok_or(Error::NotFound)?;
+    members::delete(&mut tx, actor.tenant_id, user).await?;
+    let action = if leaves { "team.member_left" } else { "team.member_removed" };
+    note(&mut tx, actor, action, user, json!({ "email": email, "role": present.as_str() })).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn note(
+    tx: &mut crate::db::Tx,
+    actor: &Actor,
+    action: &'static str,
+    user: UserId,
+    data: Value,
+) -> Result<()> {
+    let subject = user.to_string();
+    let event = Event {
+        tenant: Some(actor.tenant_id),
+        action,
+        subject_kind: "user",
+        subject_id: &subject,
+        data,
+    };
+    events::record(tx, &Source::from(actor), event).await?;
+    Ok(())
+}

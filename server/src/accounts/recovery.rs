@@ -1,0 +1,111 @@
+//! A new password: after forgetting the old one, or by changing it.
+
+use super::db::{sessions, users};
+use super::{confirm_password, email, ip_key, limit_key, link, mail_allowed, source};
+use crate::auth::limits;
+use crate::auth::{Actor, password};
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::events::{self, Event, Source};
+use crate::mail::{self, Kind, Mail};
+use crate::secrets::{random_token, token_hash};
+use crate::state::App;
+use crate::web::client::Caller;
+use crate::web::language::Language;
+use serde_json::json;
+
+const LINK_SECONDS: f64 = 3600.0;
+
+/// Sends a link for choosing a new password, where there is an account.  The answer does not tell.
+pub async fn request(app: &App, caller: &Caller, address: &str) -> Result<()> {
+    let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
+    limits::count(app.db.platform(), &ip_key("forgot", caller), limits::SIGN_UP).await?;
+    if !mail_allowed(app, &address).await? {
+        return Ok(());
+    }
+    let mut tx = app.db.begin_platform().await?;
+    if let Some(user) = users::by_email(&mut *tx, &address).await?
+        && !user.disabled
+    {
+        let token = random_token();
+        users::insert_link(&mut tx, user.id, "reset", &user.email, &token_hash(&token), LINK_SECONDS).await?;
+        let arguments =
+            [("email", user.email.clone()), ("link", link(app, &format!("/reset?token={token}")))];
+        let language = Language::from_code(&user.locale).unwrap_or_default();
+        let mail = Mail { language, kind: Kind::Reset, recipient: &user.email, arguments: &arguments };
+        mail::enqueue(&mut tx, mail).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Sets a new password by the link, and signs out every session.  The link proves the address too.
+/// A second factor stays: the link alone does not sign anybody in.
+pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Result<()> {
+    password::check_new("password", &new).map_err(|error| Error::Invalid(vec![error]))?;
+    let hash = password::hash(new).await?;
+    let mut tx = app.db.begin_platform().await?;
+    let Some((id, address)) = users::use_link(&mut tx, "reset", &token_hash(token)).await? else {
+        return Err(Error::refused("link-spent"));
+    };
+    let user = users::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
+    // The mail went to an address that is not the account's any more.
+    if !user.email.eq_ignore_ascii_case(&address) || user.disabled {
+        return Err(Error::refused("link-spent"));
+    }
+    users::set_verified(&mut tx, id).await?;
+    let tenant = users::first_tenant(&mut *tx, id).await?;
+    let from = source(id, &address, caller);
+    let subject = id.to_string();
+    let event = Event {
+        tenant,
+        action: "account.password_reset",
+        subject_kind: "user",
+        subject_id: &subject,
+        data: json!({}),
+    };
+    set(app, &mut tx, &user, &hash, None, &from, event).await?;
+    tx.commit().await?;
+    limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
+    Ok(())
+}
+
+/// Changes the password of somebody who knows the present one, and signs out their other sessions.
+pub async fn change(app: &App, actor: &Actor, current: &str, new: String, keep_session: &[u8]) -> Result<()> {
+    password::check_new("password", &new).map_err(|error| Error::Invalid(vec![error]))?;
+    let user = confirm_password(app, actor, current).await?;
+    let hash = password::hash(new).await?;
+    let mut tx = app.db.begin_platform().await?;
+    let subject = actor.user_id.to_string();
+    let event = Event {
+        tenant: Some(actor.tenant_id),
+        action: "account.password_changed",
+        subject_kind: "user",
+        subject_id: &subject,
+        data: json!({}),
+    };
+    set(app, &mut tx, &user, &hash, Some(keep_session), &Source::from(actor), event).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn set(
+    app: &App,
+    tx: &mut Tx,
+    user: &users::User,
+    hash: &str,
+    keep_session: Option<&[u8]>,
+    source: &Source,
+    event: Event<'_>,
+) -> Result<()> {
+    users::set_password(tx, user.id, hash).await?;
+    users::delete_links(tx, user.id, "reset").await?;
+    users::delete_links(tx, user.id, "change_email").await?;
+    sessions::delete_all(tx, user.id, keep_session).await?;
+    let arguments = [("email", user.email.clone()), ("link", link(app, "/forgot"))];
+    let language = Language::from_code(&user.locale).unwrap_or_default();
+    let mail = Mail { language, kind: Kind::PasswordChanged, recipient: &user.email, arguments: &arguments };
+    mail::enqueue(tx, mail).await?;
+    events::record(tx, source, event).await?;
+    Ok(())
+}

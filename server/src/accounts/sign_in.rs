@@ -1,0 +1,121 @@
+//! Signing in: the password, then the second factor where one is set up.
+//!
+//! The second step is bound to the first by a ticket: sealed by the server, for one person, for five
+//! minutes, and void when the password changes.  Without a ticket there is no second step, so that no
+//! field of its form can stand in for the password.
+
+use super::db::{sessions, users};
+use super::{ip_key, limit_key, second_factor, source, tenant_name};
+use crate::auth::limits;
+use crate::auth::{SessionUser, password};
+use crate::error::{Error, Result};
+use crate::events::{self, Event};
+use crate::ids::{TenantId, UserId};
+use crate::secrets::token_hash;
+use crate::state::App;
+use crate::web::client::Caller;
+use serde_json::json;
+use uuid::Uuid;
+
+/// What the sealed ticket is bound to.
+const TICKET: &str = "sign-in/second-step";
+const TICKET_SECONDS: i64 = 300;
+/// User, expiry, and a fingerprint of the password hash.
+const TICKET_BYTES: usize = 16 + 8 + 16;
+
+pub enum Step {
+    /// Both factors were right, or there is only one.
+    Done(SignedIn),
+    /// The password was right; a code must follow, with this ticket.
+    CodeNeeded { ticket: String },
+}
+
+/// Who signed in, and for which tenant.
+pub struct SignedIn {
+    pub user: SessionUser,
+    pub locale: String,
+}
+
+/// The first step.  Wrong address, wrong password, unconfirmed and disabled accounts are one answer.
+pub async fn with_password(app: &App, caller: &Caller, email: &str, typed: String) -> Result<Step> {
+    let pool = app.db.platform();
+    limits::count(pool, &ip_key("sign-in-address", caller), limits::SIGN_IN_ADDRESS).await?;
+    limits::count(pool, &limit_key("sign-in", email), limits::SIGN_IN).await?;
+    let user = users::by_email(pool, email.trim()).await?;
+    let right = password::verify(typed, user.as_ref().map(|user| user.password_hash.clone())).await?;
+    let user = match user {
+        Some(user) if right && user.verified && !user.disabled => user,
+        _ => return Err(Error::invalid("password", "sign-in")),
+    };
+    limits::clear(pool, &limit_key("sign-in", email)).await?;
+    if user.totp_secret.is_some() {
+        return Ok(Step::CodeNeeded { ticket: ticket(app, &user).await? });
+    }
+    Ok(Step::Done(finish(app, caller, &user).await?))
+}
+
+/// The second step: a code of the authenticator, or a recovery code.
+pub async fn with_code(app: &App, caller: &Caller, ticket: &str, code: &str) -> Result<SignedIn> {
+    let user = open_ticket(app, ticket).await?.ok_or(Error::refused("sign-in-again"))?;
+    second_factor::check(app, &user, code).await?;
+    finish(app, caller, &user).await
+}
+
+async fn ticket(app: &App, user: &users::User) -> Result<String> {
+    let expires = users::now(app.db.platform()).await? + TICKET_SECONDS;
+    let content =
+        [&user.id.uuid().as_bytes()[..], &expires.to_be_bytes(), &token_hash(&user.password_hash)[..16]].concat();
+    Ok(hex::encode(app.sealer.seal(TICKET, &content)))
+}
+
+/// None for anything that is not a ticket of ours, of this moment, for the present password.
+async fn open_ticket(app: &App, ticket: &str) -> Result<Option<users::User>> {
+    let Ok(sealed) = hex::decode(ticket) else { return Ok(None) };
+    let Ok(content) = app.sealer.open_sealed(TICKET, &sealed) else { return Ok(None) };
+    if content.len() != TICKET_BYTES {
+        return Ok(None);
+    }
+    let (id, rest) = content.split_at(16);
+    let (expires, fingerprint) = rest.split_at(8);
+    let id: UserId = Uuid::from_slice(id).map_err(anyhow::Error::from)?.into();
+    let expires = i64::from_be_bytes(expires.try_into().map_err(anyhow::Error::from)?);
+    let pool = app.db.platform();
+    let Some(user) = users::by_id(pool, id).await? else { return Ok(None) };
+    let valid = users::now(pool).await? < expires
+        && token_hash(&user.password_hash)[..16] == *fingerprint
+        && !user.disabled
+        && user.totp_secret.is_some();
+    Ok(valid.then_some(user))
+}
+
+async fn finish(app: &App, caller: &Caller, user: &users::User) -> Result<SignedIn> {
+    let mut tx = app.db.begin_platform().await?;
+    let tenant = match users::first_tenant(&mut *tx, user.id).await? {
+        Some(tenant) => tenant,
+        // Removed from the last team: everybody has a place of their own.
+        None => {
+            let tenant = TenantId::new();
+            users::insert_tenant(&mut tx, tenant, &tenant_name(&user.email), user.id).await?;
+            tenant
+        }
+    };
+    let subject = user.id.to_string();
+    let event = Event {
+        tenant: Some(tenant),
+        action: "session.created",
+        subject_kind: "user",
+        subject_id: &subject,
+        data: json!({ "second_factor": user.totp_secret.is_some() }),
+    };
+    events::record(&mut tx, &source(user.id, &user.email, caller), event).await?;
+    tx.commit().await?;
+    Ok(SignedIn {
+        user: SessionUser { user_id: user.id, tenant_id: tenant },
+        locale: user.locale.clone(),
+    })
+}
+
+/// Notes from where a new session came, for the list that its owner sees.
+pub async fn describe_session(app: &App, caller: &Caller, id_hash: &[u8]) -> Result<()> {
+    Ok(sessions::describe(app.db.platform(), id_hash, caller.ip, &caller.user_agent).await?)
+}

@@ -1,0 +1,130 @@
+//! Signing up, and proving that the address is one's own.
+
+use super::db::users;
+use super::{email, ip_key, limit_key, link, mail_allowed, source, tenant_name};
+use crate::auth::limits;
+use crate::auth::password;
+use crate::error::{Error, Result};
+use crate::events::{self, Event};
+use crate::ids::{TenantId, UserId};
+use crate::mail::{self, Kind, Mail};
+use crate::secrets::{random_token, token_hash};
+use crate::state::App;
+use crate::web::client::Caller;
+use crate::web::language::Language;
+use serde_json::json;
+
+const LINK_SECONDS: f64 = 24.0 * 3600.0;
+
+pub struct SignUp {
+    pub email: String,
+    pub password: String,
+    pub language: Language,
+}
+
+/// Makes an account that works once its address is confirmed.
+///
+/// The answer is the same whether the address had an account or not; its owner learns of it by mail.
+/// A sign-up with an address that nobody confirmed yet takes the place of the one before: only
+/// the password that belongs to the newest mail counts.
+pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
+    let mut errors = Vec::new();
+    let address = email::parse("email", &form.email).map_err(|error| errors.push(error));
+    if let Err(error) = password::check_new("password", &form.password) {
+        errors.push(error);
+    }
+    let (Ok(address), true) = (address, errors.is_empty()) else { return Err(Error::Invalid(errors)) };
+    limits::count(app.db.platform(), &ip_key("sign-up", caller), limits::SIGN_UP).await?;
+    let hash = password::hash(form.password).await?;
+
+    let mut tx = app.db.begin_platform().await?;
+    let id = UserId::new();
+    if users::insert(&mut tx, id, &address, &hash, form.language.code()).await? {
+        let tenant = TenantId::new();
+        users::insert_tenant(&mut tx, tenant, &tenant_name(&address), id).await?;
+        let from = source(id, &address, caller);
+        let subject = id.to_string();
+        let event = Event {
+            tenant: Some(tenant),
+            action: "account.created",
+            subject_kind: "user",
+            subject_id: &subject,
+            data: json!({ "email": address }),
+        };
+        events::record(&mut tx, &from, event).await?;
+        send_verification(app, &mut tx, id, &address, form.language).await?;
+    } else if mail_allowed(app, &address).await?
+        && let Some(user) = users::by_email(&mut *tx, &address).await?
+    {
+        if user.verified {
+            let arguments = [
+                ("email", user.email.clone()),
+                ("link", link(app, "/sign-in")),
+                ("reset_link", link(app, "/forgot")),
+            ];
+            let language = Language::from_code(&user.locale).unwrap_or_default();
+            let mail = Mail { language, kind: Kind::AccountExists, recipient: &user.email, arguments: &arguments };
+            mail::enqueue(&mut tx, mail).await?;
+        } else {
+            users::set_password(&mut tx, user.id, &hash).await?;
+            send_verification(app, &mut tx, user.id, &user.email, form.language).await?;
+        }
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Sends the confirmation again, where there is something to confirm.
+pub async fn resend(app: &App, caller: &Caller, address: &str) -> Result<()> {
+    let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
+    limits::count(app.db.platform(), &ip_key("resend", caller), limits::SIGN_UP).await?;
+    if !mail_allowed(app, &address).await? {
+        return Ok(());
+    }
+    let mut tx = app.db.begin_platform().await?;
+    if let Some(user) = users::by_email(&mut *tx, &address).await?
+        && !user.verified
+    {
+        let language = Language::from_code(&user.locale).unwrap_or_default();
+        send_verification(app, &mut tx, user.id, &user.email, language).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn send_verification(
+    app: &App,
+    tx: &mut crate::db::Tx,
+    user: UserId,
+    address: &str,
+    language: Language,
+) -> Result<()> {
+    let token = random_token();
+    users::insert_link(tx, user, "verify", address, &token_hash(&token), LINK_SECONDS).await?;
+    let arguments = [("email", address.to_owned()), ("link", link(app, &format!("/verify?token={token}")))];
+    mail::enqueue(tx, Mail { language, kind: Kind::Verify, recipient: address, arguments: &arguments }).await?;
+    Ok(())
+}
+
+/// Confirms an address by the link in its mail.
+pub async fn verify(app: &App, caller: &Caller, token: &str) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    let Some((user, address)) = users::use_link(&mut tx, "verify", &token_hash(token)).await? else {
+        return Err(Error::refused("link-spent"));
+    };
+    users::set_verified(&mut tx, user).await?;
+    let tenant = users::first_tenant(&mut *tx, user).await?;
+    let subject = user.to_string();
+    let event = Event {
+        tenant,
+        action: "account.verified",
+        subject_kind: "user",
+        subject_id: &subject,
+        data: json!({ "email": address }),
+    };
+    events::record(&mut tx, &source(user, &address, caller), event).await?;
+    tx.commit().await?;
+    // Whoever could not sign in before confirming may have tried often.
+    limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! SSH keys of a tenant, for putting into new instances.
+
+use super::db::ssh_keys::{self, SshKey};
+use super::name;
+use crate::auth::Actor;
+use crate::error::{Error, FieldError, Result, violated_constraint};
+use crate::events::{self, Event, Source};
+use crate::ids::SshKeyId;
+use crate::state::App;
+use crate::web::paging::{Listed, Paging};
+use serde_json::json;
+use ssh_key::public::KeyData;
+use ssh_key::{HashAlg, PublicKey};
+
+/// The longest key in use, RSA of 16,384 bits, has under 3 KiB.
+const MAX_BYTES: usize = 16 * 1024;
+const MIN_RSA_BITS: usize = 3072;
+/// A create page that lists more helps nobody.
+const MAX_KEYS: i64 = 100;
+
+pub async fn list(app: &App, actor: &Actor, paging: &Paging<SshKeyId>) -> Result<Listed<SshKey>> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let rows = ssh_keys::list(&mut tx, actor.tenant_id, paging.after, paging.fetch()).await?;
+    Ok(Listed::new(rows, paging, |row| row.id.to_string()))
+}
+
+pub async fn get(app: &App, actor: &Actor, id: SshKeyId) -> Result<SshKey> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    ssh_keys::by_ids(&mut tx, actor.tenant_id, &[id]).await?.pop().ok_or(Error::NotFound)
+}
+
+pub async fn add(app: &App, actor: &Actor, key_name: &str, public_key: &str) -> Result<SshKey> {
+    actor.may_operate()?;
+    let mut errors = Vec::new();
+    let parsed = parse(public_key).map_err(|error| errors.push(error));
+    // A key without a name is called what its comment says.
+    let key_name = match (key_name.trim(), &parsed) {
+        ("", Ok(parsed)) if !parsed.comment().trim().is_empty() => parsed.comment().trim(),
+        _ => key_name,
+    };
+    let key_name = name("name", key_name).map_err(|error| errors.push(error));
+    let (Ok(parsed), Ok(key_name)) = (parsed, key_name) else { return Err(Error::Invalid(errors)) };
+    let fingerprint = parsed.fingerprint(HashAlg::Sha256).to_string();
+    let line = parsed.to_openssh().map_err(anyhow::Error::from)?;
+
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    if ssh_keys::count(&mut tx, actor.tenant_id).await? >= MAX_KEYS {
+        return Err(Error::conflict("ssh-keys-full").with("max", MAX_KEYS));
+    }
+    let id = SshKeyId::new();
+    let created_at = ssh_keys::insert(&mut tx, actor.tenant_id, id, &key_name, &line, &fingerprint).await.map_err(
+        |error| match violated_constraint(&error) {
+            Some("ssh_keys_fingerprint_key") => Error::invalid("public_key", "ssh-key-duplicate"),
+            Some("ssh_keys_name_key") => Error::invalid("name", "name-taken"),
+            _ => error.into(),
+        },
+    )?;
+    let subject = id.to_string();
+    let event = Event {
+        tenant: Some(actor.tenant_id),
+        action: "ssh_key.created",
+        subject_kind: "ssh_key",
+        subject_id: &subject,
+        data: json!({ "name": key_name, "fingerprint": fingerprint }),
+    };
+    events::record(&mut tx, &Source::from(actor), event).await?;
+    tx.commit().await?;
+    Ok(SshKey { id, name: key_name, public_key: line, fingerprint, created_at })
+}
+
+/// Instances that have the key keep it; new ones cannot get it any more.
+pub async fn delete(app: &App, actor: &Actor, id: SshKeyId) -> Result<()> {
+    actor.may_operate()?;
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let key_name = ssh_keys::delete(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
+    let subject = id.to_string();
+    let event = Event {
+        tenant: Some(actor.tenant_id),
+        action: "ssh_key.deleted",
+        subject_kind: "ssh_key",
+        subject_id: &subject,
+        data: json!({ "name": key_name }),
+    };
+    events::record(&mut tx, &Source::from(actor), event).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// One public key of a kind that is still safe, and nothing else on the line.
+pub fn parse(text: &str) -> Result<PublicKey, FieldError> {
+    let refuse = |code| FieldError::new("public_key", code);
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(refuse("required"));
+    }
+    if text.len() > MAX_BYTES {
+        return Err(refuse("ssh-key-too-long").with("max", MAX_BYTES / 1024));
+    }
+    if text.contains("PRIVATE KEY") || text.starts_with("PuTTY-User-Key-File") {
+        return Err(refuse("ssh-key-private"));
+    }
+    if text.contains(['\n', '\r']) {
+        return Err(refuse("ssh-key-lines"));
+    }
+    if text.starts_with("ssh-dss ") {
+        return Err(refuse("ssh-key-dsa"));
+    }
+    // What sshd would take for options stands before the algorithm: `command="…" ssh-ed25519 …`.
+    let algorithm = text.split_ascii_whitespace().next().unwrap_or("");
+    if !["ssh-", "ecdsa-", "sk-"].iter().any(|start| algorithm.starts_with(start)) {
+        return Err(refuse("ssh-key-form"));
+    }
+    let key = PublicKey::from_openssh(text).map_err(|_| refuse("ssh-key-form"))?;
+    if key.comment().chars().any(char::is_control) {
+        return Err(refuse("ssh-key-form"));
+    }
+    match key.key_data() {
+        KeyData::Dsa(_) => Err(refuse("ssh-key-dsa")),
+        KeyData::Rsa(rsa) => {
+            let modulus = rsa.n.as_positive_bytes().ok_or_else(|| refuse("ssh-key-form"))?;
+            let leading = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
+            let bits = (modulus.len() * 8).saturating_sub(leading);
+            if bits < MIN_RSA_BITS {
+                return Err(refuse("ssh-key-short").with("bits", bits).with("min", MIN_RSA_BITS));
+            }
+            Ok(key)
+        }
+        KeyData::Ed25519(_) | KeyData::Ecdsa(_) | KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => Ok(key),
+        _ => Err(refuse("ssh-key-form")),
+    }
+}
