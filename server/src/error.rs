@@ -71,6 +71,11 @@ impl Error {
         Self::Refused { status: StatusCode::FORBIDDEN, code, arguments: Vec::new() }
     }
 
+    /// 401 with a reason: whoever asks did not prove who they are.
+    pub fn denied(code: &'static str) -> Self {
+        Self::Refused { status: StatusCode::UNAUTHORIZED, code, arguments: Vec::new() }
+    }
+
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         if let Self::Refused { arguments, .. } = &mut self {
             arguments.push((name, value.to_string()));

@@ -6,7 +6,6 @@ use crate::hosts::db::{self, LinkRow};
 use crate::hosts::HostState;
 use crate::ids::HostId;
 use axum::extract::FromRequestParts;
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use rustls::pki_types::CertificateDer;
 use uuid::Uuid;
@@ -44,11 +43,7 @@ impl AgentHost {
     /// Looks the certificate up again: whoever was held waiting may have been revoked meanwhile.
     pub async fn look_up(link: &Link, certificate: &PeerCertificate) -> Result<Self> {
         let PeerCertificate { host, serial } = certificate;
-        let row = db::link(link.app.db.platform(), *host, serial).await?.ok_or(Error::Refused {
-            status: StatusCode::UNAUTHORIZED,
-            code: "certificate-refused",
-            arguments: Vec::new(),
-        })?;
+        let row = db::link(link.app.db.platform(), *host, serial).await?.ok_or(Error::denied("certificate-refused"))?;
         if row.state == HostState::Disabled.as_str() {
             return Err(Error::refused("host-disabled"));
         }
@@ -60,11 +55,7 @@ impl FromRequestParts<Link> for AgentHost {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, link: &Link) -> Result<Self> {
-        let certificate = parts.extensions.get::<PeerCertificate>().ok_or(Error::Refused {
-            status: StatusCode::UNAUTHORIZED,
-            code: "certificate-required",
-            arguments: Vec::new(),
-        })?;
+        let certificate = parts.extensions.get::<PeerCertificate>().ok_or(Error::denied("certificate-required"))?;
         Self::look_up(link, certificate).await
     }
 }

@@ -9,7 +9,7 @@ pub mod notices;
 use crate::auth::Actor;
 use crate::db::Tx;
 use crate::ids::TenantId;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -57,6 +57,32 @@ pub struct Event<'a> {
     pub data: Value,
 }
 
+/// What differs between two documents, as `{"path.of.field": {"from": …, "to": …}}`.  An absent field
+/// counts as null.  Empty when nothing differs, and then there is nothing to record.
+pub fn changes(from: &Value, to: &Value) -> Map<String, Value> {
+    fn walk(path: &str, from: &Value, to: &Value, found: &mut Map<String, Value>) {
+        if from == to {
+            return;
+        }
+        let empty = Map::new();
+        let fields = |value: &'_ Value| matches!(value, Value::Object(_) | Value::Null);
+        if (from.is_object() || to.is_object()) && fields(from) && fields(to) {
+            let (from, to) = (from.as_object().unwrap_or(&empty), to.as_object().unwrap_or(&empty));
+            let added = to.keys().filter(|key| !from.contains_key(*key));
+            for key in from.keys().chain(added) {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let absent = Value::Null;
+                walk(&path, from.get(key).unwrap_or(&absent), to.get(key).unwrap_or(&absent), found);
+            }
+        } else {
+            found.insert(path.to_owned(), json!({ "from": from, "to": to }));
+        }
+    }
+    let mut found = Map::new();
+    walk("", from, to, &mut found);
+    found
+}
+
 pub async fn record(tx: &mut Tx, source: &Source, event: Event<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "INSERT INTO events (tenant_id, actor_kind, actor_id, actor_label, ip, request_id, action, subject_kind, \
@@ -75,4 +101,22 @@ pub async fn record(tx: &mut Tx, source: &Source, event: Event<'_>) -> sqlx::Res
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_name_the_fields_that_differ() {
+        let from = json!({ "a": 1, "b": { "c": 2, "d": 3 }, "gone": "x", "same": [1] });
+        let to = json!({ "a": 1, "b": { "c": 4, "d": 3, "e": { "f": 5 } }, "same": [1] });
+        let expected = json!({
+            "b.c": { "from": 2, "to": 4 },
+            "b.e.f": { "from": null, "to": 5 },
+            "gone": { "from": "x", "to": null },
+        });
+        assert_eq!(Value::Object(changes(&from, &to)), expected);
+        assert!(changes(&from, &from).is_empty());
+    }
 }

@@ -354,3 +354,33 @@ pub async fn room(pool: &PgPool, tenant: Option<crate::ids::TenantId>) -> sqlx::
         })
         .collect())
 }
+
+// The operator's decisions -----------------------------------------------------------------------
+
+/// Also computes the capacity anew from what the agent measured.
+pub async fn write_decided(
+    tx: &mut Tx,
+    host: HostId,
+    decided: &super::edit::Decided,
+    tells_agent: bool,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE hosts SET state = $2, system_memory_mib = $3, uplink_kbit = $4, overcommit_cpu_permille = $5, \
+         overcommit_memory_permille = $6, overcommit_storage_permille = $7, nat = $8, \
+         revision = revision + CASE WHEN $9 THEN 1 ELSE 0 END, \
+         capacity_memory_mib = greatest(coalesce((facts ->> 'memory_mib')::bigint, 0) - $3, 0), \
+         capacity_network_kbit = coalesce($4, (facts ->> 'uplink_kbit')::bigint, 0) WHERE id = $1",
+        host.uuid(),
+        decided.state.as_str(),
+        decided.system_memory_mib,
+        decided.uplink_kbit,
+        decided.overcommit_cpu_permille,
+        decided.overcommit_memory_permille,
+        decided.overcommit_storage_permille,
+        decided.nat,
+        tells_agent,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

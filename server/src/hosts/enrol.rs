@@ -13,7 +13,6 @@ use crate::events::{self, Event, Source};
 use crate::ids::HostId;
 use crate::secrets::{random_token, token_hash};
 use crate::state::App;
-use axum::http::StatusCode;
 use jst_protocol::enroll::{EnrollRequest, EnrollResponse, JoinToken};
 use serde_json::json;
 use std::net::IpAddr;
@@ -148,7 +147,7 @@ async fn certify(
 
 /// Used, expired and never issued look the same from outside.
 fn join_token_invalid() -> Error {
-    Error::Refused { status: StatusCode::UNAUTHORIZED, code: "join-token-invalid", arguments: Vec::new() }
+    Error::denied("join-token-invalid")
 }
 
 /// What a machine says of itself goes into the log, but not by the kilobyte.

@@ -15,6 +15,7 @@
 
 mod candidates;
 pub mod db;
+pub mod edit;
 pub mod enrol;
 pub mod report;
 

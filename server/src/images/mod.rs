@@ -6,6 +6,8 @@
 
 pub mod api;
 pub mod db;
+mod inspect;
+pub mod register;
 
 use crate::error::{Error, Result};
 use crate::ids::ImageId;

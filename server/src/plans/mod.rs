@@ -6,6 +6,8 @@
 
 pub mod api;
 pub mod db;
+pub mod edit;
+pub mod schema;
 
 use crate::ids::PlanId;
 use jst_policy::instance::ResourcePolicy;

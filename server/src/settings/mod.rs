@@ -5,6 +5,10 @@
 
 mod db;
 
+use crate::auth::Actor;
+use crate::error::{Error, FieldError, Result};
+use crate::events::{self, Event};
+use crate::state::App;
 use serde::{Deserialize, Serialize};
 use sqlx::PgExecutor;
 
@@ -46,6 +50,61 @@ pub async fn get(executor: impl PgExecutor<'_>) -> sqlx::Result<Settings> {
     Ok(from_rows(db::all(executor).await?))
 }
 
+/// Least and most of each number.
+pub const RANGES: [(&str, i64, i64); 5] = [
+    ("trial_days", 1, 365),
+    ("trial_keep_days", 0, 365),
+    ("trials_per_ip_day", 1, 1000),
+    ("delete_grace_hours", 0, 8760),
+    ("image_max_gib", 1, 1024),
+];
+
+impl Settings {
+    fn problems(&self) -> Vec<FieldError> {
+        let numbers = [
+            self.trial_days,
+            self.trial_keep_days,
+            self.trials_per_ip_day,
+            self.delete_grace_hours,
+            self.image_max_gib,
+        ];
+        RANGES
+            .into_iter()
+            .zip(numbers)
+            .filter(|((_, min, max), number)| !(*min..=*max).contains(number))
+            .map(|((field, min, max), _)| FieldError::new(field, "range").with("min", min).with("max", max))
+            .collect()
+    }
+}
+
+/// Replaces all settings.  Only those that differ are written, and the event names them.
+pub async fn update(app: &App, actor: &Actor, wanted: &Settings) -> Result<()> {
+    let problems = wanted.problems();
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    let mut tx = app.db.begin_platform().await?;
+    db::lock(&mut tx).await?;
+    let document = |settings: &Settings| serde_json::to_value(settings).map_err(anyhow::Error::from);
+    let changes = events::changes(&document(&get(&mut *tx).await?)?, &document(wanted)?);
+    if changes.is_empty() {
+        return Ok(());
+    }
+    for (key, change) in &changes {
+        db::write(&mut tx, key, &change["to"]).await?;
+    }
+    let event = Event {
+        tenant: None,
+        action: "settings.updated",
+        subject_kind: "settings",
+        subject_id: "settings",
+        data: changes.into(),
+    };
+    events::record(&mut tx, &actor.into(), event).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// A stored value that no longer has the right type counts as never set, and the log says so: one
 /// bad row must not take every page with it.
 fn from_rows(rows: Vec<(String, serde_json::Value)>) -> Settings {
@@ -66,6 +125,18 @@ fn from_rows(rows: Vec<(String, serde_json::Value)>) -> Settings {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn every_number_has_its_range() {
+        let document = serde_json::to_value(Settings::default()).unwrap();
+        for (key, value) in document.as_object().unwrap() {
+            assert_eq!(value.is_number(), RANGES.iter().any(|(name, ..)| name == key), "{key}");
+        }
+        assert_eq!(Settings::default().problems(), []);
+        let bad = Settings { trial_days: 0, image_max_gib: 5000, ..Settings::default() };
+        let fields: Vec<_> = bad.problems().into_iter().map(|problem| problem.field).collect();
+        assert_eq!(fields, ["trial_days", "image_max_gib"]);
+    }
 
     #[test]
     fn an_unusable_value_leaves_the_others_in_force() {

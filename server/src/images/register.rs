@@ -1,0 +1,327 @@
+//! Putting an image into the catalogue.
+//!
+//! The bytes go to a file of their own beside the images, are hashed on the way, inspected, brought
+//! to disk, and only then get the name that agents fetch them by; the row is committed last.  A
+//! crash at any point leaves at most a file that no row names, and never a row without its file.
+
+use super::{Image, db, inspect};
+use crate::auth::Actor;
+use crate::error::{Error, FieldError, Result, violated_constraint};
+use crate::events::{self, Event};
+use crate::ids::ImageId;
+use crate::settings;
+use crate::state::App;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// What an administrator says about an image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImageInput {
+    /// Names the image in addresses and in the API: lower-case letters, digits, dots and hyphens.
+    #[schema(example = "debian-13", max_length = 40)]
+    pub slug: String,
+    #[schema(example = "Debian 13", max_length = 100)]
+    pub name: String,
+    /// `linux`, `bsd`, `windows` or `other`.
+    #[serde(default = "linux")]
+    #[schema(example = "linux")]
+    pub os_family: String,
+    /// `qcow2` or `raw`.  Stated, checked, and never guessed.
+    #[schema(example = "qcow2")]
+    pub format: String,
+    /// Plans with less memory are not offered for this image.
+    #[serde(default = "least_memory")]
+    pub min_memory_mib: i64,
+    /// Whom to log in as.
+    #[serde(default = "root")]
+    #[schema(example = "root")]
+    pub login_user: String,
+    /// Offered to everybody.
+    #[serde(default = "yes")]
+    pub public: bool,
+    /// Lower numbers stand first in the catalogue.
+    #[serde(default)]
+    pub sort_order: i32,
+}
+
+fn linux() -> String {
+    "linux".into()
+}
+fn root() -> String {
+    "root".into()
+}
+const fn least_memory() -> i64 {
+    64
+}
+const fn yes() -> bool {
+    true
+}
+
+pub const OS_FAMILIES: [&str; 4] = ["linux", "bsd", "windows", "other"];
+pub const FORMATS: [&str; 2] = ["qcow2", "raw"];
+const MAX_SORT_ORDER: i32 = 1_000_000;
+
+impl ImageInput {
+    pub fn problems(&self) -> Vec<FieldError> {
+        let mut problems = Vec::new();
+        let mut add = |problem: FieldError| problems.push(problem);
+        let slug_fits = self.slug.len() <= 40
+            && self.slug.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && self.slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+        if self.slug.is_empty() {
+            add(FieldError::new("slug", "required"));
+        } else if !slug_fits {
+            add(FieldError::new("slug", "slug").with("max", 40));
+        }
+        if self.name.trim().is_empty() {
+            add(FieldError::new("name", "required"));
+        } else if self.name.chars().count() > 100 {
+            add(FieldError::new("name", "too-long").with("max", 100));
+        } else if self.name.chars().any(char::is_control) {
+            add(FieldError::new("name", "control-characters"));
+        }
+        if !OS_FAMILIES.contains(&self.os_family.as_str()) {
+            add(FieldError::new("os_family", "choice"));
+        }
+        if !FORMATS.contains(&self.format.as_str()) {
+            add(FieldError::new("format", "choice"));
+        }
+        if !(64..=1_048_576).contains(&self.min_memory_mib) {
+            add(FieldError::new("min_memory_mib", "range").with("min", 64).with("max", 1_048_576));
+        }
+        let login_fits = (1..=32).contains(&self.login_user.len())
+            && self.login_user.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && self.login_user.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if !login_fits {
+            add(FieldError::new("login_user", "login-user"));
+        }
+        if !(-MAX_SORT_ORDER..=MAX_SORT_ORDER).contains(&self.sort_order) {
+            add(FieldError::new("sort_order", "range").with("min", -MAX_SORT_ORDER).with("max", MAX_SORT_ORDER));
+        }
+        problems
+    }
+}
+
+/// A file that is being received; it disappears with this value unless it becomes an image.
+pub struct Upload {
+    path: PathBuf,
+    file: tokio::fs::File,
+    hash: Sha256,
+    bytes: u64,
+    most: u64,
+}
+
+impl Upload {
+    pub async fn begin(app: &App) -> Result<Self> {
+        let most = settings::get(app.db.platform()).await?.image_max_gib.unsigned_abs() << 30;
+        let directory = app.config.data_dir.join("images");
+        tokio::fs::create_dir_all(&directory).await.context("the directory of images")?;
+        sweep(&directory).await;
+        let path = directory.join(format!("{PARTIAL}{}", uuid::Uuid::new_v4()));
+        let file = std::fs::OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .context("a file for the upload")?;
+        Ok(Self { path, file: tokio::fs::File::from_std(file), hash: Sha256::new(), bytes: 0, most })
+    }
+
+    pub async fn write(&mut self, piece: &[u8]) -> Result<()> {
+        self.bytes += piece.len() as u64;
+        if self.bytes > self.most {
+            let most = crate::web::format::mib(self.most >> 20);
+            return Err(Error::Invalid(vec![FieldError::new("file", "file-too-large").with("max", most)]));
+        }
+        self.hash.update(piece);
+        self.file.write_all(piece).await.map_err(storage_full)?;
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // Gone already where the upload became an image.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+const PARTIAL: &str = ".upload-";
+
+/// Removes what interrupted uploads of an earlier process left.  A day is longer than any upload.
+async fn sweep(directory: &Path) {
+    let Ok(mut entries) = tokio::fs::read_dir(directory).await else { return };
+    while let Ok(Some(entry)) = entries.next_entry().await {
+        let old = entry.metadata().await.and_then(|metadata| metadata.modified()).is_ok_and(|modified| {
+            SystemTime::now().duration_since(modified).is_ok_and(|age| age > Duration::from_secs(86_400))
+        });
+        if old && entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            let _ = tokio::fs::remove_file(entry.path()).await;
+        }
+    }
+}
+
+/// Takes a file from the import directory on the server itself, for images too large to upload.
+pub async fn import(app: &App, path: &str) -> Result<Upload> {
+    let relative = Path::new(path);
+    let plain = !path.is_empty() && relative.components().all(|part| matches!(part, Component::Normal(_)));
+    if !plain {
+        return Err(Error::invalid("path", "import-path"));
+    }
+    let directory = app.config.data_dir.join("import");
+    let absent = || Error::invalid("path", "import-absent");
+    // Symbolic links are followed before it is looked where they lead.
+    let root = tokio::fs::canonicalize(&directory).await.map_err(|_| absent())?;
+    let source = tokio::fs::canonicalize(directory.join(relative)).await.map_err(|_| absent())?;
+    if !source.starts_with(&root) {
+        return Err(Error::invalid("path", "import-path"));
+    }
+    if !tokio::fs::metadata(&source).await.is_ok_and(|metadata| metadata.is_file()) {
+        return Err(absent());
+    }
+    let mut file = tokio::fs::File::open(&source).await.map_err(|_| absent())?;
+    let mut upload = Upload::begin(app).await?;
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece).await.context("the file to import")? {
+            0 => return Ok(upload),
+            length => upload.write(&piece[..length]).await?,
+        }
+    }
+}
+
+/// Refuses input that cannot work before gigabytes are sent for it.
+pub async fn check(app: &App, input: &ImageInput) -> Result<()> {
+    let mut problems = input.problems();
+    if problems.is_empty() && db::by_slug(app.db.platform(), &input.slug).await?.is_some() {
+        problems.push(FieldError::new("slug", "slug-taken"));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+}
+
+/// Makes an image of a complete upload.
+pub async fn register(app: &App, actor: &Actor, input: &ImageInput, mut upload: Upload) -> Result<Image> {
+    check(app, input).await?;
+    if upload.bytes == 0 {
+        return Err(Error::invalid("file", "image-empty"));
+    }
+    upload.file.flush().await.map_err(storage_full)?;
+    let virtual_bytes = inspect::inspect(&upload.path, &input.format).await?;
+    upload.file.sync_all().await.map_err(storage_full)?;
+    let sha256 = hex::encode(std::mem::take(&mut upload.hash).finalize());
+    let column = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let (file_bytes, virtual_bytes) = (column(upload.bytes), column(virtual_bytes));
+
+    let id = ImageId::new();
+    let mut tx = app.db.begin_platform().await?;
+    db::insert(&mut tx, id, input, &sha256, file_bytes, virtual_bytes).await.map_err(|error| {
+        match violated_constraint(&error) {
+            Some("images_slug_key") => Error::invalid("slug", "slug-taken"),
+            _ => error.into(),
+        }
+    })?;
+    let subject_id = id.to_string();
+    let event = Event {
+        tenant: None,
+        action: "image.registered",
+        subject_kind: "image",
+        subject_id: &subject_id,
+        data: json!({ "slug": input.slug, "sha256": sha256, "format": input.format, "file_bytes": file_bytes }),
+    };
+    events::record(&mut tx, &actor.into(), event).await?;
+    let image = db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
+    // The same content may be there already, under the same name: then it is replaced by itself.
+    let path = super::file(app, &sha256);
+    tokio::fs::rename(&upload.path, &path).await.context("an image could not get its name")?;
+    let directory = app.config.data_dir.join("images");
+    let synced = tokio::task::spawn_blocking(move || std::fs::File::open(directory)?.sync_all()).await;
+    synced.context("bringing an image to disk")?.context("bringing an image to disk")?;
+    tx.commit().await?;
+    Ok(image)
+}
+
+/// Changes what is said about an image; its content never changes.
+pub async fn update(app: &App, actor: &Actor, id: ImageId, input: &ImageInput) -> Result<Image> {
+    let problems = input.problems();
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    let mut tx = app.db.begin_platform().await?;
+    db::lock(&mut tx, id).await?;
+    let image = db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
+    if input.format != image.format {
+        return Err(Error::invalid("format", "image-format-fixed"));
+    }
+    let document = |input: &ImageInput| serde_json::to_value(input).map_err(anyhow::Error::from);
+    let changes = events::changes(&document(&ImageInput::from(&image))?, &document(input)?);
+    if changes.is_empty() {
+        return Ok(image);
+    }
+    db::update(&mut tx, id, input).await.map_err(|error| match violated_constraint(&error) {
+        Some("images_slug_key") => Error::invalid("slug", "slug-taken"),
+        _ => error.into(),
+    })?;
+    let subject_id = id.to_string();
+    let event = Event {
+        tenant: None,
+        action: "image.updated",
+        subject_kind: "image",
+        subject_id: &subject_id,
+        data: changes.into(),
+    };
+    events::record(&mut tx, &actor.into(), event).await?;
+    let image = db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(image)
+}
+
+/// Takes an image off the shelf, or puts it back.  Its file stays for the instances made from it.
+pub async fn set_retired(app: &App, actor: &Actor, id: ImageId, retired: bool) -> Result<Image> {
+    let mut tx = app.db.begin_platform().await?;
+    if db::set_retired(&mut tx, id, retired).await? {
+        let subject_id = id.to_string();
+        let event = Event {
+            tenant: None,
+            action: if retired { "image.retired" } else { "image.restored" },
+            subject_kind: "image",
+            subject_id: &subject_id,
+            data: json!({}),
+        };
+        events::record(&mut tx, &actor.into(), event).await?;
+    }
+    let image = db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    Ok(image)
+}
+
+impl From<&Image> for ImageInput {
+    fn from(image: &Image) -> Self {
+        Self {
+            slug: image.slug.clone(),
+            name: image.name.clone(),
+            os_family: image.os_family.clone(),
+            format: image.format.clone(),
+            min_memory_mib: image.min_memory_mib,
+            login_user: image.login_user.clone(),
+            public: image.public,
+            sort_order: image.sort_order,
+        }
+    }
+}
+
+/// A full disk is the operator's to mend, and the operator is who uploads.
+fn storage_full(error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Error::invalid("file", "storage-full")
+        }
+        _ => anyhow::Error::from(error).context("writing an image").into(),
+    }
+}
