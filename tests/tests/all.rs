@@ -2,3 +2,4 @@
 //! `tests/run server`, `tests/run libvirt` and so on run a module.
 
 mod server;
+mod structure;
