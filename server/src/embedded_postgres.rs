@@ -10,10 +10,12 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
 const DATABASE: &str = "jinshitong";
 /// Postgres is asked to start or stop within this time.
-const PATIENCE_SECONDS: u32 = 60;
+const PATIENCE_SECONDS: u64 = 60;
+const PATIENCE: &str = "60";
 
 pub struct EmbeddedPostgres {
     programs: PathBuf,
@@ -62,32 +64,7 @@ impl EmbeddedPostgres {
             )?;
             std::fs::rename(&new, &cluster)?;
         }
-        if !postgres.is_running().await {
-            let options = format!(
-                "-c listen_addresses='' -c unix_socket_permissions=0700 -c max_connections=200 \
-                 -c unix_socket_directories='{}'",
-                text(&postgres.directory)?
-            );
-            let log = postgres.directory.join("postgres.log");
-            postgres
-                .run(
-                    "pg_ctl",
-                    &[
-                        "-D",
-                        text(&cluster)?,
-                        "-l",
-                        text(&log)?,
-                        "-w",
-                        "-t",
-                        &PATIENCE_SECONDS.to_string(),
-                        "-o",
-                        &options,
-                        "start",
-                    ],
-                )
-                .await
-                .with_context(|| format!("the private Postgres did not start; see {}", log.display()))?;
-        }
+        postgres.ensure_running().await?;
         let base = PgConnectOptions::new_without_pgpass()
             .socket(&postgres.directory)
             .username("postgres")
@@ -95,6 +72,43 @@ impl EmbeddedPostgres {
         let options = base.clone().database(DATABASE);
         postgres.ensure_database(base.database("postgres")).await?;
         Ok((postgres, options))
+    }
+
+    /// Starts the cluster unless it runs.
+    async fn ensure_running(&self) -> anyhow::Result<()> {
+        if self.is_running() {
+            return Ok(());
+        }
+        let cluster = self.cluster();
+        let options = format!(
+            "-c listen_addresses='' -c unix_socket_permissions=0700 -c max_connections=200 \
+             -c unix_socket_directories='{}'",
+            text(&self.directory)?
+        );
+        let log = self.directory.join("postgres.log");
+        let arguments =
+            ["-D", text(&cluster)?, "-l", text(&log)?, "-w", "-t", PATIENCE, "-o", &options, "start"];
+        self.run("pg_ctl", &arguments)
+            .await
+            .with_context(|| format!("the private Postgres did not start; see {}", log.display()))
+    }
+
+    /// Starts the cluster again whenever it died, until told to stop.  What it had committed is still
+    /// there; the pools connect anew by themselves.
+    pub async fn watch(self: std::sync::Arc<Self>, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+            if !self.is_running() {
+                tracing::error!("the private Postgres died; starting it again");
+                // Its last processes may still be dying; the next round tries again.
+                if let Err(error) = self.ensure_running().await {
+                    tracing::error!(error = format!("{error:#}"), "the private Postgres did not start");
+                }
+            }
+        }
     }
 
     async fn ensure_database(&self, options: PgConnectOptions) -> anyhow::Result<()> {
@@ -113,23 +127,23 @@ impl EmbeddedPostgres {
     /// Stops the cluster after a clean shutdown of the server.
     pub async fn stop(&self) -> anyhow::Result<()> {
         let cluster = self.cluster();
-        self.run(
-            "pg_ctl",
-            &["-D", text(&cluster)?, "-m", "fast", "-w", "-t", &PATIENCE_SECONDS.to_string(), "stop"],
-        )
-        .await
+        self.run("pg_ctl", &["-D", text(&cluster)?, "-m", "fast", "-w", "-t", PATIENCE, "stop"]).await
     }
 
     fn cluster(&self) -> PathBuf {
         self.directory.join("cluster")
     }
 
-    async fn is_running(&self) -> bool {
-        let cluster = self.cluster();
-        match text(&cluster) {
-            Ok(cluster) => self.run("pg_ctl", &["-D", cluster, "status"]).await.is_ok(),
-            Err(_) => false,
-        }
+    /// Whether the process that the cluster's lock file names is alive and a postmaster.
+    fn is_running(&self) -> bool {
+        let lock = std::fs::read_to_string(self.cluster().join("postmaster.pid")).unwrap_or_default();
+        let Some(pid) = lock.lines().next().and_then(|line| line.trim().parse::<u32>().ok()) else {
+            return false;
+        };
+        let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        // A dead child of ours is still listed until it is waited for, as a zombie without memory.
+        let alive = std::fs::metadata(format!("/proc/{pid}/exe")).is_ok();
+        program.trim() == "postgres" && alive
     }
 
     /// Runs one of Postgres's programs; as the user `postgres` when we are root, whom they refuse.
@@ -143,10 +157,9 @@ impl EmbeddedPostgres {
         // A server process that pg_ctl leaves behind keeps pipes open, so that output goes to a file.
         let output = tempfile::tempfile()?;
         command.stdout(output.try_clone()?).stderr(output.try_clone()?);
-        let status =
-            tokio::time::timeout(Duration::from_secs(u64::from(PATIENCE_SECONDS) + 10), command.status())
-                .await
-                .with_context(|| format!("{program} did not end in time"))??;
+        let status = tokio::time::timeout(Duration::from_secs(PATIENCE_SECONDS + 10), command.status())
+            .await
+            .with_context(|| format!("{program} did not end in time"))??;
         if !status.success() {
             let mut output = output;
             let mut said = String::new();

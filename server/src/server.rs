@@ -22,7 +22,7 @@ pub struct Running {
     pub agent_address: SocketAddr,
     stop: CancellationToken,
     tasks: TaskTracker,
-    postgres: Option<EmbeddedPostgres>,
+    postgres: Option<Arc<EmbeddedPostgres>>,
 }
 
 /// Seconds that requests under way get at shutdown.
@@ -72,6 +72,10 @@ pub async fn start_with(app: App, postgres: Option<EmbeddedPostgres>) -> anyhow:
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
+    let postgres = postgres.map(Arc::new);
+    if let Some(postgres) = &postgres {
+        tasks.spawn(postgres.clone().watch(stop.clone()));
+    }
     tasks.spawn(app.notices.clone().listen(app.db.platform().clone(), stop.clone()));
     crate::worker::spawn(&app, &tasks, &stop);
     tasks.spawn(crate::agent_api::serve(app.clone(), agents, stop.clone()));

@@ -4,9 +4,11 @@
 pub mod client;
 pub mod platform;
 pub mod postgres;
+pub mod stack;
 
 pub use client::{Answer, Api, Client};
 pub use platform::Platform;
+pub use stack::{Guests, Stack};
 
 use std::future::Future;
 use std::time::{Duration, Instant};

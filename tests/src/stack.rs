@@ -1,0 +1,353 @@
+//! The platform as it is installed: the server with its own Postgres and an agent, each a process of
+//! its own that can be killed at any moment.
+
+use crate::client::{Answer, Api, Client};
+use crate::eventually;
+use crate::platform::PASSWORD;
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub const ADMIN: &str = "admin@example.com";
+
+/// What the agent drives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guests {
+    Simulated,
+    Real,
+}
+
+pub struct Stack {
+    pub directory: TempDir,
+    pub url: String,
+    agent_url: String,
+    guests: Guests,
+    /// At most four characters: several stacks may share a machine.
+    pub prefix: String,
+    server: Option<Child>,
+    agent: Option<Child>,
+    /// The administrator's API token.
+    pub token: String,
+    pub host_id: String,
+}
+
+/// The folder with our programs: two above this test's own.
+pub fn programs() -> PathBuf {
+    let own = std::env::current_exe().expect("a running program has a path");
+    let folder = own.parent().and_then(Path::parent).expect("target/debug/deps").to_owned();
+    for program in ["jst-server", "jst-agent"] {
+        assert!(
+            folder.join(program).exists(),
+            "{program} is not built; `cargo build` makes it, tests/run does so"
+        );
+    }
+    folder
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+impl Stack {
+    /// Starts server and agent, enrols the agent and waits until its host is qualified.
+    pub async fn start(guests: Guests) -> Self {
+        let directory = tempfile::Builder::new().prefix("jst-stack-").tempdir().expect("a directory");
+        // Guests' processes and Postgres run as users of their own, who must get through.
+        std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .expect("our own directory");
+        let (port, agent_port) = (free_port(), free_port());
+        let prefix = format!("t{:02x}", port & 0xff);
+        let mut stack = Self {
+            directory,
+            url: format!("http://127.0.0.1:{port}"),
+            agent_url: format!("https://127.0.0.1:{agent_port}"),
+            guests,
+            prefix,
+            server: None,
+            agent: None,
+            token: String::new(),
+            host_id: String::new(),
+        };
+        stack.start_server().await;
+        stack.token = stack.create_admin();
+        stack.enrol();
+        stack.start_agent();
+        stack.host_id = stack.wait_for_host().await;
+        stack
+    }
+
+    pub fn admin(&self) -> Api {
+        Api::new(&self.url, &self.token)
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(&self.url)
+    }
+
+    fn data(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn server_command(&self) -> Command {
+        let mut command = Command::new(programs().join("jst-server"));
+        command
+            .env_remove("DATABASE_URL")
+            .env("RUST_LOG", "info")
+            .arg("--data-dir")
+            .arg(self.data("server"))
+            .args(["--listen", self.url.trim_start_matches("http://")])
+            .args(["--agent-listen", self.agent_url.trim_start_matches("https://")])
+            .args(["--public-url", &self.url])
+            .arg("--allow-simulated")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn spawn(&self, mut command: Command, log: &str) -> Child {
+        let log =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.data(log)).expect("a log file");
+        command.stdout(log.try_clone().expect("a second handle")).stderr(log);
+        // SAFETY: prctl is async-signal-safe and touches nothing but the child itself.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        command.spawn().expect("our program starts")
+    }
+
+    /// Starts the server and waits until it can work.
+    pub async fn start_server(&mut self) {
+        self.server = Some(self.spawn(self.server_command(), "server.log"));
+        self.wait_for_server().await;
+    }
+
+    pub async fn wait_for_server(&self) {
+        let http = reqwest::Client::new();
+        eventually("the server is ready", Duration::from_secs(60), || async {
+            let answer =
+                http.get(format!("{}/readyz", self.url)).timeout(Duration::from_secs(3)).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success()).then_some(())
+        })
+        .await;
+    }
+
+    fn create_admin(&self) -> String {
+        use std::io::Write;
+        let mut command = self.server_command();
+        command
+            .args(["create-admin", "--email", ADMIN])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().expect("our program starts");
+        child.stdin.take().expect("a pipe").write_all(format!("{PASSWORD}\n").as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "create-admin failed");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
+    fn agent_command(&self) -> Command {
+        let config = self.data("agent.toml");
+        let hypervisor = match self.guests {
+            Guests::Simulated => "sim",
+            Guests::Real => "libvirt",
+        };
+        std::fs::write(
+            &config,
+            format!(
+                "data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
+                 [network]\nprefix = \"{}\"\nnat = true\n[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\n",
+                self.data("agent").display(),
+                self.agent_url,
+                self.prefix
+            ),
+        )
+        .expect("our own directory");
+        let mut command = Command::new(programs().join("jst-agent"));
+        command.env("RUST_LOG", "info").env("JST_AGENT_CONFIG", config).stdin(Stdio::null());
+        command
+    }
+
+    fn enrol(&self) {
+        let output = {
+            // The API is asynchronous and this is not: the join token comes through a thread of its own.
+            let (url, token) = (self.url.clone(), self.token.clone());
+            let join = std::thread::spawn(move || {
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                runtime.block_on(async move {
+                    let api = Api::new(&url, &token);
+                    let body = json!({ "name": "host-1", "nat": true });
+                    api.post("/api/v1/admin/host-tokens", body).await.expect(201).json()
+                })
+            })
+            .join()
+            .expect("a join token");
+            let token = join["token"].as_str().expect("a token").to_owned();
+            self.agent_command()
+                .arg("enroll")
+                .env("JST_JOIN_TOKEN", token)
+                .output()
+                .expect("our program starts")
+        };
+        assert!(output.status.success(), "enrolment failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub fn start_agent(&mut self) {
+        let mut command = self.agent_command();
+        command.arg("run");
+        self.agent = Some(self.spawn(command, "agent.log"));
+    }
+
+    async fn wait_for_host(&self) -> String {
+        eventually("the host is qualified", Duration::from_secs(90), || async {
+            let hosts = self.admin().get("/api/v1/admin/hosts").await.expect(200).json();
+            let host = hosts["items"].as_array()?.first()?.clone();
+            assert_ne!(host["qualification"], "failed", "{host}\n{}", self.log("agent.log"));
+            ["kvm", "emulated", "simulated"]
+                .contains(&host["qualification"].as_str()?)
+                .then(|| host["id"].as_str().unwrap_or_default().to_owned())
+        })
+        .await
+    }
+
+    pub fn log(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.data(name)).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    pub fn kill_server(&mut self) {
+        kill(&mut self.server);
+    }
+
+    pub fn kill_agent(&mut self) {
+        kill(&mut self.agent);
+    }
+
+    /// Kills every process of the database at once, as a power cut would.
+    pub fn kill_postgres(&self) {
+        for pid in self.postmaster() {
+            // The postmaster leads a group of its own; its workers die with it.
+            send(pid, libc::SIGKILL);
+        }
+    }
+
+    fn postmaster(&self) -> Option<i32> {
+        let file = self.data("server").join("postgres/cluster/postmaster.pid");
+        std::fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
+    }
+
+    /// Prepares what an instance needs: pool, settings, image and two plans.  The image is the file
+    /// given, or for simulated guests a small made one.
+    pub async fn furnish(&self, image: Option<&Path>) -> Value {
+        let admin = self.admin();
+        let third =
+            self.url.rsplit(':').next().and_then(|port| port.parse::<u32>().ok()).unwrap_or(0) % 200 + 20;
+        admin
+            .post(
+                "/api/v1/admin/pools",
+                json!({ "name": "lab", "network": format!("10.61.{third}.0/24"), "nameservers": ["9.9.9.9"] }),
+            )
+            .await
+            .expect(201);
+        admin.patch("/api/v1/admin/settings", json!({ "allow_emulated": true })).await.expect(200);
+        let made;
+        let file = match image {
+            Some(file) => file,
+            None => {
+                made = self.data("made.qcow2");
+                let output = Command::new("qemu-img")
+                    .args(["create", "-q", "-f", "qcow2"])
+                    .arg(&made)
+                    .arg("64M")
+                    .output();
+                assert!(
+                    output.is_ok_and(|output| output.status.success()),
+                    "qemu-img is installed by tests/run"
+                );
+                &made
+            }
+        };
+        self.upload_image("test", file).await.expect(201);
+        let plan = |slug: &str, vcpus: u64, memory: u64, disk: u64, kbit: u64, trial: bool| {
+            json!({
+                "slug": slug, "name_en": slug, "name_zh": slug, "trial": trial, "public": true,
+                "price_monthly_usd": 500, "price_monthly_cny": 3500,
+                "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
+                "policy": {
+                    "cpu": { "vcpus": vcpus, "reservation": 100, "limit": vcpus * 1000, "shares": "normal" },
+                    "memory": { "size": memory, "reservation": memory / 2, "shares": "normal" },
+                    "disk": { "size": disk, "shares": "normal",
+                        "read": { "operations": { "average": 5000 } },
+                        "write": { "throughput": { "average": 104_857_600u64 } } },
+                    "network": { "inbound": { "average": kbit }, "outbound": { "average": kbit } }
+                }
+            })
+        };
+        let small =
+            admin.post("/api/v1/admin/plans", plan("small", 1, 256, 512, 50_000, true)).await.expect(201);
+        admin.post("/api/v1/admin/plans", plan("large", 2, 512, 1024, 100_000, false)).await.expect(201);
+        small.json()
+    }
+
+    pub async fn upload_image(&self, slug: &str, file: &Path) -> Answer {
+        let import = self.data("server").join("import");
+        std::fs::create_dir_all(&import).expect("our own directory");
+        std::fs::copy(file, import.join("test.qcow2")).expect("the image is there");
+        let body = json!({ "slug": slug, "name": slug, "format": "qcow2", "path": "test.qcow2", "login_user": "root" });
+        self.admin().post("/api/v1/admin/images", body).await
+    }
+
+    /// Stops everything in order, as `deploy/down` does.
+    pub async fn stop(mut self) {
+        for child in [self.agent.take(), self.server.take()].into_iter().flatten() {
+            send(child.id() as i32, libc::SIGTERM);
+            let mut child = child;
+            let ended = tokio::task::spawn_blocking(move || child.wait());
+            tokio::time::timeout(Duration::from_secs(30), ended)
+                .await
+                .expect("it stops when asked to")
+                .expect("no panic")
+                .expect("it is our child");
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- server\n{}\n--- agent\n{}", self.log("server.log"), self.log("agent.log"));
+        }
+        kill(&mut self.agent);
+        kill(&mut self.server);
+        for pid in self.postmaster() {
+            send(pid, libc::SIGQUIT);
+            // Its files are removed next; it must be gone by then.
+            for _ in 0..100 {
+                if !Path::new(&format!("/proc/{pid}")).exists() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+}
+
+fn kill(child: &mut Option<Child>) {
+    if let Some(mut child) = child.take() {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn send(pid: i32, signal: i32) {
+    // SAFETY: kill takes numbers only; the process is one that this stack started.
+    unsafe { libc::kill(pid, signal) };
+}
