@@ -94,6 +94,17 @@ impl Api {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
+        self.try_send(method, path, body, headers).await.expect("the server answers")
+    }
+
+    /// The same, for when the server may die before it answers.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         if !self.token.is_empty() {
             request = request.bearer_auth(&self.token);
@@ -104,7 +115,7 @@ impl Api {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        Answer::read(request.send().await.expect("the server answers")).await
+        Ok(Answer::read(request.send().await?).await)
     }
 
     pub async fn get(&self, path: &str) -> Answer {

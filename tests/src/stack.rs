@@ -84,6 +84,25 @@ impl Stack {
         Api::new(&self.url, &self.token)
     }
 
+    pub fn agent_url(&self) -> &str {
+        &self.agent_url
+    }
+
+    /// Process ids of server and agent.
+    pub fn processes(&self) -> (u32, u32) {
+        let id = |child: &Option<Child>| child.as_ref().map(Child::id).expect("it runs");
+        (id(&self.server), id(&self.agent))
+    }
+
+    /// The platform's own database, as its owner.
+    pub async fn database(&self) -> anyhow::Result<sqlx::PgPool> {
+        let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+            .socket(self.data("server/postgres"))
+            .username("postgres")
+            .database("jinshitong");
+        Ok(sqlx::postgres::PgPoolOptions::new().max_connections(2).connect_with(options).await?)
+    }
+
     pub fn client(&self) -> Client {
         Client::new(&self.url)
     }

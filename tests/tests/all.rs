@@ -1,5 +1,6 @@
 //! Every integration test, in one binary: one link, one Postgres, one place to filter by name.
 //! `tests/run server`, `tests/run libvirt` and so on run a module.
 
+mod crash;
 mod server;
 mod structure;

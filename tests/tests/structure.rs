@@ -61,9 +61,9 @@ fn crates_link_only_what_they_may() {
         let text = std::fs::read_to_string(root().join(manifest)).expect("a manifest");
         let dependencies = text.split("[dev-dependencies]").next().unwrap_or("");
         for name in crates {
-            let used = dependencies.lines().any(|line| {
-                line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '.', '=']))
-            });
+            let used = dependencies
+                .lines()
+                .any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '.', '='])));
             if used {
                 offenders.push(format!("{manifest}: {name}"));
             }
@@ -95,7 +95,9 @@ fn sql_stands_in_db_files_only() {
 fn axum_stands_at_the_edge_only() {
     let allowed = |path: &str| {
         ["web.rs", "api.rs"].iter().any(|name| path.ends_with(&format!("/{name}")))
-            || ["/web/", "/api/", "/auth/", "/agent_api/", "/admin/", "/metrics/"].iter().any(|part| path.contains(part))
+            || ["/web/", "/api/", "/auth/", "/agent_api/", "/admin/", "/metrics/"]
+                .iter()
+                .any(|part| path.contains(part))
             || ["server/src/error.rs", "server/src/router.rs", "server/src/server.rs"].contains(&path)
     };
     let offenders = files("server/src", "rs")
@@ -110,10 +112,66 @@ fn axum_stands_at_the_edge_only() {
 #[test]
 fn lower_floors_do_not_know_the_upper_ones() {
     let floors: &[(&str, &[&str])] = &[
-        ("web", &["accounts", "instances", "trials", "hosts", "plans", "images", "networks", "admin", "agent_api", "worker"]),
-        ("auth", &["accounts", "instances", "trials", "hosts", "plans", "images", "networks", "admin", "agent_api", "worker"]),
-        ("events", &["accounts", "instances", "trials", "hosts", "plans", "images", "networks", "admin", "agent_api", "worker"]),
-        ("mail", &["accounts", "instances", "trials", "hosts", "plans", "images", "networks", "admin", "agent_api", "worker"]),
+        (
+            "web",
+            &[
+                "accounts",
+                "instances",
+                "trials",
+                "hosts",
+                "plans",
+                "images",
+                "networks",
+                "admin",
+                "agent_api",
+                "worker",
+            ],
+        ),
+        (
+            "auth",
+            &[
+                "accounts",
+                "instances",
+                "trials",
+                "hosts",
+                "plans",
+                "images",
+                "networks",
+                "admin",
+                "agent_api",
+                "worker",
+            ],
+        ),
+        (
+            "events",
+            &[
+                "accounts",
+                "instances",
+                "trials",
+                "hosts",
+                "plans",
+                "images",
+                "networks",
+                "admin",
+                "agent_api",
+                "worker",
+            ],
+        ),
+        (
+            "mail",
+            &[
+                "accounts",
+                "instances",
+                "trials",
+                "hosts",
+                "plans",
+                "images",
+                "networks",
+                "admin",
+                "agent_api",
+                "worker",
+            ],
+        ),
         ("accounts", &["instances", "trials", "admin", "agent_api", "worker"]),
         ("plans", &["instances", "trials", "admin", "agent_api", "worker"]),
         ("images", &["instances", "trials", "admin", "agent_api", "worker"]),
@@ -141,9 +199,14 @@ fn programs_run_with_argument_vectors() {
         .flat_map(|folder| files(folder, "rs"))
         .filter(|(_, text)| {
             let code = code(text);
-            ["Command::new(\"sh\")", "Command::new(\"bash\")", "Command::new(\"/bin/sh\")", "\"-c\".to_string()"]
-                .iter()
-                .any(|shell| code.contains(shell))
+            [
+                "Command::new(\"sh\")",
+                "Command::new(\"bash\")",
+                "Command::new(\"/bin/sh\")",
+                "\"-c\".to_string()",
+            ]
+            .iter()
+            .any(|shell| code.contains(shell))
         })
         .map(|(path, _)| path)
         .collect();
@@ -153,7 +216,9 @@ fn programs_run_with_argument_vectors() {
 #[test]
 fn unsafe_says_why_it_is_safe() {
     let mut offenders = Vec::new();
-    for (path, text) in ["server/src", "agent/src", "policy/src", "protocol/src"].iter().flat_map(|f| files(f, "rs")) {
+    for (path, text) in
+        ["server/src", "agent/src", "policy/src", "protocol/src"].iter().flat_map(|f| files(f, "rs"))
+    {
         let lines: Vec<&str> = text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
             let unsafe_code = line.contains("unsafe {") || line.contains("unsafe impl");
@@ -270,9 +335,9 @@ fn every_message_is_used() {
         })
     };
     let coded = |key: &str| {
-        ["error-", "invalid-", "flash-"]
-            .iter()
-            .any(|prefix| key.strip_prefix(prefix).is_some_and(|rest| sources.contains(&format!("\"{rest}\""))))
+        ["error-", "invalid-", "flash-"].iter().any(|prefix| {
+            key.strip_prefix(prefix).is_some_and(|rest| sources.contains(&format!("\"{rest}\"")))
+        })
     };
     let offenders = messages("en")
         .into_keys()
@@ -285,7 +350,9 @@ fn every_message_is_used() {
 fn lock_files_name_no_registry_of_npm() {
     let offenders = ["static/package-lock.json", "tests/browser/package-lock.json"]
         .into_iter()
-        .filter(|path| std::fs::read_to_string(root().join(path)).is_ok_and(|text| text.contains("\"resolved\"")))
+        .filter(|path| {
+            std::fs::read_to_string(root().join(path)).is_ok_and(|text| text.contains("\"resolved\""))
+        })
         .map(str::to_owned)
         .collect();
     none("set omit-lockfile-registry-resolved", offenders);

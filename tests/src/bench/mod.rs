@@ -1,0 +1,6 @@
+//! Benchmarks: each alternates the platform with the bare tool in one run, because absolute times
+//! drift from machine to machine and from minute to minute.
+
+pub mod bounds;
+pub mod provision;
+pub mod report;

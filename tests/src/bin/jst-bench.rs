@@ -1,0 +1,16 @@
+use anyhow::bail;
+use jst_tests::bench;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let name = std::env::args().nth(1).unwrap_or_default();
+    let report = match name.as_str() {
+        "provision" => bench::provision::run().await?,
+        _ => bail!("tests/bench NAME, where NAME is: provision"),
+    };
+    if !report.finish(&name)? {
+        bail!("a bound was missed");
+    }
+    Ok(())
+}
