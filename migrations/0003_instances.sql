@@ -12,6 +12,8 @@ CREATE TABLE instances (
     policy jsonb NOT NULL,
     on_crash text NOT NULL DEFAULT 'restart' CONSTRAINT instances_on_crash CHECK (on_crash IN ('restart', 'stop')),
     build integer NOT NULL DEFAULT 1,
+    -- The generation that brought this build: it is there once that generation was applied.
+    build_generation bigint NOT NULL DEFAULT 1,
     mac text NOT NULL CONSTRAINT instances_mac_key UNIQUE,
     ssh_keys text[] NOT NULL DEFAULT '{}',
     user_data text,
@@ -25,6 +27,8 @@ CREATE TABLE instances (
     revision bigint NOT NULL,
     -- What was observed.
     observed text NOT NULL DEFAULT 'absent',
+    -- The generation that the latest report was about, and the latest that was really in force.
+    reported_generation bigint NOT NULL DEFAULT 0,
     applied_generation bigint NOT NULL DEFAULT 0,
     outcome jsonb,
     applied jsonb,
@@ -37,6 +41,9 @@ CREATE TABLE instances (
     -- Set by delete; until purge_at the deletion can be undone.
     deleted_at timestamptz,
     purge_at timestamptz,
+    -- Set once the host is told to remove everything: after the grace period, or because the creation
+    -- failed for good (deleted_at is then empty until the customer deletes what is left to see).
+    tombstone_at timestamptz,
     -- Set when the agent acknowledged the tombstone; the row stays as history, its bookings are gone.
     purged_at timestamptz,
     -- Stopped by the platform: 'trial_expired', 'suspended'.  Only the platform clears it.
@@ -47,7 +54,7 @@ CREATE TABLE instances (
 CREATE UNIQUE INDEX instances_name_key ON instances (tenant_id, lower(name)) WHERE purged_at IS NULL;
 CREATE INDEX instances_host_revision ON instances (host_id, revision);
 CREATE INDEX instances_tenant ON instances (tenant_id, id);
-CREATE INDEX instances_purge ON instances (purge_at) WHERE purge_at IS NOT NULL AND purged_at IS NULL;
+CREATE INDEX instances_purge ON instances (purge_at) WHERE tombstone_at IS NULL AND purged_at IS NULL;
 
 -- What an instance holds of its host.  Written and removed only in the statement that changes the
 -- host's booked_ columns, so that the two always agree.
@@ -106,6 +113,7 @@ CREATE TABLE operations (
 CREATE INDEX operations_instance ON operations (instance_id, id DESC);
 CREATE INDEX operations_tenant ON operations (tenant_id, id DESC);
 CREATE INDEX operations_open ON operations (instance_id) WHERE state IN ('pending', 'running');
+CREATE INDEX operations_deadline ON operations (deadline_at) WHERE state IN ('pending', 'running');
 
 CREATE TABLE trials (
     id uuid PRIMARY KEY,

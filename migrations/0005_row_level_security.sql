@@ -80,5 +80,18 @@ BEGIN
 END
 $$;
 REVOKE ALL ON FUNCTION book_address FROM PUBLIC;
+
+-- Trials that were started from a network in the last 24 hours, by anybody: a count that a customer's
+-- role cannot make, because it sees its own tenant only.  The lock, held until the transaction ends,
+-- makes trials from one network follow each other, so that none starts between count and insert.
+CREATE FUNCTION recent_trials(network cidr) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('trial ' || network::text, 0));
+    RETURN (SELECT count(*) FROM trials WHERE ip <<= network AND started_at > now() - interval '24 hours');
+END
+$$;
+REVOKE ALL ON FUNCTION recent_trials FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION recent_trials TO jst_tenant, jst_platform;
 GRANT EXECUTE ON FUNCTION book_address TO jst_tenant, jst_platform;
 GRANT EXECUTE ON FUNCTION current_tenant TO jst_tenant, jst_platform;

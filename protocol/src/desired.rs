@@ -185,6 +185,8 @@ pub enum OneShotKind {
     Reboot,
     /// Restarts the virtual machine process, which applies what needs a restart.
     PowerCycle,
+    /// Ends the guest without asking it.  The power that is desired is then stopped, too.
+    PowerOff,
     #[serde(other)]
     Unknown,
 }

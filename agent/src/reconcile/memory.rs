@@ -119,7 +119,8 @@ pub fn wish(entry: &Entry, recall: &Recall, leased: bool, gate: i32) -> Wish {
     let cycle = pending(entry).and_then(|action| match action.kind {
         OneShotKind::Reboot => Some(Cycle::Reboot),
         OneShotKind::PowerCycle => Some(Cycle::PowerCycle),
-        _ => None,
+        OneShotKind::PowerOff => Some(Cycle::PowerOff),
+        OneShotKind::Unknown => None,
     });
     let spec = spec(entry);
     let hold = if !leased {

@@ -2,8 +2,8 @@
 
 use super::Link;
 use crate::error::{Error, Result};
-use crate::hosts::db::{self, LinkRow};
 use crate::hosts::HostState;
+use crate::hosts::db::{self, LinkRow};
 use crate::ids::HostId;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -24,10 +24,7 @@ impl PeerCertificate {
     pub fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
         let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
         let name = certificate.subject().iter_common_name().next()?.as_str().ok()?;
-        Some(Self {
-            host: Uuid::try_parse(name).ok()?.into(),
-            serial: hex::encode(certificate.raw_serial()),
-        })
+        Some(Self { host: Uuid::try_parse(name).ok()?.into(), serial: hex::encode(certificate.raw_serial()) })
     }
 }
 
@@ -43,7 +40,9 @@ impl AgentHost {
     /// Looks the certificate up again: whoever was held waiting may have been revoked meanwhile.
     pub async fn look_up(link: &Link, certificate: &PeerCertificate) -> Result<Self> {
         let PeerCertificate { host, serial } = certificate;
-        let row = db::link(link.app.db.platform(), *host, serial).await?.ok_or(Error::denied("certificate-refused"))?;
+        let row = db::link(link.app.db.platform(), *host, serial)
+            .await?
+            .ok_or(Error::denied("certificate-refused"))?;
         if row.state == HostState::Disabled.as_str() {
             return Err(Error::refused("host-disabled"));
         }
@@ -55,7 +54,8 @@ impl FromRequestParts<Link> for AgentHost {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, link: &Link) -> Result<Self> {
-        let certificate = parts.extensions.get::<PeerCertificate>().ok_or(Error::denied("certificate-required"))?;
+        let certificate =
+            parts.extensions.get::<PeerCertificate>().ok_or(Error::denied("certificate-required"))?;
         Self::look_up(link, certificate).await
     }
 }

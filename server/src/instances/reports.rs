@@ -1,8 +1,172 @@
-use crate::error::Result;
-use crate::ids::HostId;
-use crate::state::App;
-use jst_protocol::report::InstanceReport;
+//! What agents report about instances.
+//!
+//! A report may come late, twice, or after a newer one.  [`judge::judge`] decides from the row, the
+//! operations that are not decided and the report alone what follows; here it is carried out,
+//! each instance in a transaction of its own under the lock on its row.  The guard stands once more in
+//! the statement that writes: nothing older than what is there can replace it.
 
-pub async fn apply(_app: &App, _host: HostId, _reports: &[InstanceReport]) -> Result<()> {
+pub mod judge;
+
+use super::model::Instance;
+use super::operations::Operation;
+use super::work::Work;
+use super::{db, state};
+use crate::error::Result;
+use crate::events::Source;
+use crate::ids::{HostId, InstanceId};
+use crate::state::App;
+use crate::trials;
+use db::operations as operations_sql;
+use db::reports as sql;
+use jst_policy::lifecycle::Power;
+use jst_protocol::report::{InstanceReport, Observed};
+use judge::{Conclusion, Judgement, Verdict};
+use serde_json::json;
+
+/// Takes the reports of a host about its instances.  An instance that the host does not own (any
+/// more) is none of its business.
+pub async fn apply(app: &App, host: HostId, reports: &[InstanceReport]) -> Result<()> {
+    for report in reports {
+        apply_one(app, host, report).await?;
+    }
     Ok(())
+}
+
+async fn apply_one(app: &App, host: HostId, report: &InstanceReport) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    let id = InstanceId::from_uuid(report.id);
+    let Some(instance) = db::lock_on_host(&mut tx, host, id).await? else { return Ok(()) };
+    if instance.epoch != report.epoch {
+        return Ok(());
+    }
+    let operations = operations_sql::undecided_of(&mut tx, id).await?;
+    let judgement = judge::judge(&instance, &operations, report);
+    if let Some(usage) = &report.usage
+        && judgement.observation.is_some()
+    {
+        sql::save_usage(&mut tx, id, instance.tenant_id, usage).await?;
+    }
+    let name = sql::host_name(&mut tx, host).await?.unwrap_or_default();
+    let mut work = Work { tx, instance, source: Source::host(host.uuid(), &name), requested_by: None };
+    carry_out(&mut work, host, &operations, judgement).await?;
+    work.tx.commit().await?;
+    Ok(())
+}
+
+async fn carry_out(
+    work: &mut Work,
+    host: HostId,
+    operations: &[Operation],
+    judgement: Judgement,
+) -> Result<()> {
+    let Judgement { observation, verdicts, conclusion } = judgement;
+    let mut crashed = false;
+    if let Some(seen) = observation {
+        let instance = &mut work.instance;
+        crashed = seen.observed == Observed::Crashed
+            && instance.observed != Observed::Crashed
+            && instance.power == Power::Running;
+        instance.observed = seen.observed;
+        instance.reported_generation = seen.generation;
+        if seen.applied {
+            instance.applied_generation = seen.generation;
+        }
+        instance.state = state::derive(instance);
+        sql::observe(&mut work.tx, host, instance.id, instance.state, &seen).await?;
+    }
+    if crashed {
+        let data = json!({ "name": work.instance.name });
+        work.record("instance.crashed", data).await?;
+    }
+    let mut actions_ended = false;
+    for (id, verdict) in verdicts {
+        if let Some(operation) = operations.iter().find(|operation| operation.id == id) {
+            actions_ended |= operation.kind.is_one_shot() && !matches!(verdict, Verdict::Progress { .. });
+            decide(work, operation, verdict).await?;
+        }
+    }
+    match conclusion {
+        Conclusion::Nothing if actions_ended => sql::wake(&mut work.tx, work.instance.id).await?,
+        Conclusion::Nothing => {}
+        Conclusion::StoppedItself => stopped_itself(work).await?,
+        Conclusion::CreationFailed { code, detail } => creation_failed(work, &code, &detail).await?,
+        Conclusion::Gone => gone(work, operations).await?,
+    }
+    Ok(())
+}
+
+async fn decide(work: &mut Work, operation: &Operation, verdict: Verdict) -> Result<()> {
+    match verdict {
+        Verdict::Progress { step, percent, failure } => {
+            let failure = failure.as_ref().map(|(code, detail)| (code.as_str(), detail.as_str()));
+            operations_sql::progress(&mut work.tx, operation, &step, percent, failure).await?;
+        }
+        Verdict::Succeeded { restart_required } => {
+            operations_sql::succeed(&mut work.tx, operation, &restart_required).await?;
+        }
+        Verdict::Failed { code, detail } => {
+            operations_sql::fail(&mut work.tx, operation, &code, &detail).await?;
+            let data = json!({
+                "name": work.instance.name,
+                "operation": operation.id,
+                "kind": operation.kind.name(),
+                "code": code,
+                "detail": detail,
+            });
+            work.record("instance.operation_failed", data).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The guest powered itself off: that is what its owner wants now, and it stays off.
+async fn stopped_itself(work: &mut Work) -> Result<()> {
+    work.instance.power = Power::Stopped;
+    work.instance.generation += 1;
+    work.save().await?;
+    let data = json!({ "name": work.instance.name });
+    work.record("instance.stopped_itself", data).await
+}
+
+/// The host cannot make it, and says that it never will: everything is given back, and the host
+/// removes what it has begun.  The row stays, to say why.
+async fn creation_failed(work: &mut Work, code: &str, detail: &str) -> Result<()> {
+    db::bookings::release(&mut work.tx, work.instance.id).await?;
+    trials::give_back(work).await?;
+    work.instance.tombstone_at = Some(work.instance.now);
+    work.instance.power = Power::Stopped;
+    work.instance.generation += 1;
+    work.save().await?;
+    let data = json!({ "name": work.instance.name, "code": code, "detail": detail });
+    work.record("instance.create_failed", data).await
+}
+
+/// The host acknowledged the tombstone.
+async fn gone(work: &mut Work, operations: &[Operation]) -> Result<()> {
+    if work.instance.deleted_at.is_none() {
+        // A failed creation was cleared away; what failed stays to be seen.
+        return Ok(());
+    }
+    for operation in operations.iter().filter(|operation| operation.is_open()) {
+        operations_sql::succeed(&mut work.tx, operation, &[]).await?;
+    }
+    sql::forget_usage(&mut work.tx, work.instance.id).await?;
+    finish_purge(work).await
+}
+
+/// Ends a deletion that nobody has to acknowledge any more.
+pub async fn purge(work: &mut Work, operation: &Operation) -> Result<()> {
+    operations_sql::succeed(&mut work.tx, operation, &[]).await?;
+    finish_purge(work).await
+}
+
+async fn finish_purge(work: &mut Work) -> Result<()> {
+    db::bookings::release(&mut work.tx, work.instance.id).await?;
+    sql::purge(&mut work.tx, work.instance.id).await?;
+    work.record("instance.purged", json!({ "name": work.instance.name })).await
+}
+
+/// Whether the report that this row holds is about what is desired now.
+pub fn is_current(instance: &Instance) -> bool {
+    instance.reported_generation == instance.generation
 }

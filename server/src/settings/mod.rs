@@ -115,7 +115,9 @@ fn from_rows(rows: Vec<(String, serde_json::Value)>) -> Settings {
             Ok(_) => {
                 fields.insert(key, value);
             }
-            Err(error) => tracing::warn!(key, %error, "a stored setting is unusable; the default is in force"),
+            Err(error) => {
+                tracing::warn!(key, %error, "a stored setting is unusable; the default is in force")
+            }
         }
     }
     serde_json::from_value(fields.into()).unwrap_or_default()

@@ -1,0 +1,389 @@
+//! Creating an instance.
+
+use super::booking;
+use super::db::catalogue;
+use super::model::Instance;
+use super::operations::{Kind, Operation};
+use super::placing;
+use super::quotas;
+use super::work::Work;
+use crate::auth::Actor;
+use crate::error::{Error, FieldError, Result};
+use crate::ids::{ImageId, InstanceId, PlanId, SshKeyId};
+use crate::images::{self, Image};
+use crate::plans::{self, Plan};
+use crate::settings::{self, Settings};
+use crate::state::App;
+use crate::trials;
+use jst_policy::admission::Booking;
+use jst_policy::lifecycle::{InstanceState, Power};
+use jst_protocol::desired::Firewall;
+use jst_protocol::report::Observed;
+use serde_json::json;
+use time::OffsetDateTime;
+
+/// Cloud-init's seed must stay small; providers agree on this size.
+pub const MAX_USER_DATA_BYTES: usize = 16 * 1024;
+pub const MAX_SSH_KEYS: usize = 20;
+const MAX_NAME: usize = 63;
+const MAX_HOSTNAME: usize = 63;
+
+/// What somebody asks for, as it was entered.
+#[derive(Clone, Debug, Default)]
+pub struct NewInstance {
+    /// Slug or id.
+    pub plan: String,
+    /// Slug or id.
+    pub image: String,
+    pub name: String,
+    /// Made from the name when empty.
+    pub hostname: String,
+    /// Ids of the tenant's keys.
+    pub ssh_keys: Vec<String>,
+    /// Cloud-config or a script; empty for none.
+    pub user_data: String,
+}
+
+/// The same, found to be right.
+struct Wanted {
+    plan: Plan,
+    image: Image,
+    name: String,
+    hostname: String,
+    ssh_keys: Vec<SshKeyId>,
+    user_data: Option<String>,
+}
+
+/// Books and begins an instance.  A plan for trials makes it a trial.
+pub async fn create(app: &App, actor: &Actor, new: NewInstance) -> Result<Operation> {
+    actor.may_operate()?;
+    if !actor.email_verified {
+        return Err(Error::refused("email-unverified"));
+    }
+    let wanted = check(app, actor, new).await?;
+    let settings = settings::get(app.db.platform()).await?;
+    let requirements = placing::requirements(app, &settings, &wanted.plan.policy, &wanted.image);
+    let placement = placing::judge(app, actor, &requirements).await?;
+    let begun = begin(app, actor, &settings, &wanted, &placement).await;
+    if let Err(error) = &begun
+        && trials::is_refusal(error)
+    {
+        trials::note_refusal(app, actor, error).await?;
+    }
+    let (operation, placed) = match begun? {
+        Some(operation) => (operation, placement),
+        None => {
+            // Others may have been faster: what is short is looked at again, for the words.
+            let placement = placing::judge(app, actor, &requirements).await?;
+            placing::note(app, actor, "instance.refused", &wanted.name, &placement).await?;
+            return Err(placing::refusal(&placement));
+        }
+    };
+    let subject = operation.instance_id.to_string();
+    if let Err(error) = placing::note(app, actor, "instance.placed", &subject, &placed).await {
+        // The instance is there; the administrator only misses why it is where it is.
+        tracing::warn!(error = ?error, instance = subject, "the placement was not noted");
+    }
+    Ok(operation)
+}
+
+/// One transaction: quota, row, booking, addresses, operation, event.  Nothing when no host has room.
+async fn begin(
+    app: &App,
+    actor: &Actor,
+    settings: &Settings,
+    wanted: &Wanted,
+    placement: &jst_policy::placement::Placement,
+) -> Result<Option<Operation>> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let tenant = catalogue::lock_tenant(&mut tx, actor.tenant_id).await?;
+    if tenant.suspended {
+        return Err(Error::refused("tenant-suspended"));
+    }
+    if !tenant.may_buy && !wanted.plan.trial {
+        return Err(Error::refused("may-not-buy"));
+    }
+    if wanted.plan.trial {
+        trials::check_person(&mut tx, actor).await?;
+        trials::check_network(&mut tx, actor, settings).await?;
+    }
+    let Some(first) = placing::eligible(placement).next() else { return Ok(None) };
+    let policy = &wanted.plan.policy;
+    quotas::check(&mut tx, actor.tenant_id, &tenant, None, &Booking::of(policy)).await?;
+    let ids: Vec<uuid::Uuid> = wanted.ssh_keys.iter().map(|id| id.uuid()).collect();
+    let keys = catalogue::ssh_keys(&mut tx, actor.tenant_id, Some(&ids)).await?;
+    if keys.len() != ids.len() {
+        return Err(Error::invalid("ssh_keys", "ssh-key-unknown"));
+    }
+    let mut instance = Instance {
+        id: InstanceId::new(),
+        tenant_id: actor.tenant_id,
+        host_id: first,
+        name: wanted.name.clone(),
+        hostname: wanted.hostname.clone(),
+        plan_id: wanted.plan.id,
+        plan_version: wanted.plan.version,
+        image_id: wanted.image.id,
+        policy: policy.clone(),
+        restart_on_crash: wanted.plan.restart_on_crash,
+        build: 1,
+        build_generation: 1,
+        mac: booking::random_mac(),
+        ssh_keys: keys.into_iter().map(|key| key.public_key).collect(),
+        user_data: wanted.user_data.clone(),
+        firewall: Firewall {
+            blocked_outbound_tcp: if wanted.plan.trial { trials::BLOCKED_PORTS.to_vec() } else { Vec::new() },
+            ..Firewall::default()
+        },
+        delete_protection: false,
+        power: Power::Running,
+        generation: 1,
+        epoch: 1,
+        revision: 0,
+        observed: Observed::Absent,
+        reported_generation: 0,
+        applied_generation: 0,
+        outcome: None,
+        applied: None,
+        restart_required: Vec::new(),
+        drift: Vec::new(),
+        state: InstanceState::Provisioning,
+        reported_at: None,
+        deleted_at: None,
+        purge_at: None,
+        tombstone_at: None,
+        purged_at: None,
+        lock_reason: None,
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        now: OffsetDateTime::UNIX_EPOCH,
+    };
+    booking::insert(&mut tx, &mut instance).await?;
+    if !booking::place(&mut tx, &mut instance, placing::eligible(placement)).await? {
+        return Ok(None);
+    }
+    if wanted.plan.trial {
+        trials::begin(&mut tx, actor, settings, &instance, &app.config.public_url).await?;
+    }
+    let data = json!({
+        "name": instance.name,
+        "plan": wanted.plan.slug,
+        "plan_version": wanted.plan.version,
+        "image": wanted.image.slug,
+        "trial": wanted.plan.trial,
+    });
+    let mut work = Work::created(tx, instance, actor);
+    let operation = work.write_first(Kind::Create, "instance.created", data).await?;
+    work.tx.commit().await?;
+    Ok(Some(operation))
+}
+
+/// Everything that can be said about the input alone, all at once.
+async fn check(app: &App, actor: &Actor, new: NewInstance) -> Result<Wanted> {
+    let mut errors = Vec::new();
+    let plan = find_plan(app, actor, &new.plan).await?;
+    if plan.is_none() {
+        errors.push(FieldError::new("plan", if new.plan.trim().is_empty() { "required" } else { "choice" }));
+    }
+    let image = find_image(app, actor, &new.image).await?;
+    match (&image, &plan) {
+        (None, _) => errors
+            .push(FieldError::new("image", if new.image.trim().is_empty() { "required" } else { "choice" })),
+        (Some(image), Some(plan)) => errors.extend(image_fits(image, &plan.policy)),
+        (Some(_), None) => {}
+    }
+    let name = match check_name(&new.name) {
+        Ok(name) => name,
+        Err(error) => {
+            errors.push(error);
+            String::new()
+        }
+    };
+    let hostname = match check_hostname(&new.hostname, &name) {
+        Ok(hostname) => hostname,
+        Err(error) => {
+            errors.push(error);
+            String::new()
+        }
+    };
+    let ssh_keys = match check_keys(&new.ssh_keys) {
+        Ok(keys) => keys,
+        Err(error) => {
+            errors.push(error);
+            Vec::new()
+        }
+    };
+    let user_data = match check_user_data(new.user_data) {
+        Ok(user_data) => user_data,
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    };
+    match (plan, image) {
+        (Some(plan), Some(image)) if errors.is_empty() => {
+            Ok(Wanted { plan, image, name, hostname, ssh_keys, user_data })
+        }
+        _ => Err(Error::Invalid(errors)),
+    }
+}
+
+/// A plan that this actor may choose, by slug or id.
+pub async fn find_plan(app: &App, actor: &Actor, text: &str) -> Result<Option<Plan>> {
+    let text = text.trim();
+    let found = match text.parse::<PlanId>() {
+        Ok(id) => plans::db::by_id(app.db.platform(), id).await?,
+        Err(_) => plans::db::by_slug(app.db.platform(), text).await?,
+    };
+    Ok(found.filter(|plan| !plan.retired && (plan.public || actor.is_admin)))
+}
+
+/// An image that this actor may choose, by slug or id.
+pub async fn find_image(app: &App, actor: &Actor, text: &str) -> Result<Option<Image>> {
+    let text = text.trim();
+    let found = match text.parse::<ImageId>() {
+        Ok(id) => images::db::by_id(app.db.platform(), id).await?,
+        Err(_) => images::db::by_slug(app.db.platform(), text).await?,
+    };
+    Ok(found.filter(|image| !image.retired && (image.public || actor.is_admin)))
+}
+
+/// What of the image does not fit into the policy.
+pub fn image_fits(image: &Image, policy: &jst_policy::instance::ResourcePolicy) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    let memory = u64::try_from(image.min_memory_mib).unwrap_or(0);
+    if policy.memory.size.get() < memory {
+        errors.push(
+            FieldError::new("image", "image-needs-memory").with("needed", crate::web::format::mib(memory)),
+        );
+    }
+    let disk = u64::try_from(image.virtual_bytes).unwrap_or(u64::MAX).div_ceil(1024 * 1024);
+    if policy.disk.size.get() < disk {
+        errors
+            .push(FieldError::new("image", "image-needs-disk").with("needed", crate::web::format::mib(disk)));
+    }
+    errors
+}
+
+/// A name as people write it: 1 to 63 characters without control characters.
+pub fn check_name(text: &str) -> Result<String, FieldError> {
+    let name = text.trim();
+    if name.is_empty() {
+        return Err(FieldError::new("name", "required"));
+    }
+    if name.chars().count() > MAX_NAME {
+        return Err(FieldError::new("name", "too-long").with("max", MAX_NAME));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(FieldError::new("name", "control-characters"));
+    }
+    Ok(name.to_owned())
+}
+
+/// A host name of one label; made from the instance's name when none is given.
+pub fn check_hostname(text: &str, name: &str) -> Result<String, FieldError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(hostname_of(name));
+    }
+    let hostname = text.to_ascii_lowercase();
+    if hostname.len() > MAX_HOSTNAME {
+        return Err(FieldError::new("hostname", "too-long").with("max", MAX_HOSTNAME));
+    }
+    let allowed = hostname.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    if !allowed || hostname.starts_with('-') || hostname.ends_with('-') {
+        return Err(FieldError::new("hostname", "hostname"));
+    }
+    Ok(hostname)
+}
+
+/// `Web server 1` becomes `web-server-1`; a name without any letter or digit of ASCII becomes `vm`.
+fn hostname_of(name: &str) -> String {
+    let mut hostname = String::new();
+    for c in name.chars().map(|c| c.to_ascii_lowercase()) {
+        if c.is_ascii_alphanumeric() {
+            hostname.push(c);
+        } else if !hostname.is_empty() && !hostname.ends_with('-') {
+            hostname.push('-');
+        }
+    }
+    hostname.truncate(MAX_HOSTNAME);
+    let hostname = hostname.trim_matches('-');
+    if hostname.is_empty() { "vm".to_owned() } else { hostname.to_owned() }
+}
+
+fn check_keys(ids: &[String]) -> Result<Vec<SshKeyId>, FieldError> {
+    let mut keys = Vec::new();
+    for id in ids.iter().filter(|id| !id.is_empty()) {
+        let id = id.parse::<SshKeyId>().map_err(|_| FieldError::new("ssh_keys", "ssh-key-unknown"))?;
+        if !keys.contains(&id) {
+            keys.push(id);
+        }
+    }
+    if keys.len() > MAX_SSH_KEYS {
+        return Err(FieldError::new("ssh_keys", "ssh-keys-too-many").with("max", MAX_SSH_KEYS));
+    }
+    Ok(keys)
+}
+
+/// Windows line ends, as forms send them, would break a script's first line.
+pub fn check_user_data(text: String) -> Result<Option<String>, FieldError> {
+    let text = text.replace("\r\n", "\n");
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    if text.len() > MAX_USER_DATA_BYTES {
+        return Err(FieldError::new("user_data", "user-data-too-long").with("max", MAX_USER_DATA_BYTES));
+    }
+    if text.contains('\0') {
+        return Err(FieldError::new("user_data", "control-characters"));
+    }
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_name_is_made_from_any_name() {
+        for (name, hostname) in [
+            ("web-1", "web-1"),
+            ("Web Server 1", "web-server-1"),
+            ("--x--", "x"),
+            ("测试", "vm"),
+            ("测试 db 2", "db-2"),
+            (&"a".repeat(80), &"a".repeat(63)),
+        ] {
+            assert_eq!(hostname_of(name), hostname);
+            assert_eq!(check_hostname(hostname, "").unwrap(), hostname);
+        }
+    }
+
+    #[test]
+    fn bad_names_are_refused() {
+        for name in ["", "  ", "a\u{7}b", &"字".repeat(64)] {
+            assert!(check_name(name).is_err(), "{name:?}");
+        }
+        assert_eq!(check_name(&"字".repeat(63)).unwrap().chars().count(), 63);
+        for hostname in ["-a", "a-", "a.b", "a_b", "é", &"a".repeat(64)] {
+            assert!(check_hostname(hostname, "x").is_err(), "{hostname:?}");
+        }
+    }
+
+    #[test]
+    fn user_data_keeps_its_lines_and_its_bounds() {
+        assert_eq!(check_user_data("#!/bin/sh\r\necho\r\n".into()).unwrap().unwrap(), "#!/bin/sh\necho\n");
+        assert_eq!(check_user_data(" \n".into()).unwrap(), None);
+        assert!(check_user_data("x".repeat(MAX_USER_DATA_BYTES + 1)).is_err());
+        assert!(check_user_data("a\0b".into()).is_err());
+    }
+
+    #[test]
+    fn a_key_counts_once() {
+        let id = SshKeyId::new().to_string();
+        assert_eq!(check_keys(&[id.clone(), String::new(), id]).unwrap().len(), 1);
+        assert!(check_keys(&["nonsense".into()]).is_err());
+        let many: Vec<String> = (0..=MAX_SSH_KEYS).map(|_| SshKeyId::new().to_string()).collect();
+        assert!(check_keys(&many).is_err());
+    }
+}

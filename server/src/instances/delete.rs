@@ -1,0 +1,120 @@
+//! Deleting, undoing it, and what follows the grace period.
+//!
+//! ```text
+//!   delete ──> retained: stopped, everything kept ──grace period──> tombstone ──absent──> purged
+//!                 │                                                    ^
+//!                 └── undo: stopped again          delete at once ─────┘
+//! ```
+//!
+//! Until the host has acknowledged that nothing is left, booking and addresses stay: nobody else is
+//! given an address that may still be in use.
+
+use super::model::Instance;
+use super::operations::{Kind, Operation};
+use super::work::Work;
+use super::{db, state};
+use crate::auth::Actor;
+use crate::error::{Error, Result};
+use crate::ids::InstanceId;
+use crate::settings;
+use crate::state::App;
+use jst_policy::lifecycle::{Power, Request};
+use jst_protocol::report::Observed;
+use serde_json::json;
+use time::Duration;
+
+/// Hours in which the deletion of a trial can be undone.
+const TRIAL_GRACE_HOURS: i64 = 24;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// After the grace period.
+    Later,
+    /// At once, without a way back.
+    Now,
+}
+
+/// Deletes an instance.  A protected one only after its protection was lifted.
+pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Result<Operation> {
+    let settings = settings::get(app.db.platform()).await?;
+    let mut work = Work::open(app, actor, id).await?;
+    // Who deleted with a grace period may still choose not to wait for its end.
+    let shortens = when == When::Now && is_retained(&work.instance);
+    if !shortens {
+        state::check(&work.instance, Request::Delete)?;
+    }
+    if work.instance.delete_protection {
+        return Err(Error::conflict("delete-protected"));
+    }
+    let trial = crate::trials::db::is_trial(&mut work.tx, id).await?;
+    let hours = match when {
+        When::Now => 0,
+        When::Later if trial => TRIAL_GRACE_HOURS.min(settings.delete_grace_hours),
+        When::Later => settings.delete_grace_hours,
+    };
+    let operation = mark_deleted(&mut work, hours.max(0)).await?;
+    work.tx.commit().await?;
+    Ok(operation)
+}
+
+/// Whether the grace period runs and can be undone.
+pub fn is_retained(instance: &Instance) -> bool {
+    instance.deleted_at.is_some() && instance.tombstone_at.is_none()
+}
+
+/// Marks an instance as deleted, in the caller's transaction.
+pub async fn mark_deleted(work: &mut Work, grace_hours: i64) -> Result<Operation> {
+    let instance = &mut work.instance;
+    let failed = instance.has_failed();
+    let now = instance.now;
+    instance.power = Power::Stopped;
+    instance.deleted_at = instance.deleted_at.or(Some(now));
+    // Of what failed nothing is left to come back.
+    let at_once = grace_hours == 0 || failed;
+    instance.purge_at = Some(if at_once { now } else { now + Duration::hours(grace_hours) });
+    if at_once && instance.tombstone_at.is_none() {
+        instance.tombstone_at = Some(now);
+    }
+    let gone = failed && is_absent(instance);
+    let data = json!({
+        "name": instance.name,
+        "purge_at": instance.purge_at.map(|at| at.unix_timestamp()),
+    });
+    let mut operation = work.write(Kind::Delete, "instance.delete_requested", data).await?;
+    if gone {
+        // The host said so before: there is nobody to wait for.
+        super::reports::purge(work, &operation).await?;
+        operation = db::operations::any(&mut work.tx, operation.id).await?.unwrap_or(operation);
+    }
+    Ok(operation)
+}
+
+/// The host has acknowledged the tombstone as it stands.
+pub fn is_absent(instance: &Instance) -> bool {
+    instance.observed == Observed::Absent && instance.reported_generation >= instance.generation
+}
+
+/// Brings a deleted instance back, stopped.
+pub async fn undelete(app: &App, actor: &Actor, id: InstanceId) -> Result<Operation> {
+    let mut work = Work::begin(app, actor, id, Request::Undelete).await?;
+    work.instance.deleted_at = None;
+    work.instance.purge_at = None;
+    work.instance.power = Power::Stopped;
+    let data = json!({ "name": work.instance.name });
+    work.finish(Kind::Undelete, "instance.undeleted", data).await
+}
+
+/// The grace period is over: the host is told to remove everything.
+pub async fn begin_purge(app: &App, id: InstanceId) -> Result<()> {
+    let Some(mut work) = Work::system(app, id, "purge").await? else { return Ok(()) };
+    let instance = &mut work.instance;
+    let due = is_retained(instance) && instance.purge_at.is_some_and(|at| at <= instance.now);
+    if !due {
+        // Undone, or another replica was faster.
+        return Ok(());
+    }
+    instance.tombstone_at = Some(instance.now);
+    let data = json!({ "name": instance.name });
+    work.finish(Kind::Purge, "instance.purge_requested", data).await?;
+    Ok(())
+}

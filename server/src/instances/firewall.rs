@@ -1,0 +1,1 @@
+//! Rules of the firewall as people write them.

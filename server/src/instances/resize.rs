@@ -1,0 +1,197 @@
+//! Moving an instance to another plan, and changing its policy within one.
+//!
+//! The database decides whether the host has room, in the statement that books the difference.
+//! What the change means for the running guest is told before and shown after: most fields are in
+//! force at once, some wait for a restart, and a disk never shrinks.
+
+use super::create::find_plan;
+use super::db::{bookings, catalogue};
+use super::model::Instance;
+use super::operations::{Kind, Operation};
+use super::placing;
+use super::quotas;
+use super::work::Work;
+use crate::auth::{Actor, Admin};
+use crate::error::{Error, FieldError, Result};
+use crate::ids::{HostId, InstanceId};
+use crate::plans::Plan;
+use crate::state::App;
+use crate::trials;
+use jst_policy::admission::{Booking, resize_fits};
+use jst_policy::change::{Effect, FieldChange, GuestLimits, classify};
+use jst_policy::instance::ResourcePolicy;
+use jst_policy::lifecycle::Request;
+use serde_json::json;
+
+/// What a move to a plan would mean, for the customer to read before confirming.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    pub policy: ResourcePolicy,
+    pub changes: Vec<FieldChange>,
+    /// The plan's disk is smaller: the instance keeps its own.
+    pub keeps_disk: bool,
+}
+
+impl Preview {
+    pub fn of(instance: &Instance, plan: &Plan) -> Self {
+        let keeps_disk = plan.policy.disk.size < instance.policy.disk.size;
+        let mut policy = plan.policy.clone();
+        policy.disk.size = policy.disk.size.max(instance.policy.disk.size);
+        let changes = classify(&instance.policy, &policy, &limits(instance));
+        Self { policy, changes, keeps_disk }
+    }
+
+    /// Fields that a running guest takes at its next start only.
+    pub fn after_restart(&self) -> Vec<&str> {
+        self.with_effect(Effect::RestartRequired)
+    }
+
+    pub fn live(&self) -> Vec<&str> {
+        self.with_effect(Effect::Live)
+    }
+
+    fn with_effect(&self, effect: Effect) -> Vec<&str> {
+        self.changes
+            .iter()
+            .filter(|change| change.effect == effect)
+            .map(|change| change.field.as_str())
+            .collect()
+    }
+}
+
+/// How far the running guest can grow and shrink, as far as the server knows: what it was
+/// started with is what is in force, unless it has grown since.
+fn limits(instance: &Instance) -> GuestLimits {
+    GuestLimits::for_policy(instance.applied.as_ref().unwrap_or(&instance.policy))
+}
+
+/// Moves an instance to another plan.  A trial that is moved to a plan that is sold is bought with
+/// its disk and its addresses.
+pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Result<Operation> {
+    actor.may_operate()?;
+    let plan = find_plan(app, actor, plan)
+        .await?
+        .ok_or_else(|| FieldError::new("plan", if plan.trim().is_empty() { "required" } else { "choice" }));
+    let plan = plan.map_err(|error| Error::Invalid(vec![error]))?;
+    if plan.trial {
+        return Err(Error::invalid("plan", "plan-is-trial"));
+    }
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    // The tenant's row before the instance's, as everywhere.
+    let tenant = catalogue::lock_tenant(&mut tx, actor.tenant_id).await?;
+    let instance = super::db::lock(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
+    let mut work = Work::created(tx, instance, actor);
+    super::state::check(&work.instance, Request::Resize)?;
+    if tenant.suspended {
+        return Err(Error::refused("tenant-suspended"));
+    }
+    if !tenant.may_buy {
+        return Err(Error::refused("may-not-buy"));
+    }
+    let same = plan.id == work.instance.plan_id && plan.version == work.instance.plan_version;
+    if same {
+        return Err(Error::invalid("plan", "plan-is-current"));
+    }
+    let preview = Preview::of(&work.instance, &plan);
+    let old = work.instance.policy.clone();
+    quotas::check(
+        &mut work.tx,
+        actor.tenant_id,
+        &tenant,
+        Some(&Booking::of(&old)),
+        &Booking::of(&preview.policy),
+    )
+    .await?;
+    let from = crate::plans::db::by_id(&mut *work.tx, work.instance.plan_id).await?.map(|plan| plan.slug);
+    let instance = &mut work.instance;
+    instance.plan_id = plan.id;
+    instance.plan_version = plan.version;
+    instance.restart_on_crash = plan.restart_on_crash;
+    instance.policy = preview.policy.clone();
+    trials::convert(&mut work).await?;
+    let data = json!({
+        "name": work.instance.name,
+        "plan": { "from": from, "to": plan.slug },
+        "plan_version": plan.version,
+        "policy": { "from": old, "to": work.instance.policy },
+        "keeps_disk": preview.keeps_disk,
+    });
+    book_and_finish(app, work, &old, "instance.resize_requested", data).await
+}
+
+/// Gives an instance a policy of its own, within its plan: an administrator's doing, for which no
+/// quota counts.  The host must have room, and a disk does not shrink.
+pub async fn set_policy(
+    app: &App,
+    admin: &Admin,
+    id: InstanceId,
+    policy: ResourcePolicy,
+) -> Result<Operation> {
+    let violations: Vec<FieldError> = policy
+        .violations()
+        .into_iter()
+        .map(|violation| {
+            FieldError::new(violation.field.clone(), "policy").with("problem", violation.problem)
+        })
+        .collect();
+    if !violations.is_empty() {
+        return Err(Error::Invalid(violations));
+    }
+    let mut work = Work::system(app, id, "").await?.ok_or(Error::NotFound)?;
+    work.source = (&admin.0).into();
+    work.requested_by = Some(admin.0.user_id);
+    super::state::check(&work.instance, Request::Resize)?;
+    let refused = classify(&work.instance.policy, &policy, &limits(&work.instance))
+        .into_iter()
+        .any(|change| matches!(change.effect, Effect::Refused(_)));
+    if refused {
+        return Err(Error::invalid("disk.size", "disk-never-shrinks"));
+    }
+    let old = std::mem::replace(&mut work.instance.policy, policy);
+    let data = json!({
+        "name": work.instance.name,
+        "policy": { "from": old, "to": work.instance.policy },
+    });
+    book_and_finish(app, work, &old, "instance.policy_changed", data).await
+}
+
+async fn book_and_finish(
+    app: &App,
+    mut work: Work,
+    old: &ResourcePolicy,
+    action: &'static str,
+    data: serde_json::Value,
+) -> Result<Operation> {
+    let booking = Booking::of(&work.instance.policy);
+    if capability_missing(app, &work.instance).await? {
+        return Err(Error::conflict("no-capable-host-here"));
+    }
+    if !bookings::rebook(&mut work.tx, work.instance.id, &booking).await? {
+        let host = work.instance.host_id;
+        drop(work);
+        return Err(shortage(app, host, &Booking::of(old), &booking).await?);
+    }
+    work.finish(Kind::Resize, action, data).await
+}
+
+/// Nothing that is paid for may be dropped silently: the host must be able to do all of it.
+async fn capability_missing(app: &App, instance: &Instance) -> Result<bool> {
+    let needs = jst_policy::placement::Capability::needed_by(&instance.policy);
+    let candidates = crate::hosts::candidates(app.db.platform(), None).await?;
+    let host = candidates.iter().find(|candidate| candidate.host == instance.host_id.uuid());
+    Ok(host.is_none_or(|host| !needs.is_subset(&host.capabilities)))
+}
+
+/// What is short on the instance's host, in words.
+async fn shortage(app: &App, host: HostId, old: &Booking, new: &Booking) -> Result<Error> {
+    let candidates = crate::hosts::candidates(app.db.platform(), None).await?;
+    let load =
+        candidates.iter().find(|candidate| candidate.host == host.uuid()).map(|candidate| &candidate.load);
+    let shortages =
+        load.map(|load| resize_fits(load, old, new).err().unwrap_or_default()).unwrap_or_default();
+    Ok(match shortages.first() {
+        Some(shortage) => placing::short_here(shortage),
+        // What was short a moment ago is free again.
+        None => Error::conflict("no-host"),
+    })
+}

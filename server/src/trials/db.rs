@@ -1,0 +1,212 @@
+use crate::auth::Actor;
+use crate::db::Tx;
+use crate::ids::{InstanceId, TenantId, TrialId, UserId};
+use ipnet::IpNet;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Whether this person had a trial, as far as the connection sees.
+pub async fn used_by(tx: &mut Tx, user: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!("SELECT EXISTS (SELECT FROM trials WHERE user_id = $1) AS \"used!\"", user.uuid())
+        .fetch_one(&mut **tx)
+        .await
+}
+
+pub async fn recent_from(tx: &mut Tx, network: IpNet) -> sqlx::Result<i64> {
+    sqlx::query_scalar!("SELECT recent_trials($1::inet::cidr) AS \"count!\"", network as IpNet)
+        .fetch_one(&mut **tx)
+        .await
+}
+
+/// Returns when the trial ends.
+pub async fn insert(
+    tx: &mut Tx,
+    actor: &Actor,
+    mailbox: &str,
+    instance: InstanceId,
+    days: i32,
+) -> sqlx::Result<OffsetDateTime> {
+    sqlx::query_scalar!(
+        "INSERT INTO trials (id, tenant_id, user_id, mailbox, instance_id, ip, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(days => $7)) RETURNING expires_at",
+        TrialId::new().uuid(),
+        actor.tenant_id.uuid(),
+        actor.user_id.uuid(),
+        mailbox,
+        instance.uuid(),
+        actor.ip.map(|ip| IpNet::from(ip.to_canonical())) as Option<IpNet>,
+        days,
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
+pub async fn remove(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<bool> {
+    let done =
+        sqlx::query!("DELETE FROM trials WHERE instance_id = $1 AND converted_at IS NULL", instance.uuid())
+            .execute(&mut **tx)
+            .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub async fn convert(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE trials SET converted_at = now() \
+         WHERE instance_id = $1 AND converted_at IS NULL AND deleted_at IS NULL",
+        instance.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Whether the instance is a trial that was not bought.
+pub async fn is_trial(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT FROM trials WHERE instance_id = $1 AND converted_at IS NULL) AS \"trial!\"",
+        instance.uuid(),
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
+/// A trial as its owner sees it.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    pub instance_id: InstanceId,
+    pub expires_at: OffsetDateTime,
+    pub stopped_at: Option<OffsetDateTime>,
+    /// When the data of an ended trial go, by the setting of today.
+    pub delete_at: OffsetDateTime,
+    /// Whole days that are left, rounded up; 0 when it has ended.
+    pub days_left: i64,
+}
+
+/// Trials of a tenant that were neither bought nor deleted.
+pub async fn of_tenant(tx: &mut Tx, tenant: TenantId, keep_days: i32) -> sqlx::Result<Vec<Trial>> {
+    let rows = sqlx::query!(
+        "SELECT instance_id, expires_at, stopped_at, \
+         coalesce(stopped_at, expires_at) + make_interval(days => $2) AS \"delete_at!\", \
+         greatest(0, ceil(extract(epoch FROM expires_at - now()) / 86400))::bigint AS \"days_left!\" \
+         FROM trials WHERE tenant_id = $1 AND converted_at IS NULL AND deleted_at IS NULL ORDER BY started_at DESC",
+        tenant.uuid(),
+        keep_days,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Trial {
+            instance_id: row.instance_id.into(),
+            expires_at: row.expires_at,
+            stopped_at: row.stopped_at,
+            delete_at: row.delete_at,
+            days_left: row.days_left,
+        })
+        .collect())
+}
+
+// The worker's ---------------------------------------------------------------------------------
+
+/// A trial for which something is due.
+#[derive(Clone, Debug)]
+pub struct Due {
+    pub id: TrialId,
+    pub instance_id: InstanceId,
+    pub expires_at: OffsetDateTime,
+    pub email: String,
+    pub locale: String,
+}
+
+struct DueRow {
+    id: Uuid,
+    instance_id: Uuid,
+    expires_at: OffsetDateTime,
+    email: String,
+    locale: String,
+}
+
+impl From<DueRow> for Due {
+    fn from(row: DueRow) -> Self {
+        Self {
+            id: row.id.into(),
+            instance_id: row.instance_id.into(),
+            expires_at: row.expires_at,
+            email: row.email,
+            locale: row.locale,
+        }
+    }
+}
+
+/// Locks one trial whose owner is to be reminded: three days before its end and one day before it.
+/// A trial that is shorter than such a time is not reminded of it at its start.
+pub async fn due_for_reminder(tx: &mut Tx) -> sqlx::Result<Option<Due>> {
+    let row = sqlx::query_as!(
+        DueRow,
+        "SELECT trials.id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
+         WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at IS NULL AND expires_at > now() \
+         AND EXISTS (SELECT FROM (VALUES (interval '3 days'), (interval '1 day')) AS marks (before) \
+             WHERE expires_at - before <= now() AND expires_at - before > started_at \
+             AND (reminded_at IS NULL OR reminded_at < expires_at - before)) \
+         ORDER BY expires_at LIMIT 1 FOR UPDATE OF trials SKIP LOCKED",
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(Due::from))
+}
+
+pub async fn reminded(tx: &mut Tx, id: TrialId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE trials SET reminded_at = now() WHERE id = $1", id.uuid()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Trials whose time is over and that were not stopped yet.
+pub async fn due_for_stop(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<Due>> {
+    let rows = sqlx::query_as!(
+        DueRow,
+        "SELECT trials.id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
+         WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at IS NULL AND expires_at <= now() \
+         ORDER BY expires_at LIMIT $1",
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Due::from).collect())
+}
+
+/// Stopped trials that were kept long enough.
+pub async fn due_for_deletion(pool: &sqlx::PgPool, keep_days: i32, limit: i64) -> sqlx::Result<Vec<Due>> {
+    let rows = sqlx::query_as!(
+        DueRow,
+        "SELECT trials.id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
+         WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at + make_interval(days => $1) <= now() \
+         ORDER BY expires_at LIMIT $2",
+        keep_days,
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Due::from).collect())
+}
+
+/// Notes that a trial was stopped; false when another replica was faster, or it was bought.
+pub async fn stopped(tx: &mut Tx, id: TrialId) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE trials SET stopped_at = now() WHERE id = $1 AND stopped_at IS NULL AND converted_at IS NULL",
+        id.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that a trial was deleted; false when another replica was faster, or it was bought.
+pub async fn deleted(tx: &mut Tx, id: TrialId) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE trials SET deleted_at = now() WHERE id = $1 AND deleted_at IS NULL AND converted_at IS NULL",
+        id.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
