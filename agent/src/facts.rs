@@ -88,3 +88,37 @@ pub fn uplink_kbit(sysfs_root: &Path, device: &str) -> u64 {
 pub fn unix_now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
+
+/// The sysfs directory of the whole disk that holds a path.
+pub fn block_device(sysfs_root: &Path, path: &Path) -> Option<std::path::PathBuf> {
+    let device = rustix::fs::stat(path).ok()?.st_dev;
+    let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
+    let found = sysfs_root.join("dev/block").join(number).canonicalize().ok()?;
+    // The queue belongs to the disk, not to its partition.
+    if found.join("queue").exists() { Some(found) } else { found.parent().map(Path::to_owned) }
+}
+
+/// Ticks of all CPUs, busy and in total, since the host started.
+pub fn busy_ticks() -> (u64, u64) {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks: Vec<u64> = stat
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .skip(1)
+        // Guests' time is contained in user time: the first eight figures are everything.
+        .take(8)
+        .filter_map(|field| field.parse().ok())
+        .collect();
+    let total: u64 = ticks.iter().sum();
+    // Idle and waiting for I/O.
+    let idle: u64 = ticks.get(3).copied().unwrap_or(0) + ticks.get(4).copied().unwrap_or(0);
+    (total - idle, total)
+}
+
+/// Thousandths of a CPU that were busy between two readings of [`busy_ticks`].
+pub fn millicpu(before: (u64, u64), after: (u64, u64)) -> u64 {
+    let total = after.1.saturating_sub(before.1).max(1);
+    after.0.saturating_sub(before.0) * u64::from(cpus()) * 1000 / total
+}

@@ -1,43 +1,600 @@
-//! Guests under libvirt.
+//! Guests under libvirt: what is observed of one, and how one action is executed.
+//!
+//! A domain's UUID is the instance's id, and its metadata names the host that defined it: a domain
+//! without our host id is never touched, whatever its name.
+
+mod conn;
+mod domain_xml;
+mod error;
+mod events;
+mod ffi;
+mod host;
+mod limits;
+pub mod qualify;
+mod resize;
+mod storage;
 
 use super::{Done, Event, Fault, NetworkReading, Progress, Target};
-use crate::config::Config;
-use crate::link::Link;
-use jst_policy::converge::{Action, Observed};
-use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Usage};
-use std::sync::Arc;
+use crate::config::{Config, Timing};
+use crate::images::ImageCache;
+use crate::link::{ImageAnswer, Link};
+use crate::network::{Network, NetworkSettings};
+use conn::{Conn, QUICK, SLOW};
+use domain_xml::{DomainFacts, DomainXml, InterfaceXml, Virtualization};
+use futures::{StreamExt as _, TryStreamExt as _};
+use jst_policy::change::GuestLimits;
+use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason};
+use jst_policy::units::MiB;
+use jst_protocol::desired::InstanceSpec;
+use jst_protocol::report::{Applied, FailureCode, Qualification, Step, Usage};
+use limits::{CgroupVersion, CpuLimits};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{Duration, Instant};
+use storage::Storage;
 use tokio::sync::mpsc;
 use uuid::Uuid;
+use virt::sys;
 
-pub struct Libvirt;
+pub struct Libvirt {
+    config: Config,
+    host_id: Uuid,
+    conn: Conn,
+    storage: Storage,
+    images: ImageCache,
+    network: Network,
+    link: Arc<Link>,
+    cgroup: CgroupVersion,
+    emulator: String,
+    direct_io: bool,
+    qualification: RwLock<Qualification>,
+    /// The generation whose network was last attached by this process; read back tells the rest.
+    attached: Mutex<HashMap<Uuid, i64>>,
+}
 
-fn absent<T>() -> Result<T, Fault> {
-    Err(Fault::passing(FailureCode::HypervisorUnavailable, "libvirt is not connected yet"))
+/// Raw findings of one domain, in one call.
+struct Found {
+    state: u32,
+    reason: i32,
+    facts: DomainFacts,
+    cpu: Option<(u64, Option<u64>)>,
+    disk: Vec<(String, u64)>,
 }
 
 impl Libvirt {
-    pub async fn open(_: &Config, _: Uuid, _: Arc<Link>, _: mpsc::Sender<Event>) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self))
+    pub async fn open(
+        config: &Config,
+        host_id: Uuid,
+        link: Arc<Link>,
+        events: mpsc::Sender<Event>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let settings = NetworkSettings {
+            prefix: config.network.prefix.clone(),
+            uplink: config.network.uplink.clone(),
+            nat: config.network.nat,
+        };
+        let storage = Storage::open(config.storage_dir())?;
+        let direct_io = storage.direct_io();
+        let unified = config.cgroup_root.join("cgroup.controllers").exists();
+        let libvirt = Arc::new(Self {
+            config: config.clone(),
+            host_id,
+            conn: Conn::new(&config.libvirt_uri, events.clone())?,
+            storage,
+            images: ImageCache::open(config.data_dir.join("images"))?,
+            network: Network::open(settings).await?,
+            link,
+            cgroup: if unified { CgroupVersion::V2 } else { CgroupVersion::V1 },
+            emulator: "/usr/bin/qemu-system-x86_64".into(),
+            direct_io,
+            qualification: RwLock::new(Qualification::Pending),
+            attached: Mutex::default(),
+        });
+        // The probe takes seconds; running guests are looked after meanwhile, and none is started.
+        tokio::spawn({
+            let libvirt = libvirt.clone();
+            async move {
+                libvirt.qualify().await;
+                let _ = events.send(Event::Everything).await;
+            }
+        });
+        Ok(libvirt)
     }
-    pub async fn observe(&self, _: &Target) -> Result<Observed, Fault> {
-        absent()
+
+    fn qualification(&self) -> Qualification {
+        self.qualification.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
-    pub async fn execute(&self, _: &Target, _: Action, _: Progress<'_>) -> Result<Done, Fault> {
-        absent()
+
+    fn virtualization(&self) -> Result<Virtualization, Fault> {
+        match self.qualification() {
+            Qualification::Kvm { .. } => Ok(Virtualization::Kvm),
+            Qualification::Emulated { .. } => Ok(Virtualization::Emulation),
+            Qualification::Failed { reason } => {
+                Err(Fault::passing(FailureCode::CapabilityAbsent, format!("this host runs no guests: {reason}")))
+            }
+            _ => Err(Fault::passing(FailureCode::HypervisorUnavailable, "the probe guest has not booted yet")),
+        }
     }
-    pub async fn applied(&self, _: &Target) -> Result<Option<Applied>, Fault> {
-        absent()
+
+    async fn find(&self, id: Uuid) -> Result<Option<Found>, Fault> {
+        let found = self
+            .conn
+            .domain(id, "observe", QUICK, |domain| {
+                let (state, reason) = ffi::domain_state(domain)?;
+                let facts = DomainFacts::read(&domain.xml_desc(0)?).unwrap_or_default();
+                let live = matches!(
+                    state,
+                    sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED | sys::VIR_DOMAIN_PAUSED
+                );
+                let (mut cpu, mut disk) = (None, Vec::new());
+                if live {
+                    let scheduler = domain.scheduler_parameters_flags(sys::VIR_DOMAIN_AFFECT_LIVE)?;
+                    // libvirt answers a negative quota, or the largest number, where there is none.
+                    let quota = scheduler.global_bw.quota.and_then(|quota| u64::try_from(quota).ok());
+                    let quota = quota.filter(|quota| (1..u64::MAX / 2).contains(quota) && *quota < 17_000_000_000_000);
+                    cpu = scheduler.cpu_shares.map(|weight| (weight, quota));
+                    disk = ffi::block_io_tune(domain, "vda")?;
+                }
+                Ok(Found { state, reason, facts, cpu, disk })
+            })
+            .await?;
+        match found {
+            Some(found) if found.facts.host != Some(self.host_id) => Err(Fault::permanent(
+                FailureCode::HypervisorRefused,
+                "a domain with this id belongs to somebody else; it is not touched",
+            )),
+            found => Ok(found),
+        }
     }
-    pub async fn usage(&self, _: Uuid) -> Result<Option<(Usage, NetworkReading)>, Fault> {
-        absent()
+
+    pub async fn observe(&self, target: &Target) -> Result<Observed, Fault> {
+        let id = target.id;
+        let found = self.find(id).await?;
+        let attached = self.network.attached().await.map_err(|error| network_fault(&error))?.contains(&id);
+        let volumes = self.storage.volumes(id).map_err(|error| storage::failed(&error))?;
+        let domain = match found {
+            None => None,
+            Some(found) => {
+                let build = found.facts.build;
+                Some(Domain { build, state: self.state(target, &found, attached).await? })
+            }
+        };
+        Ok(Observed {
+            domain,
+            volumes,
+            network: attached,
+            seed: self.storage.seed(id).exists(),
+            leftovers: self.storage.directory(id).exists(),
+        })
     }
+
+    async fn state(&self, target: &Target, found: &Found, attached: bool) -> Result<DomainState, Fault> {
+        let reason = u32::try_from(found.reason).unwrap_or(0);
+        match found.state {
+            sys::VIR_DOMAIN_SHUTOFF | sys::VIR_DOMAIN_SHUTDOWN => {
+                return Ok(DomainState::Stopped(match reason {
+                    sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN => StopReason::Guest,
+                    sys::VIR_DOMAIN_SHUTOFF_DESTROYED => StopReason::Destroyed,
+                    sys::VIR_DOMAIN_SHUTOFF_CRASHED | sys::VIR_DOMAIN_SHUTOFF_FAILED => StopReason::Crashed,
+                    _ => StopReason::NotStarted,
+                }));
+            }
+            sys::VIR_DOMAIN_CRASHED => return Ok(DomainState::Stopped(StopReason::Crashed)),
+            _ => {}
+        }
+        let facts = &found.facts;
+        let spec = target.spec.as_deref();
+        let live = Live {
+            vcpus: facts.vcpus,
+            max_vcpus: facts.max_vcpus,
+            memory: facts.boot_memory + facts.plugged,
+            boot_memory: facts.boot_memory,
+            max_memory: facts.boot_memory + facts.room,
+            cpu_in_force: spec.is_none_or(|spec| {
+                let wanted = CpuLimits::of(&spec.policy, self.cgroup);
+                found.cpu == Some((wanted.weight, wanted.quota))
+            }),
+            disk_in_force: spec
+                .is_none_or(|spec| limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk).is_empty()),
+            network_in_force: match spec {
+                Some(spec) => attached && self.network_in_force(target, spec).await,
+                None => true,
+            },
+        };
+        Ok(match found.state {
+            sys::VIR_DOMAIN_PAUSED => DomainState::Paused(live),
+            _ => DomainState::Running(live),
+        })
+    }
+
+    /// Firewalls and addresses are not read back in full, so an attachment of this generation by this
+    /// process counts as well.
+    async fn network_in_force(&self, target: &Target, spec: &InstanceSpec) -> bool {
+        let attached = self.attached.lock().unwrap_or_else(|p| p.into_inner()).get(&target.id).copied();
+        if attached != Some(target.generation) {
+            return false;
+        }
+        match self.network.read_back(target.id, &spec.policy.network).await {
+            Ok(read) => {
+                if !read.drift.is_empty() {
+                    tracing::warn!(instance = %target.id, drift = ?read.drift, "the network differs");
+                }
+                // What attaching does not cure must not be repeated at every check: it is reported as drift.
+                true
+            }
+            Err(error) => {
+                tracing::warn!(instance = %target.id, %error, "the network cannot be read back");
+                false
+            }
+        }
+    }
+
+    pub async fn execute(
+        &self,
+        target: &Target,
+        action: Action,
+        progress: Progress<'_>,
+    ) -> Result<Done, Fault> {
+        let id = target.id;
+        match action {
+            Action::CreateVolume { build, size } => {
+                self.create_volume(target, build, size, progress).await?;
+            }
+            Action::GrowVolume { build, size } => self.storage.grow(id, build, size).await?,
+            Action::DeleteVolume { build } => self.storage.delete_volume(id, build)?,
+            Action::WriteSeed => self.write_seed(target).await?,
+            Action::RemoveSeed => self.remove_seed(id).await?,
+            Action::AttachNetwork => self.attach(target).await?,
+            Action::DetachNetwork => {
+                self.attached.lock().unwrap_or_else(|p| p.into_inner()).remove(&id);
+                self.network.detach(id).await.map_err(|error| network_fault(&error))?;
+            }
+            Action::Define => self.define(target).await?,
+            Action::Undefine => self.undefine(id).await?,
+            Action::Start => self.start(id).await?,
+            Action::Shutdown => self.shutdown(id).await?,
+            Action::Destroy => self.destroy(id).await?,
+            Action::Resume => self.quick(id, "resume", |domain| domain.resume()).await?,
+            Action::Reboot => self.reboot(id).await?,
+            Action::SetVcpus(vcpus) => return self.set_vcpus(id, vcpus).await,
+            Action::SetMemory(memory) => return self.set_memory(id, memory).await,
+            Action::ResizeDisk(size) => return self.resize_disk(id, size).await,
+            Action::SetCpuLimits => self.set_cpu_limits(target).await?,
+            Action::SetDiskLimits => self.set_disk_limits(target).await?,
+            Action::DeleteLeftovers => self.storage.delete_leftovers(id)?,
+        }
+        Ok(Done::Done)
+    }
+
+    /// One call with a domain that must exist.
+    async fn quick<T: Send + 'static>(
+        &self,
+        id: Uuid,
+        what: &'static str,
+        call: impl FnOnce(&virt::domain::Domain) -> Result<T, virt::error::Error> + Send + 'static,
+    ) -> Result<T, Fault> {
+        self.conn.domain(id, what, QUICK, call).await?.ok_or_else(|| {
+            Fault::passing(FailureCode::HypervisorRefused, format!("{what}: the domain is gone"))
+        })
+    }
+
+    async fn create_volume(
+        &self,
+        target: &Target,
+        build: u32,
+        size: MiB,
+        progress: Progress<'_>,
+    ) -> Result<(), Fault> {
+        let image = &spec(target)?.image;
+        let path = self
+            .images
+            .ensure(
+                image,
+                || async {
+                    let response = self.link.image(image).await?;
+                    Ok(response.bytes_stream().map_err(anyhow::Error::from).boxed())
+                },
+                |percent| progress(Step::FetchingImage, percent),
+            )
+            .await
+            .map_err(|error| {
+                // The server's word that there is no such image is final for this desired state.
+                let refused = std::error::Error::source(&error)
+                    .and_then(|source| source.downcast_ref::<ImageAnswer>())
+                    .is_some_and(|answer| matches!(answer, ImageAnswer::Refused(_)));
+                let code = error.code();
+                let permanent = error.is_permanent() || refused;
+                Fault { code, detail: format!("{:#}", anyhow::Error::from(error)), permanent }
+            })?;
+        progress(Step::CreatingVolume, 0);
+        let path = path.canonicalize().map_err(|error| storage::failed(&error))?;
+        self.storage.create(target.id, build, size, &path, image.format).await
+    }
+
+    async fn write_seed(&self, target: &Target) -> Result<(), Fault> {
+        let spec = target.spec.clone().ok_or_else(no_spec)?;
+        let (id, path) = (target.id, self.storage.seed(target.id));
+        let written = tokio::task::spawn_blocking(move || crate::seed::write_seed(&path, id, spec.build, &spec));
+        written
+            .await
+            .map_err(anyhow::Error::from)
+            .and_then(|written| written)
+            .map_err(|error| Fault::passing(FailureCode::StorageFull, format!("seed: {error:#}")))
+    }
+
+    /// The file goes; a running guest also loses the disk, if it lets go of it.
+    async fn remove_seed(&self, id: Uuid) -> Result<(), Fault> {
+        let detached = self
+            .conn
+            .domain(id, "detach the seed", QUICK, |domain| {
+                let xml = domain.xml_desc(0)?;
+                match domain_xml::seed_disk(&xml) {
+                    Some(disk) if domain.is_active()? => {
+                        domain.detach_device_flags(disk, sys::VIR_DOMAIN_AFFECT_LIVE)
+                    }
+                    _ => Ok(()),
+                }
+            })
+            .await;
+        if let Err(fault) = detached {
+            tracing::debug!(instance = %id, %fault, "the guest keeps the seed's disk until it stops");
+        }
+        self.storage.delete_seed(id)
+    }
+
+    async fn attach(&self, target: &Target) -> Result<(), Fault> {
+        let spec = spec(target)?;
+        self.network
+            .attach(target.id, &spec.interfaces, &spec.policy.network, &spec.firewall)
+            .await
+            .map_err(|error| network_fault(&error))?;
+        self.attached.lock().unwrap_or_else(|p| p.into_inner()).insert(target.id, target.generation);
+        Ok(())
+    }
+
+    async fn define(&self, target: &Target) -> Result<(), Fault> {
+        let xml = self.definition(target)?;
+        self.conn
+            .run("define", QUICK, move |connect| {
+                connect.define_domain_xml_flags(&xml, sys::VIR_DOMAIN_DEFINE_VALIDATE).map(drop)
+            })
+            .await
+    }
+
+    fn definition(&self, target: &Target) -> Result<String, Fault> {
+        let spec = spec(target)?;
+        let id = target.id;
+        let room = GuestLimits::for_policy(&spec.policy);
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let seed = self.storage.seed(id);
+        let definition = DomainXml {
+            virtualization: self.virtualization()?,
+            emulator: self.emulator.clone(),
+            id,
+            name: DomainXml::name_of(id),
+            title: spec.name.clone(),
+            host: self.host_id,
+            generation: target.generation,
+            epoch: target.epoch,
+            build: spec.build,
+            vcpus: spec.policy.cpu.vcpus,
+            max_vcpus: room.max_vcpus,
+            memory_mib: room.boot_memory.get(),
+            max_memory_mib: room.max_memory.get(),
+            cpu: CpuLimits::of(&spec.policy, self.cgroup),
+            cpu_period: DomainXml::PERIOD,
+            disk: limits::disk_definition(&spec.policy.disk),
+            direct_io: self.direct_io,
+            root_disk: text(self.storage.volume(id, spec.build)),
+            seed: (target.seed && seed.exists()).then(|| text(seed)),
+            interfaces: spec
+                .interfaces
+                .iter()
+                .map(|interface| InterfaceXml {
+                    mac: interface.mac.clone(),
+                    tap: self.network.tap_name(id, interface.index),
+                })
+                .collect(),
+            console_log: text(self.storage.console(id)),
+        };
+        askama::Template::render(&definition)
+            .map_err(|error| Fault::permanent(FailureCode::HypervisorRefused, error.to_string()))
+    }
+
+    async fn undefine(&self, id: Uuid) -> Result<(), Fault> {
+        self.conn
+            .domain(id, "undefine", QUICK, |domain| {
+                domain.undefine_flags(
+                    sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+                        | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+                        | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+                        | sys::VIR_DOMAIN_UNDEFINE_NVRAM,
+                )
+            })
+            .await
+            .map(drop)
+    }
+
+    async fn start(&self, id: Uuid) -> Result<(), Fault> {
+        let started = self
+            .conn
+            .domain(id, "start", SLOW, |domain| match domain.create() {
+                Err(error) if error::is_wrong_state(&error) && domain.is_active()? => Ok(()),
+                result => result,
+            })
+            .await?;
+        started.ok_or_else(|| Fault::passing(FailureCode::HypervisorRefused, "start: the domain is not defined"))
+    }
+
+    async fn is_active(&self, id: Uuid) -> Result<bool, Fault> {
+        Ok(self.conn.domain(id, "state", QUICK, |domain| domain.is_active()).await?.unwrap_or(false))
+    }
+
+    /// Asks again now and then: a guest that is still booting does not hear the first request.
+    async fn shutdown(&self, id: Uuid) -> Result<(), Fault> {
+        const REPEAT: Duration = Duration::from_secs(5);
+        let deadline = Instant::now() + Timing::of(self.config.timing.shutdown);
+        let mut ask_at = Instant::now();
+        while self.is_active(id).await? {
+            if Instant::now() >= deadline {
+                tracing::warn!(instance = %id, "the guest did not power off in time; destroyed");
+                return self.destroy(id).await;
+            }
+            if Instant::now() >= ask_at {
+                ask_at = Instant::now() + REPEAT;
+                let asked = self.conn.domain(id, "shut down", QUICK, |domain| {
+                    domain.shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
+                });
+                if let Err(fault) = asked.await {
+                    tracing::debug!(instance = %id, %fault, "asking for power-off");
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
+    async fn destroy(&self, id: Uuid) -> Result<(), Fault> {
+        self.conn
+            .domain(id, "destroy", SLOW, |domain| match domain.destroy() {
+                Err(error) if error::is_wrong_state(&error) => Ok(()),
+                result => result,
+            })
+            .await
+            .map(drop)
+    }
+
+    async fn reboot(&self, id: Uuid) -> Result<(), Fault> {
+        let before = self.conn.reboots(id);
+        let deadline = Instant::now() + Timing::of(self.config.timing.reboot);
+        self.quick(id, "reboot", |domain| domain.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)).await?;
+        while Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            // A guest that powers off instead is started by the next plan.
+            if self.conn.reboots(id) > before || !self.is_active(id).await? {
+                return Ok(());
+            }
+        }
+        tracing::warn!(instance = %id, "the guest did not restart in time; reset");
+        self.quick(id, "reset", |domain| domain.reset()).await
+    }
+
+    pub async fn applied(&self, target: &Target) -> Result<Option<Applied>, Fault> {
+        let (Some(found), Some(spec)) = (self.find(target.id).await?, target.spec.as_deref()) else {
+            return Ok(None);
+        };
+        if found.cpu.is_none() {
+            return Ok(None);
+        }
+        let mut policy = spec.policy.clone();
+        let mut drift = Vec::new();
+        policy.cpu.vcpus = found.facts.vcpus;
+        policy.memory.size = found.facts.boot_memory + found.facts.plugged;
+        if let Ok(volumes) = self.storage.volumes(target.id)
+            && let Some(volume) = volumes.iter().find(|volume| volume.build == spec.build)
+        {
+            policy.disk.size = volume.size;
+        }
+        let mut compare = |differs: bool, field: &str| {
+            if differs {
+                drift.push(field.to_owned());
+            }
+        };
+        compare(policy.cpu.vcpus != spec.policy.cpu.vcpus, "cpu.vcpus");
+        compare(policy.memory.size != spec.policy.memory.size, "memory.size");
+        compare(policy.disk.size != spec.policy.disk.size, "disk.size");
+        let wanted = CpuLimits::of(&spec.policy, self.cgroup);
+        compare(found.cpu.map(|(weight, _)| weight) != Some(wanted.weight), "cpu.shares");
+        compare(found.cpu.map(|(_, quota)| quota) != Some(wanted.quota), "cpu.limit");
+        let mut fields: Vec<String> = limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk)
+            .into_iter()
+            .map(limits::disk_field)
+            .collect();
+        fields.dedup();
+        drift.extend(fields);
+        match self.network.read_back(target.id, &spec.policy.network).await {
+            Ok(read) => {
+                policy.network = read.policy;
+                drift.extend(read.drift);
+            }
+            Err(error) => {
+                tracing::warn!(instance = %target.id, %error, "the network cannot be read back");
+                drift.push("network".into());
+            }
+        }
+        Ok(Some(Applied { policy, drift }))
+    }
+
+    pub async fn usage(&self, id: Uuid) -> Result<Option<(Usage, NetworkReading)>, Fault> {
+        // Tags of virDomainMemoryStat.
+        const UNUSED: u32 = sys::VIR_DOMAIN_MEMORY_STAT_UNUSED;
+        const BALLOON: u32 = sys::VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON;
+        const RESIDENT: u32 = sys::VIR_DOMAIN_MEMORY_STAT_RSS;
+        let usage = self
+            .conn
+            .domain(id, "usage", QUICK, |domain| {
+                if !domain.is_active()? {
+                    return Ok(None);
+                }
+                let mut usage = Usage { cpu_nanoseconds: domain.info()?.cpu_time, ..Usage::default() };
+                for stat in domain.memory_stats(0)? {
+                    let mib = stat.val / 1024;
+                    match stat.tag {
+                        UNUSED => usage.memory_unused_mib = mib,
+                        BALLOON => usage.balloon_mib = mib,
+                        RESIDENT => usage.memory_resident_mib = mib,
+                        _ => {}
+                    }
+                }
+                // -1 stands for a figure that the driver does not have.
+                let count = |figure: i64| u64::try_from(figure).unwrap_or(0);
+                let disk = domain.block_stats("vda")?;
+                usage.disk_read_bytes = count(disk.rd_bytes);
+                usage.disk_write_bytes = count(disk.wr_bytes);
+                usage.disk_read_operations = count(disk.rd_req);
+                usage.disk_write_operations = count(disk.wr_req);
+                Ok(Some(usage))
+            })
+            .await?
+            .flatten();
+        let Some(usage) = usage else { return Ok(None) };
+        let counters = self.network.counters(id).await.map_err(|error| network_fault(&error))?;
+        Ok(Some((usage, NetworkReading { in_bytes: counters.in_bytes, out_bytes: counters.out_bytes })))
+    }
+
     pub async fn list(&self) -> Result<Vec<Uuid>, Fault> {
-        absent()
+        let host = self.host_id;
+        let mut found = self
+            .conn
+            .run("list", QUICK, move |connect| {
+                let mut ours = Vec::new();
+                for domain in connect.list_all_domains(0)? {
+                    // A domain may vanish between the list and the look.
+                    let Ok(xml) = domain.xml_desc(0) else { continue };
+                    if DomainFacts::read(&xml).is_ok_and(|facts| facts.host == Some(host)) {
+                        ours.push(domain.uuid()?);
+                    }
+                }
+                Ok(ours)
+            })
+            .await?;
+        found.extend(self.storage.instances().map_err(|error| storage::failed(&error))?);
+        found.extend(self.network.attached().await.map_err(|error| network_fault(&error))?);
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
     }
-    pub async fn facts(&self) -> anyhow::Result<HostFacts> {
-        anyhow::bail!("libvirt is not connected yet")
-    }
-    pub async fn load(&self) -> anyhow::Result<HostLoad> {
-        anyhow::bail!("libvirt is not connected yet")
-    }
+}
+
+fn no_spec() -> Fault {
+    Fault::permanent(FailureCode::Unknown, "nothing is desired of this instance")
+}
+
+fn spec(target: &Target) -> Result<&InstanceSpec, Fault> {
+    target.spec.as_deref().ok_or_else(no_spec)
+}
+
+fn network_fault(error: &anyhow::Error) -> Fault {
+    Fault::passing(FailureCode::NetworkSetup, format!("{error:#}"))
 }
