@@ -2,5 +2,6 @@
 //! `tests/run server`, `tests/run libvirt` and so on run a module.
 
 mod crash;
+mod libvirt;
 mod server;
 mod structure;

@@ -1,0 +1,215 @@
+//! Real guests: libvirt, QEMU, taps, nftables and tc, from the API down to what SSH sees inside.
+
+use jst_tests::customer::{Instance, text};
+use jst_tests::guest::{self, Key};
+use jst_tests::{Api, Guests, Stack, eventually};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const BOOTS_WITHIN: Duration = Duration::from_secs(60);
+const LIVE_WITHIN: Duration = Duration::from_secs(20);
+
+/// A stack with the small guest image, a customer who may buy, and their key.
+struct Lab {
+    stack: Stack,
+    customer: Api,
+    key: Key,
+}
+
+impl Lab {
+    async fn open(email: &str) -> Self {
+        let stack = Stack::start(Guests::Real).await;
+        stack.furnish(Some(&guest::micro_image())).await;
+        let customer = stack.customer(email).await;
+        stack.let_buy(email).await;
+        let key = Key::generate(stack.directory.path());
+        Self { stack, customer, key }
+    }
+
+    async fn create(&self, name: &str) -> Instance {
+        let instance = self.stack.create_instance(&self.customer, name, "small", &[&self.key.public]).await;
+        self.reach(&instance).await;
+        instance
+    }
+
+    async fn reach(&self, instance: &Instance) {
+        self.sees(instance, "true", BOOTS_WITHIN, |_| true).await;
+    }
+
+    /// Waits until a command in the guest prints what is wanted.
+    async fn sees(
+        &self,
+        instance: &Instance,
+        command: &str,
+        limit: Duration,
+        wanted: impl Fn(&str) -> bool,
+    ) -> String {
+        let what = format!("'{command}' in {}", instance.address);
+        eventually(&what, limit, || async {
+            self.key.run(&instance.address, command).await.filter(|printed| wanted(printed))
+        })
+        .await
+    }
+
+    async fn act(&self, instance: &Instance, action: &str, body: Value) -> Value {
+        let operation = self.stack.act(&self.customer, &instance.id, action, body).await;
+        assert_eq!(operation["state"], "succeeded", "{operation}");
+        operation
+    }
+
+    async fn get(&self, instance: &Instance) -> Value {
+        self.customer.get(&format!("/api/v1/instances/{}", instance.id)).await.expect(200).json()
+    }
+
+    /// Everything on the host that could belong to a guest of this stack, as comparable lines.
+    fn belongings(&self) -> BTreeSet<String> {
+        let prefix = &self.stack.prefix;
+        let mut lines = BTreeSet::new();
+        for (program, arguments) in [
+            ("ip", &["-o", "link", "show"][..]),
+            ("ip", &["-4", "route", "show"]),
+            ("ip", &["-6", "route", "show"]),
+            ("tc", &["qdisc", "show"]),
+        ] {
+            lines.extend(
+                printed(program, arguments)
+                    .lines()
+                    .filter(|line| line.contains(&format!("{prefix}-")))
+                    .map(|line| format!("{program}: {line}")),
+            );
+        }
+        for family in ["inet", "arp", "netdev", "ip"] {
+            // Counters and handles differ from moment to moment and mean nothing here.
+            let rules = printed("nft", &["list", "table", family, prefix]);
+            lines.extend(
+                rules.lines().filter(|line| !line.contains("counter packets")).map(|l| format!("nft: {l}")),
+            );
+        }
+        for folder in ["volumes", "seeds", "consoles"] {
+            let folder = self.stack.directory.path().join("agent").join(folder);
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                lines.insert(format!("file: {}", entry.path().display()));
+            }
+        }
+        lines
+    }
+}
+
+fn printed(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).output().expect("tests/run installs it");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn domain_exists(instance: &Instance) -> bool {
+    let digits = instance.id.trim_start_matches("vm_");
+    let uuid = uuid::Uuid::try_parse(digits).expect("an instance id holds a UUID").to_string();
+    printed("virsh", &["-c", "qemu:///system", "list", "--all", "--uuid"])
+        .lines()
+        .any(|line| line.trim() == uuid)
+}
+
+fn number(text: &str) -> f64 {
+    text.trim().parse().unwrap_or_else(|_| panic!("{text} is no number"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_from_click_to_deletion() {
+    let lab = Lab::open("life@example.com").await;
+    let before = lab.belongings();
+
+    let instance = lab.create("life").await;
+    assert!(domain_exists(&instance));
+    let uname = lab.sees(&instance, "uname -a", LIVE_WITHIN, |printed| printed.starts_with("Linux")).await;
+    println!("{uname}");
+    assert_eq!(lab.sees(&instance, "hostname", LIVE_WITHIN, |_| true).await, "life");
+    let shown = lab.get(&instance).await;
+    assert_eq!(shown["drift"], json!([]), "what is in force is not what was bought: {shown}");
+    assert_eq!(shown["applied"]["policy"]["network"]["inbound"]["average"], 50_000, "{shown}");
+
+    // Bigger while it runs: the guest is the same one afterwards.
+    let boot_id = lab.sees(&instance, "cat /proc/sys/kernel/random/boot_id", LIVE_WITHIN, |_| true).await;
+    lab.act(&instance, "resize", json!({ "plan": "large" })).await;
+    lab.sees(&instance, "nproc", LIVE_WITHIN, |printed| printed == "2").await;
+    lab.sees(&instance, "awk '/MemTotal/ {print $2}' /proc/meminfo", LIVE_WITHIN, |kib| {
+        number(kib) > 400_000.0
+    })
+    .await;
+    lab.sees(&instance, "df -m / | awk 'END {print $2}'", LIVE_WITHIN, |mib| number(mib) > 900.0).await;
+    let after = lab.sees(&instance, "cat /proc/sys/kernel/random/boot_id", LIVE_WITHIN, |_| true).await;
+    assert_eq!(boot_id, after, "the guest was restarted");
+    let shown = lab.get(&instance).await;
+    assert_eq!((&shown["drift"], &shown["restart_required"]), (&json!([]), &json!([])), "{shown}");
+    assert_eq!(shown["applied"]["policy"]["network"]["inbound"]["average"], 100_000, "{shown}");
+
+    // What is on its disk survives a restart, and not a rebuild.
+    lab.sees(&instance, "echo kept > /root/note && sync", LIVE_WITHIN, |_| true).await;
+    lab.act(&instance, "reboot", json!({})).await;
+    lab.sees(&instance, "cat /proc/sys/kernel/random/boot_id", BOOTS_WITHIN, |id| id != boot_id).await;
+    assert_eq!(lab.sees(&instance, "cat /root/note", LIVE_WITHIN, |_| true).await, "kept");
+    lab.act(&instance, "shutdown", json!({})).await;
+    lab.stack.wait_for_state(&lab.customer, &instance.id, "stopped").await;
+    assert!(guest::banner(&instance.address).await.is_none(), "a stopped guest answers");
+    lab.act(&instance, "start", json!({})).await;
+    lab.reach(&instance).await;
+    assert_eq!(lab.sees(&instance, "cat /root/note", LIVE_WITHIN, |_| true).await, "kept");
+    lab.act(&instance, "rebuild", json!({ "image": "test" })).await;
+    lab.sees(&instance, "test ! -e /root/note && echo fresh", BOOTS_WITHIN, |printed| printed == "fresh")
+        .await;
+
+    // A guest that powers itself off is shown as stopped, and stays so.
+    lab.sees(&instance, "(sleep 1; poweroff) >/dev/null 2>&1 & echo bye", LIVE_WITHIN, |_| true).await;
+    lab.stack.wait_for_state(&lab.customer, &instance.id, "stopped").await;
+    assert_eq!(lab.get(&instance).await["power"], "stopped");
+
+    lab.stack.delete_now(&lab.customer, &instance.id).await;
+    assert!(!domain_exists(&instance), "the domain was left behind");
+    let after = lab.belongings();
+    let leaked: Vec<&String> = after.difference(&before).collect();
+    assert!(leaked.is_empty(), "left behind: {leaked:#?}");
+    lab.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_guest_never_notices_what_dies_around_it() {
+    let mut lab = Lab::open("steady@example.com").await;
+    let instance = lab.create("steady").await;
+    let boot_id = lab.sees(&instance, "cat /proc/sys/kernel/random/boot_id", LIVE_WITHIN, |_| true).await;
+
+    lab.stack.kill_agent();
+    lab.stack.kill_postgres();
+    lab.stack.kill_server();
+    // With all of them dead the guest works on.
+    lab.sees(&instance, "true", LIVE_WITHIN, |_| true).await;
+    lab.stack.start_server().await;
+    lab.stack.start_agent();
+
+    let start = Instant::now();
+    let operation = lab.act(&instance, "resize", json!({ "plan": "large" })).await;
+    assert_eq!(operation["restart_required"], json!([]), "{operation}");
+    assert!(start.elapsed() < Duration::from_secs(30), "it took {:?} to converge", start.elapsed());
+    lab.sees(&instance, "nproc", LIVE_WITHIN, |printed| printed == "2").await;
+    let after = lab.sees(&instance, "cat /proc/sys/kernel/random/boot_id", LIVE_WITHIN, |_| true).await;
+    assert_eq!(boot_id, after, "the guest was restarted");
+    lab.stack.delete_now(&lab.customer, &instance.id).await;
+    lab.stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_by_hand_is_put_right() {
+    let lab = Lab::open("drift@example.com").await;
+    let instance = lab.create("drift").await;
+    let tap = printed("ip", &["-o", "link", "show"])
+        .lines()
+        .filter_map(|line| line.split(": ").nth(1).map(str::to_owned))
+        .find(|name| name.starts_with(&format!("{}-t", lab.stack.prefix)))
+        .expect("the guest has a tap");
+    let limited = || printed("tc", &["qdisc", "show", "dev", &tap]).contains("tbf");
+    assert!(limited(), "the tap has no limit to begin with");
+    printed("tc", &["qdisc", "del", "dev", &tap, "root"]);
+    assert!(!limited());
+    eventually("the limit is back", Duration::from_secs(60), || async { limited().then_some(()) }).await;
+    lab.stack.delete_now(&lab.customer, &instance.id).await;
+    lab.stack.stop().await;
+}
