@@ -1,11 +1,21 @@
 //! What runs beside the requests, in every replica.
 
+pub mod deadlines;
 pub mod mail;
+pub mod purge;
+mod reconciler;
+pub mod trials;
 
 use crate::state::App;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use std::time::Duration;
 
 pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(mail::run(app.clone(), stop.clone()));
+    // Deadlines are minutes and grace periods hours: seconds are soon enough.
+    let seconds = Duration::from_secs;
+    tasks.spawn(reconciler::run("deadlines", seconds(5), app.clone(), stop.clone(), deadlines::pass));
+    tasks.spawn(reconciler::run("purge", seconds(10), app.clone(), stop.clone(), purge::pass));
+    tasks.spawn(reconciler::run("trials", seconds(30), app.clone(), stop.clone(), trials::pass));
 }

@@ -1,4 +1,3 @@
 //! The server, on a real Postgres.
 
-mod accounts;
 mod frame;

@@ -298,3 +298,7 @@ pub async fn due_for_purge(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<
     .await?;
     Ok(ids.into_iter().map(InstanceId::from).collect())
 }
+
+pub async fn name(tx: &mut Tx, id: InstanceId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("SELECT name FROM instances WHERE id = $1", id.uuid()).fetch_optional(&mut **tx).await
+}

@@ -257,14 +257,15 @@ pub async fn overdue(tx: &mut Tx, limit: i64) -> sqlx::Result<Vec<Operation>> {
     .collect()
 }
 
-/// Gives an operation up at its deadline.
-pub async fn alert(tx: &mut Tx, operation: &Operation) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE operations SET state = 'failed', failure_code = $2, finished_at = now(), alerted_at = now() WHERE id = $1",
+/// Gives an operation up at its deadline; false when it has ended or moved meanwhile.
+pub async fn alert(tx: &mut Tx, operation: &Operation) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE operations SET state = 'failed', failure_code = $2, finished_at = now(), alerted_at = now() \
+         WHERE id = $1 AND state IN ('pending', 'running') AND deadline_at < now()",
         operation.id.uuid(),
         DEADLINE,
     )
     .execute(&mut **tx)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }

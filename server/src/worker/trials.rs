@@ -1,0 +1,102 @@
+//! The way of a trial: reminders, the stop at its end, the deletion some days later.
+//!
+//! Each step is written together with its mail and with the note that it was done, so that it happens
+//! once, whichever replica comes first and whenever one dies.
+
+use crate::error::Result;
+use crate::instances::delete::mark_deleted;
+use crate::instances::operations::Kind;
+use crate::instances::work::Work;
+use crate::mail;
+use crate::settings;
+use crate::state::App;
+use crate::trials::db::{self, Due};
+use crate::trials::{EXPIRED, News, instance_link, tell};
+use crate::web::language::Language;
+use jst_policy::lifecycle::Power;
+use serde_json::json;
+use time::Duration;
+
+const BATCH: i64 = 100;
+
+pub async fn pass(app: App) -> Result<()> {
+    let settings = settings::get(app.db.platform()).await?;
+    let keep_days = i32::try_from(settings.trial_keep_days.max(0)).unwrap_or(i32::MAX);
+    while remind_one(&app).await? {}
+    for due in db::due_for_stop(app.db.platform(), BATCH).await? {
+        stop(&app, &due, keep_days).await?;
+    }
+    for due in db::due_for_deletion(app.db.platform(), keep_days, BATCH).await? {
+        delete(&app, &due).await?;
+    }
+    Ok(())
+}
+
+fn language(due: &Due) -> Language {
+    Language::from_code(&due.locale).unwrap_or_default()
+}
+
+/// Whether there was one to remind.
+async fn remind_one(app: &App) -> Result<bool> {
+    let mut tx = app.db.begin_platform().await?;
+    let Some(due) = db::due_for_reminder(&mut tx).await? else { return Ok(false) };
+    db::reminded(&mut tx, due.id).await?;
+    if let Some(name) = crate::instances::db::name(&mut tx, due.instance_id).await? {
+        let link = instance_link(&app.config.public_url, due.instance_id);
+        let news = News { name: &name, at: due.expires_at, link: &link };
+        tell(&mut tx, language(&due), mail::Kind::TrialEnding, &due.email, news).await?;
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// The trial has ended: the instance is stopped and kept for a while.
+async fn stop(app: &App, due: &Due, keep_days: i32) -> Result<()> {
+    let Some(mut work) = Work::system(app, due.instance_id, "trials").await? else {
+        return forget(app, due).await;
+    };
+    if !db::stopped(&mut work.tx, due.id).await? {
+        return Ok(());
+    }
+    let name = work.instance.name.clone();
+    if work.instance.deleted_at.is_none() && !work.instance.has_failed() {
+        work.instance.power = Power::Stopped;
+        work.instance.lock_reason = Some(EXPIRED.to_owned());
+        work.write(Kind::Shutdown, "trial.expired", json!({ "name": name })).await?;
+        let link = instance_link(&app.config.public_url, due.instance_id);
+        let at = work.instance.now + Duration::days(keep_days.into());
+        let news = News { name: &name, at, link: &link };
+        tell(&mut work.tx, language(due), mail::Kind::TrialStopped, &due.email, news).await?;
+    }
+    work.tx.commit().await?;
+    Ok(())
+}
+
+/// Nobody has bought it: its data go, without a further grace period, for this was it.
+async fn delete(app: &App, due: &Due) -> Result<()> {
+    let Some(mut work) = Work::system(app, due.instance_id, "trials").await? else {
+        return forget(app, due).await;
+    };
+    if !db::deleted(&mut work.tx, due.id).await? {
+        return Ok(());
+    }
+    if work.instance.deleted_at.is_none() {
+        let name = work.instance.name.clone();
+        work.instance.delete_protection = false;
+        mark_deleted(&mut work, 0).await?;
+        work.record("trial.deleted", json!({ "name": name })).await?;
+        let link = format!("{}/instances/new", app.config.public_url.trim_end_matches('/'));
+        let news = News { name: &name, at: work.instance.now, link: &link };
+        tell(&mut work.tx, language(due), mail::Kind::TrialDeleted, &due.email, news).await?;
+    }
+    work.tx.commit().await?;
+    Ok(())
+}
+
+/// The instance is gone already: its owner deleted it.
+async fn forget(app: &App, due: &Due) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    db::deleted(&mut tx, due.id).await?;
+    tx.commit().await?;
+    Ok(())
+}
