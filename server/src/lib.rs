@@ -17,6 +17,7 @@ pub mod hosts;
 pub mod ids;
 pub mod images;
 pub mod instances;
+pub mod landing;
 pub mod mail;
 pub mod networks;
 pub mod plans;

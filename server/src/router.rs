@@ -74,6 +74,7 @@ pub fn router(app: App) -> Router {
 fn pages() -> Router<App> {
     Router::new()
         .merge(crate::web::public::routes())
+        .merge(crate::landing::web::routes())
         .merge(crate::web::health::routes())
         .merge(crate::accounts::web::routes())
         .merge(crate::instances::web::routes())

@@ -1,6 +1,6 @@
 //! Real guests: libvirt, QEMU, taps, nftables and tc, from the API down to what SSH sees inside.
 
-use jst_tests::customer::{Instance, text};
+use jst_tests::customer::Instance;
 use jst_tests::guest::{self, Key};
 use jst_tests::{Api, Guests, Stack, eventually};
 use serde_json::{Value, json};

@@ -51,7 +51,7 @@ pub async fn add(app: &App, actor: &Actor, key_name: &str, public_key: &str) -> 
     let created_at = ssh_keys::insert(&mut tx, actor.tenant_id, id, &key_name, &line, &fingerprint).await.map_err(
         |error| match violated_constraint(&error) {
             Some("ssh_keys_fingerprint_key") => Error::invalid("public_key", "ssh-key-duplicate"),
-            Some("ssh_keys_name_key") => Error::invalid("name", "name-taken"),
+            Some("ssh_keys_name_key") => Error::invalid("name", "ssh-key-name-taken"),
             _ => error.into(),
         },
     )?;

@@ -1,4 +1,5 @@
 use super::{Actor, Role};
+use crate::db::Tx;
 use crate::ids::{TenantId, TokenId, UserId};
 use sqlx::PgPool;
 use std::net::IpAddr;
@@ -89,4 +90,9 @@ pub async fn token(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<TokenRow>>
         tenant_id: row.tenant_id.into(),
         scopes: row.scopes,
     }))
+}
+
+pub async fn set_locale(tx: &mut Tx, user: UserId, locale: &str) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE users SET locale = $2 WHERE id = $1", user.uuid(), locale).execute(&mut **tx).await?;
+    Ok(())
 }

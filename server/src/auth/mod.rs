@@ -7,6 +7,7 @@
 pub mod db;
 pub mod limits;
 pub mod password;
+pub mod preferences;
 pub mod token;
 
 use crate::error::{Error, Result};

@@ -6,6 +6,7 @@ use crate::auth::Actor;
 use crate::error::FieldError;
 use crate::state::App;
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use std::convert::Infallible;
 use time::OffsetDateTime;
@@ -104,6 +105,15 @@ impl Page {
     }
 }
 
+/// The reader's choice of `auto`, `light` and `dark` is kept under this name.
+pub const THEME_COOKIE: &str = "jst_theme";
+pub const THEMES: [&str; 3] = ["auto", "light", "dark"];
+
+fn theme(headers: &HeaderMap) -> &'static str {
+    let chosen = super::cookie(headers, THEME_COOKIE);
+    THEMES.into_iter().find(|theme| chosen.as_deref() == Some(theme)).unwrap_or("auto")
+}
+
 impl FromRequestParts<App> for Page {
     type Rejection = Infallible;
 
@@ -127,7 +137,7 @@ impl FromRequestParts<App> for Page {
             }),
             flash,
             announcement: None,
-            theme: "auto",
+            theme: theme(&parts.headers),
         })
     }
 }

@@ -1,3 +1,4 @@
 //! The server, on a real Postgres.
 
+mod accounts;
 mod frame;

@@ -114,11 +114,6 @@ pub async fn set_email(tx: &mut Tx, user: UserId, email: &str) -> sqlx::Result<(
     Ok(())
 }
 
-pub async fn set_locale(executor: impl PgExecutor<'_>, user: UserId, locale: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE users SET locale = $2 WHERE id = $1", user.uuid(), locale).execute(executor).await?;
-    Ok(())
-}
-
 pub async fn make_admin(tx: &mut Tx, user: UserId) -> sqlx::Result<()> {
     sqlx::query!("UPDATE users SET is_admin = true, disabled_at = NULL WHERE id = $1", user.uuid())
         .execute(&mut **tx)

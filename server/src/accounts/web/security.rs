@@ -1,0 +1,190 @@
+//! What somebody signs in with, and where they are signed in.
+
+use super::{field_errors, next_href};
+use crate::accounts::db::sessions::SessionRow;
+use crate::accounts::sessions::{self, SessionKey};
+use crate::accounts::{email_change, recovery, second_factor};
+use crate::auth::Actor;
+use crate::error::{Error, FieldError, Result};
+use crate::state::App;
+use crate::web::flash;
+use crate::web::page::Page;
+use crate::web::paging::Paging;
+use crate::web::session_store::id_hash;
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::Router;
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tower_sessions::Session;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/security", get(show))
+        .route("/security/password", get(show_password).post(change_password))
+        .route("/security/email", get(show_email).post(change_email))
+        .route("/security/sessions/end-all", post(end_all))
+        .route("/security/sessions/{key}/end", post(end))
+}
+
+struct SessionView {
+    key: String,
+    here: bool,
+    row: SessionRow,
+    /// What the browser calls itself, in few words.
+    browser: String,
+    ip: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "accounts/security.html")]
+struct SecurityPage {
+    page: Page,
+    actor: Actor,
+    /// Recovery codes left; absent without a second factor.
+    second_factor: Option<i64>,
+    sessions: Vec<SessionView>,
+    next: String,
+}
+
+async fn show(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    session: Session,
+    paging: Paging<SessionKey>,
+) -> Result<SecurityPage> {
+    let here = session.id().map(id_hash);
+    let list = sessions::list(&app, &actor, &paging).await?.map(|row| SessionView {
+        key: SessionKey(row.id_hash.clone()).to_string(),
+        here: here.as_ref() == Some(&row.id_hash),
+        browser: browser(row.user_agent.as_deref().unwrap_or("")),
+        ip: row.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        row,
+    });
+    let second_factor = second_factor::state(&app, &actor).await?;
+    Ok(SecurityPage { page, actor, second_factor, next: next_href("/security", &list), sessions: list.items })
+}
+
+#[derive(Default, Deserialize)]
+struct PasswordForm {
+    #[serde(default)]
+    current_password: String,
+    #[serde(default)]
+    password: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "accounts/password.html")]
+struct PasswordPage {
+    page: Page,
+    errors: Vec<FieldError>,
+}
+
+async fn show_password(page: Page, _actor: Actor) -> PasswordPage {
+    PasswordPage { page, errors: Vec::new() }
+}
+
+async fn change_password(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    session: Session,
+    Form(form): Form<PasswordForm>,
+) -> Result<Response> {
+    let here = session.id().map(id_hash).ok_or(Error::Unauthenticated)?;
+    match recovery::change(&app, &actor, &form.current_password, form.password, &here).await {
+        Ok(()) => Ok(flash::redirect("/security", "password-changed")),
+        Err(error) => {
+            let errors = field_errors(error)?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, PasswordPage { page, errors }).into_response())
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct EmailForm {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    current_password: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "accounts/email.html")]
+struct EmailPage {
+    page: Page,
+    actor: Actor,
+    form: EmailForm,
+    errors: Vec<FieldError>,
+}
+
+async fn show_email(page: Page, actor: Actor) -> EmailPage {
+    EmailPage { page, actor, form: EmailForm::default(), errors: Vec::new() }
+}
+
+async fn change_email(State(app): State<App>, page: Page, actor: Actor, Form(form): Form<EmailForm>) -> Result<Response> {
+    match email_change::request(&app, &actor, &form.email, &form.current_password).await {
+        Ok(()) => Ok(flash::redirect_with("/security", "email-change-sent", form.email.trim())),
+        Err(error) => {
+            let errors = field_errors(error)?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, EmailPage { page, actor, form, errors }).into_response())
+        }
+    }
+}
+
+async fn end(State(app): State<App>, actor: Actor, Path(key): Path<String>) -> Result<Response> {
+    sessions::end(&app, &actor, &key.parse()?).await?;
+    Ok(flash::redirect("/security", "session-ended"))
+}
+
+async fn end_all(State(app): State<App>, actor: Actor, session: Session) -> Result<Response> {
+    let here = session.id().map(id_hash);
+    sessions::end_all(&app, &actor, here.as_deref()).await?;
+    Ok(flash::redirect("/security", "sessions-ended"))
+}
+
+/// `Firefox · Linux` from what browsers say of themselves; programs by their first word.
+fn browser(user_agent: &str) -> String {
+    // The order matters: most browsers also claim to be others.
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("MicroMessenger/", "WeChat"),
+        ("Safari/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let find = |list: &[(&str, &'static str)]| {
+        list.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
+    };
+    match (find(&BROWSERS), find(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} · {system}"),
+        (Some(name), None) | (None, Some(name)) => name.to_owned(),
+        (None, None) => user_agent.split(['/', ' ']).next().unwrap_or("").chars().take(40).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::browser;
+
+    #[test]
+    fn browsers_are_recognised() {
+        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
+        assert_eq!(browser(chrome), "Chrome · Linux");
+        assert_eq!(browser("curl/8.0"), "curl");
+        assert_eq!(browser(""), "");
+    }
+}

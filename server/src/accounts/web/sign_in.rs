@@ -1,0 +1,146 @@
+//! Signing in and out.
+
+use super::field_errors;
+use crate::accounts::sign_in::{self, SignedIn, Step};
+use crate::auth::SESSION_USER;
+use crate::error::{Error, FieldError, Result};
+use crate::state::App;
+use crate::web::client::Caller;
+use crate::web::language::{self, Language};
+use crate::web::page::Page;
+use crate::web::session_store::id_hash;
+use crate::web::{flash, local_path, set_cookie};
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::extract::{Form, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use axum::Router;
+use serde::Deserialize;
+use tower_sessions::Session;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/sign-in", get(show).post(submit))
+        .route("/sign-in/code", post(submit_code))
+        .route("/sign-out", post(sign_out))
+}
+
+#[derive(Default, Deserialize)]
+struct SignInForm {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: String,
+    /// Where to go afterwards; a path of ours, or ignored.
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "accounts/sign_in.html")]
+struct SignInPage {
+    page: Page,
+    form: SignInForm,
+    errors: Vec<FieldError>,
+}
+
+async fn show(page: Page, Query(form): Query<SignInForm>) -> Response {
+    if page.user.is_some() {
+        return Redirect::to(local_path(&form.next).unwrap_or("/dashboard")).into_response();
+    }
+    SignInPage { page, form, errors: Vec::new() }.into_response()
+}
+
+async fn submit(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    session: Session,
+    headers: HeaderMap,
+    Form(form): Form<SignInForm>,
+) -> Result<Response> {
+    match sign_in::with_password(&app, &caller, &form.email, form.password.clone()).await {
+        Ok(Step::Done(who)) => begin(&app, &caller, &session, &headers, who, &form.next).await,
+        Ok(Step::CodeNeeded { ticket }) => {
+            Ok(CodePage { page, form: CodeForm { ticket, next: form.next, code: String::new() }, errors: Vec::new() }
+                .into_response())
+        }
+        Err(error) => {
+            let errors = field_errors(error)?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, errors }).into_response())
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+struct CodeForm {
+    #[serde(default)]
+    ticket: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "accounts/sign_in_code.html")]
+struct CodePage {
+    page: Page,
+    form: CodeForm,
+    errors: Vec<FieldError>,
+}
+
+async fn submit_code(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    session: Session,
+    headers: HeaderMap,
+    Form(form): Form<CodeForm>,
+) -> Result<Response> {
+    match sign_in::with_code(&app, &caller, &form.ticket, &form.code).await {
+        Ok(who) => begin(&app, &caller, &session, &headers, who, &form.next).await,
+        Err(Error::Refused { code: "sign-in-again", .. }) => {
+            Ok(flash::redirect_error("/sign-in", "sign-in-again"))
+        }
+        Err(error) => {
+            let errors = field_errors(error)?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, CodePage { page, form, errors }).into_response())
+        }
+    }
+}
+
+/// The only place where a session begins.  It gets a new id, so that nobody can have planted it.
+async fn begin(
+    app: &App,
+    caller: &Caller,
+    session: &Session,
+    headers: &HeaderMap,
+    who: SignedIn,
+    next: &str,
+) -> Result<Response> {
+    session.clear().await;
+    session.cycle_id().await?;
+    session.insert(SESSION_USER, who.user).await?;
+    session.save().await?;
+    if let Some(id) = session.id() {
+        sign_in::describe_session(app, caller, &id_hash(id)).await?;
+    }
+    let mut response = Redirect::to(local_path(next).unwrap_or("/dashboard")).into_response();
+    // The language of the account, unless this browser was told another.
+    if crate::web::cookie(headers, language::COOKIE).is_none()
+        && let Some(language) = Language::from_code(&who.locale)
+    {
+        set_cookie(app, &mut response, language::COOKIE, language.code());
+    }
+    Ok(response)
+}
+
+async fn sign_out(session: Session) -> Result<Response> {
+    if session.id().is_some() {
+        session.flush().await?;
+    }
+    Ok(flash::redirect("/", "signed-out"))
+}
