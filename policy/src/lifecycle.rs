@@ -149,14 +149,14 @@ impl InstanceState {
     /// | state        | start | shutdown | power off | reboot | rebuild | resize | rename | delete | undelete |
     /// | ---          | ---   | ---      | ---       | ---    | ---     | ---    | ---    | ---    | ---      |
     /// | provisioning |       |          |           |        |         |        | yes    | yes    |          |
-    /// | running      |       | yes      | yes       | yes    |         | yes    | yes    | yes    |          |
+    /// | running      |       | yes      | yes       | yes    | yes     | yes    | yes    | yes    |          |
     /// | stopped      | yes   |          |           |        | yes     | yes    | yes    | yes    |          |
-    /// | crashed      | yes   |          | yes       |        |         | yes    | yes    | yes    |          |
+    /// | crashed      | yes   |          | yes       |        | yes     | yes    | yes    | yes    |          |
     /// | failed       |       |          |           |        |         |        | yes    | yes    |          |
     /// | deleting     |       |          |           |        |         |        |        |        | yes      |
     /// | deleted      |       |          |           |        |         |        |        |        |          |
     ///
-    /// A rebuild destroys what is on the disk, so the instance has to be stopped on purpose first.
+    /// A rebuild destroys what is on the disk, running or not: whoever asks for it has confirmed that.
     /// Powering off a crashed instance ends the attempts to restart it.
     pub const fn allowed(self) -> &'static [Request] {
         use Request::{Delete, PowerOff, Reboot, Rebuild, Rename, Resize, Shutdown, Start, Undelete};

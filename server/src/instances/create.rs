@@ -42,6 +42,8 @@ pub struct NewInstance {
     pub ssh_keys: Vec<String>,
     /// Cloud-config or a script; empty for none.
     pub user_data: String,
+    /// As a free trial.  Absent: exactly when the plan offers one and the tenant cannot buy yet.
+    pub trial: Option<bool>,
 }
 
 /// The same, found to be right.
@@ -52,9 +54,10 @@ struct Wanted {
     hostname: String,
     ssh_keys: Vec<SshKeyId>,
     user_data: Option<String>,
+    trial: Option<bool>,
 }
 
-/// Books and begins an instance.  A plan for trials makes it a trial.
+/// Books and begins an instance.
 pub async fn create(app: &App, actor: &Actor, new: NewInstance) -> Result<Operation> {
     actor.may_operate()?;
     if !actor.email_verified {
@@ -100,10 +103,11 @@ async fn begin(
     if tenant.suspended {
         return Err(Error::refused("tenant-suspended"));
     }
-    if !tenant.may_buy && !wanted.plan.trial {
+    let trial = wanted.trial.unwrap_or(wanted.plan.trial && !tenant.may_buy);
+    if !tenant.may_buy && !trial {
         return Err(Error::refused("may-not-buy"));
     }
-    if wanted.plan.trial {
+    if trial {
         trials::check_person(&mut tx, actor).await?;
         trials::check_network(&mut tx, actor, settings).await?;
     }
@@ -132,7 +136,7 @@ async fn begin(
         ssh_keys: keys.into_iter().map(|key| key.public_key).collect(),
         user_data: wanted.user_data.clone(),
         firewall: Firewall {
-            blocked_outbound_tcp: if wanted.plan.trial { trials::BLOCKED_PORTS.to_vec() } else { Vec::new() },
+            blocked_outbound_tcp: if trial { trials::BLOCKED_PORTS.to_vec() } else { Vec::new() },
             ..Firewall::default()
         },
         delete_protection: false,
@@ -161,7 +165,7 @@ async fn begin(
     if !booking::place(&mut tx, &mut instance, placing::eligible(placement)).await? {
         return Ok(None);
     }
-    if wanted.plan.trial {
+    if trial {
         trials::begin(&mut tx, actor, settings, &instance, &app.config.public_url).await?;
     }
     let data = json!({
@@ -169,7 +173,7 @@ async fn begin(
         "plan": wanted.plan.slug,
         "plan_version": wanted.plan.version,
         "image": wanted.image.slug,
-        "trial": wanted.plan.trial,
+        "trial": trial,
     });
     let mut work = Work::created(tx, instance, actor);
     let operation = work.write_first(Kind::Create, "instance.created", data).await?;
@@ -190,6 +194,9 @@ async fn check(app: &App, actor: &Actor, new: NewInstance) -> Result<Wanted> {
             .push(FieldError::new("image", if new.image.trim().is_empty() { "required" } else { "choice" })),
         (Some(image), Some(plan)) => errors.extend(image_fits(image, &plan.policy)),
         (Some(_), None) => {}
+    }
+    if new.trial == Some(true) && plan.as_ref().is_some_and(|plan| !plan.trial) {
+        errors.push(FieldError::new("plan", "plan-has-no-trial"));
     }
     let name = match check_name(&new.name) {
         Ok(name) => name,
@@ -221,7 +228,7 @@ async fn check(app: &App, actor: &Actor, new: NewInstance) -> Result<Wanted> {
     };
     match (plan, image) {
         (Some(plan), Some(image)) if errors.is_empty() => {
-            Ok(Wanted { plan, image, name, hostname, ssh_keys, user_data })
+            Ok(Wanted { plan, image, name, hostname, ssh_keys, user_data, trial: new.trial })
         }
         _ => Err(Error::Invalid(errors)),
     }

@@ -73,9 +73,6 @@ pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Res
         .await?
         .ok_or_else(|| FieldError::new("plan", if plan.trim().is_empty() { "required" } else { "choice" }));
     let plan = plan.map_err(|error| Error::Invalid(vec![error]))?;
-    if plan.trial {
-        return Err(Error::invalid("plan", "plan-is-trial"));
-    }
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     // The tenant's row before the instance's, as everywhere.
     let tenant = catalogue::lock_tenant(&mut tx, actor.tenant_id).await?;
@@ -88,8 +85,10 @@ pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Res
     if !tenant.may_buy {
         return Err(Error::refused("may-not-buy"));
     }
+    let trial = trials::db::is_trial(&mut work.tx, id).await?;
     let same = plan.id == work.instance.plan_id && plan.version == work.instance.plan_version;
-    if same {
+    // A trial may be bought as it is.
+    if same && !trial {
         return Err(Error::invalid("plan", "plan-is-current"));
     }
     let preview = Preview::of(&work.instance, &plan);

@@ -45,7 +45,6 @@ pub fn check(instance: &Instance, request: Request) -> Result<()> {
             InstanceState::Failed => "instance-failed",
             InstanceState::Deleting | InstanceState::Deleted => "instance-deleting",
             InstanceState::Crashed => "instance-crashed",
-            InstanceState::Running if request == Request::Rebuild => "rebuild-needs-stop",
             InstanceState::Running => "instance-running",
             InstanceState::Stopped => "instance-stopped",
         }));

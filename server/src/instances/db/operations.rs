@@ -125,6 +125,21 @@ pub async fn open_of(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<Vec<Oper
     .collect()
 }
 
+/// Open operations of some instances of a tenant, oldest first.
+pub async fn open_of_all(tx: &mut Tx, tenant: TenantId, instances: &[Uuid]) -> sqlx::Result<Vec<Operation>> {
+    select_operations!(
+        "WHERE instance_id = ANY($1) AND operations.tenant_id = $2 AND operations.state IN ('pending', 'running') \
+         ORDER BY operations.id",
+        instances,
+        tenant.uuid(),
+    )
+    .fetch_all(&mut **tx)
+    .await?
+    .into_iter()
+    .map(Operation::try_from)
+    .collect()
+}
+
 /// Operations that a report can still decide, oldest first: the open ones, and those that were
 /// given up at their deadline.
 pub async fn undecided_of(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<Vec<Operation>> {
