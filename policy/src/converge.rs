@@ -262,36 +262,26 @@ fn keep(wish: &Wish, observed: &Observed) -> Plan {
     }
     let stale = || observed.volumes.iter().filter(|volume| volume.build != wish.build);
 
-    if running.is_some() && !of_this_build {
-        plan.actions.push(Action::Destroy);
-        finish_stopped(wish, observed, volume, stale(), &mut plan);
-        return plan;
-    }
-    let Some(live) = running else {
-        finish_stopped(wish, observed, volume, stale(), &mut plan);
-        return plan;
+    // Once the guest is stopped, the rest is planned anew from what is observed then: a stop takes
+    // long, and more may have changed than the power.
+    let stop = match (running, wish.presence, wish.cycle) {
+        (None, _, _) => None,
+        (Some(_), _, _) if !of_this_build => Some(Action::Destroy),
+        (Some(_), _, Some(Cycle::PowerOff)) => Some(Action::Destroy),
+        (Some(_), Presence::Stopped, _) => Some(Action::Shutdown),
+        // A held guest could not come back, so it is not stopped either.
+        (Some(_), _, Some(Cycle::PowerCycle)) if wish.hold.is_none() => Some(Action::Shutdown),
+        (Some(_), _, _) => None,
     };
-    match (wish.presence, wish.cycle) {
-        (_, Some(Cycle::PowerOff)) => {
-            plan.actions.push(Action::Destroy);
-            finish_stopped(wish, observed, volume, stale(), &mut plan);
-        }
-        (Presence::Stopped, _) => {
-            plan.actions.push(Action::Shutdown);
-            finish_stopped(wish, observed, volume, stale(), &mut plan);
-        }
-        // The definition is written anew on the way, which is what applies a waiting field.  Without
-        // a lease the guest could not come back, so it is not stopped either.
-        (_, Some(Cycle::PowerCycle)) if wish.hold.is_none() => {
-            plan.actions.push(Action::Shutdown);
-            finish_stopped(wish, observed, volume, stale(), &mut plan);
-        }
-        _ => adjust_running(wish, observed, live, volume, stale(), &mut plan),
+    match (stop, running) {
+        (Some(stop), _) => plan.actions.push(stop),
+        (None, Some(live)) => adjust_running(wish, observed, live, volume, stale(), &mut plan),
+        (None, None) => finish_stopped(wish, observed, volume, stale(), &mut plan),
     }
     plan
 }
 
-/// The guest is stopped, or will be by the actions so far.
+/// The guest is stopped.
 fn finish_stopped<'a>(
     wish: &Wish,
     observed: &Observed,

@@ -152,7 +152,9 @@ async fn pass(
                 break;
             }
         }
-        if wish.cycle.is_some() && !changed(context, id, &entry) && wish.hold.is_none() {
+        // A power cycle is done when the guest is started again, not when it is stopped.
+        let cycled = |action: &Action| matches!(action, Action::Reboot | Action::Start);
+        if wish.cycle.is_some() && plan.actions.iter().any(cycled) && !changed(context, id, &entry) {
             conclude(context, &entry, Outcome::Applied).await;
         }
     }
