@@ -38,8 +38,8 @@ impl Stack {
         let answer = browser.post("/verify", &[("token", &token)]).await;
         assert!(answer.status < 400, "verification: {}", answer.body);
         browser.sign_in(email, PASSWORD).await;
-        let answer =
-            browser.post("/api-tokens", &[("name", "test"), ("scope", "write"), ("expires", "")]).await;
+        let fields = [("name", "test"), ("scopes", "read"), ("scopes", "write"), ("valid_days", "30")];
+        let answer = browser.post("/api-tokens", &fields).await;
         let page = if answer.status == 303 { browser.get(&answer.location).await.body } else { answer.body };
         let token = page
             .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))

@@ -4,7 +4,7 @@
 use crate::client::{Answer, Api, Client};
 use crate::eventually;
 use crate::platform::PASSWORD;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -263,9 +263,9 @@ impl Stack {
         std::fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok()
     }
 
-    /// Prepares what an instance needs: pool, settings, image and two plans.  The image is the file
+    /// Prepares what an instance needs: pool, settings, image and plans.  The image is the file
     /// given, or for simulated guests a small made one.
-    pub async fn furnish(&self, image: Option<&Path>) -> Value {
+    pub async fn furnish(&self, image: Option<&Path>) {
         let admin = self.admin();
         let third =
             self.url.rsplit(':').next().and_then(|port| port.parse::<u32>().ok()).unwrap_or(0) % 200 + 20;
@@ -310,10 +310,13 @@ impl Stack {
                 }
             })
         };
-        let small =
-            admin.post("/api/v1/admin/plans", plan("small", 1, 256, 512, 50_000, true)).await.expect(201);
-        admin.post("/api/v1/admin/plans", plan("large", 2, 512, 1024, 100_000, false)).await.expect(201);
-        small.json()
+        for plan in [
+            plan("trial", 1, 256, 512, 50_000, true),
+            plan("small", 1, 256, 512, 50_000, false),
+            plan("large", 2, 512, 1024, 100_000, false),
+        ] {
+            admin.post("/api/v1/admin/plans", plan).await.expect(201);
+        }
     }
 
     pub async fn upload_image(&self, slug: &str, file: &Path) -> Answer {

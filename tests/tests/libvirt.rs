@@ -126,7 +126,7 @@ async fn a_server_from_click_to_deletion() {
     assert_eq!(lab.sees(&instance, "hostname", LIVE_WITHIN, |_| true).await, "life");
     let shown = lab.get(&instance).await;
     assert_eq!(shown["drift"], json!([]), "what is in force is not what was bought: {shown}");
-    assert_eq!(shown["applied"]["policy"]["network"]["inbound"]["average"], 50_000, "{shown}");
+    assert_eq!(shown["applied_policy"]["network"]["inbound"]["average"], 50_000, "{shown}");
 
     // Bigger while it runs: the guest is the same one afterwards.
     let boot_id = lab.sees(&instance, "cat /proc/sys/kernel/random/boot_id", LIVE_WITHIN, |_| true).await;
@@ -141,7 +141,7 @@ async fn a_server_from_click_to_deletion() {
     assert_eq!(boot_id, after, "the guest was restarted");
     let shown = lab.get(&instance).await;
     assert_eq!((&shown["drift"], &shown["restart_required"]), (&json!([]), &json!([])), "{shown}");
-    assert_eq!(shown["applied"]["policy"]["network"]["inbound"]["average"], 100_000, "{shown}");
+    assert_eq!(shown["applied_policy"]["network"]["inbound"]["average"], 100_000, "{shown}");
 
     // What is on its disk survives a restart, and not a rebuild.
     lab.sees(&instance, "echo kept > /root/note && sync", LIVE_WITHIN, |_| true).await;

@@ -26,6 +26,7 @@ async fn boot(report: &mut Report) -> anyhow::Result<()> {
     let stack = Stack::start(Guests::Real).await;
     stack.furnish(Some(&image)).await;
     let customer = stack.customer("bench@example.com").await;
+    stack.let_buy("bench@example.com").await;
     let key = guest::Key::generate(stack.directory.path());
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     // The first guest on a host fetches the image; that is not what is compared.
