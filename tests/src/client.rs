@@ -14,7 +14,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    async fn read(response: reqwest::Response) -> Self {
+    pub(crate) async fn read(response: reqwest::Response) -> Self {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let location = headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();

@@ -1,6 +1,7 @@
 //! What the integration tests stand on: a private Postgres that dies with the test process, a real
 //! server on a fresh database, and clients that speak to it as people and programs do.
 
+pub mod agent;
 pub mod bench;
 pub mod client;
 pub mod customer;

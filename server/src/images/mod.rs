@@ -44,7 +44,11 @@ pub fn file(app: &App, sha256: &str) -> PathBuf {
 
 /// Opens the file of a known image, retired or not; also returns its size in bytes.
 pub async fn open(app: &App, sha256: &str) -> Result<(tokio::fs::File, u64)> {
-    // The name becomes a path only after the database knows it, and it knows checksums only.
+    // The name becomes a path only when it is a checksum, and one that the database knows.
+    let checksum = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !checksum {
+        return Err(Error::NotFound);
+    }
     let Some(bytes) = db::file_bytes(app.db.platform(), sha256).await? else {
         return Err(Error::NotFound);
     };

@@ -1,4 +1,5 @@
 //! The server, on a real Postgres.
 
 mod accounts;
+mod agent_api;
 mod frame;
