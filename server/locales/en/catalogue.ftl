@@ -1,1 +1,51 @@
+# What is wrong with plans, images, pools, hosts and settings.
 invalid-host-name = Use letters, digits, hyphens and dots, as in a machine's name: at most 63 characters.
+invalid-slug = Use lower-case letters, digits and hyphens, at most { $max }. It begins with a letter or digit.
+invalid-slug-taken = This short name is taken. Choose another.
+invalid-name-taken = This name is taken. Choose another.
+invalid-control-characters = Write this on one line, without control characters.
+invalid-policy-out-of-range = Enter a value from { $min } to { $max }.
+invalid-policy-reservation-above-limit = This guarantees { $reservation }, which is more than the limit of { $limit }.
+invalid-policy-reservation-above-size = This guarantees { $reservation }, which is more than the { $size } that the instance has.
+invalid-policy-limit-above-size = This limits to { $limit }, which is more than the { $size } that the instance has. Leave it empty for no limit of its own.
+invalid-policy-peak-below-average = The peak of { $peak } is below the average of { $average }.
+invalid-policy-needs-average = A peak has a meaning only together with an average rate.
+invalid-policy-needs-peak = This has a meaning only together with a peak.
+invalid-policy-dedicated-reservation = With dedicated cores this must be { $expected }.
+invalid-policy-shares = Enter low, normal, high or a number from 1 to { $max }.
+invalid-policy-decimal = Enter a number with at most { $places } decimal places.
+invalid-money = Enter an amount such as 4.50.
+invalid-image-format-lie = The file is a { $found } image. State the format that it has.
+invalid-image-not-this-format = The file does not have the stated format.
+invalid-image-unreadable = The image could not be read. It is damaged, or it was made by a newer tool.
+invalid-image-empty = The file is empty.
+invalid-image-too-large = The disk in this image is larger than { $max }.
+invalid-image-backing-file = The image builds on another file (a backing file), which would be read from the host. Flatten it first: qemu-img convert -O qcow2 old.qcow2 new.qcow2
+invalid-image-data-file = The image keeps its data in another file. Flatten it first: qemu-img convert -O qcow2 old.qcow2 new.qcow2
+invalid-image-encrypted = Encrypted images cannot be used.
+invalid-image-corrupt = The image is marked as corrupt. Repair it with qemu-img check -r all.
+invalid-image-format-fixed = The format of an image never changes. Register the file as a new image.
+invalid-file-too-large = The file is larger than { $max }. An administrator can raise the limit in the settings.
+invalid-storage-full = There is no room on the server for this file.
+invalid-import-path = Name a file inside the import directory, without .. and without a leading slash.
+invalid-import-absent = There is no such file in the import directory of the server.
+invalid-login-user = Enter a user name as in /etc/passwd: letters, digits, dots, hyphens and underscores.
+invalid-multipart = The upload was cut off or is malformed. Try again.
+invalid-address = { $text } is not an IP address.
+invalid-too-many-entries = At most { $max } entries.
+invalid-pool-network = Enter a network such as 203.0.113.0/24 or 2001:db8::/64.
+invalid-pool-host-bits = The address is inside the network. Did you mean { $network }?
+invalid-pool-too-large = This network is too large. Use a prefix of /{ $prefix } or longer.
+invalid-pool-empty = No address of this network could be given to an instance.
+invalid-pool-overlap = This network overlaps that of another pool.
+invalid-pool-excluded-outside = { $address } is not in the network.
+invalid-pool-network-in-use = Addresses of this pool are in use, so its network cannot change. Make another pool.
+invalid-setting-unknown = There is no such setting.
+invalid-setting-kind = This setting takes a value of another kind.
+error-plan-changed = The plan was changed by somebody else meanwhile; it is at version { $version } now. Open it again and repeat your change.
+error-pool-in-use = { $count ->
+    [one] One address of this pool is in use. Delete or move the instance first.
+   *[other] { $count } addresses of this pool are in use. Delete or move the instances first.
+}
+error-own-tenant = You cannot suspend your own team.
+error-own-account = You cannot disable your own account.

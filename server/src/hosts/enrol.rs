@@ -60,6 +60,18 @@ pub async fn create_join_token(app: &App, actor: &Actor, name: &str, nat: bool) 
     Ok(NewJoinToken { token: JoinToken { secret, ca_fingerprint: app.ca.fingerprint() }, expires_at })
 }
 
+impl NewJoinToken {
+    /// What the operator runs on the machine.
+    pub fn command(&self, app: &App) -> String {
+        let loopback = |name: &str| name == "localhost" || name.starts_with("127.") || name == "::1";
+        let names = &app.config.agent_names;
+        let name = names.iter().find(|name| !loopback(name)).or(names.first()).map_or("localhost", String::as_str);
+        let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+        let port = app.config.agent_listen.port();
+        format!("jst-agent enroll --server https://{name}:{port} --token {}", self.token.reveal())
+    }
+}
+
 /// Names are those of machines: they stand in logs, commands and pages.
 fn host_name(name: &str) -> Result<String> {
     let name = name.trim().to_ascii_lowercase();

@@ -77,6 +77,32 @@ impl Settings {
     }
 }
 
+/// Changes the settings that are named; an unknown name or a value of another kind is refused.
+pub async fn patch(
+    app: &App,
+    actor: &Actor,
+    changes: &serde_json::Map<String, serde_json::Value>,
+) -> Result<Settings> {
+    let current = get(app.db.platform()).await?;
+    let mut document = serde_json::to_value(&current).map_err(anyhow::Error::from)?;
+    let mut problems = Vec::new();
+    for (key, value) in changes {
+        match document.get_mut(key) {
+            None => problems.push(FieldError::new(key, "setting-unknown")),
+            Some(present) if present.is_boolean() != value.is_boolean() || present.is_i64() != value.is_i64() => {
+                problems.push(FieldError::new(key, "setting-kind"));
+            }
+            Some(present) => *present = value.clone(),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    let wanted: Settings = serde_json::from_value(document).map_err(anyhow::Error::from)?;
+    update(app, actor, &wanted).await?;
+    Ok(wanted)
+}
+
 /// Replaces all settings.  Only those that differ are written, and the event names them.
 pub async fn update(app: &App, actor: &Actor, wanted: &Settings) -> Result<()> {
     let problems = wanted.problems();

@@ -1,48 +1,120 @@
-//! The frame of the API: its description, and the page on which people read it.
+//! The frame of the API: its description, what errors look like, and the page on which people read it.
 
 use crate::state::App;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
-use utoipa::{OpenApi, ToSchema};
+use std::sync::Arc;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
+const DESCRIPTION: &str = "\
+Everything that the portal and the administration do, they do through the use cases that stand behind this API.
+
+**Authentication.** Send `Authorization: Bearer jst_…` with a token from the API tokens page. A token has the scopes \
+`read` or `write`; administrators may make tokens with the scope `admin`. What belongs to another team, and the \
+administration for everybody else, answers 404.
+
+**Changes are asynchronous.** A change of an instance answers 202 with an operation; ask for the operation until its \
+state is `succeeded` or `failed`.
+
+**Repeating safely.** Send `Idempotency-Key` with POST: within 24 hours the same key and body have one effect and one answer.
+
+**Lists** hold the newest first. `next_cursor` of an answer, sent as `cursor`, continues the list.
+
+**Errors** are problem documents (RFC 9457) with a stable `code`; `errors` names the fields. \
+Texts follow `Accept-Language` (en, zh-CN).
+
+**Units.** Memory and disk in MiB (2^20 bytes), CPU in thousandths of a core, network in kbit/s (1,000 bit), disk throughput in \
+bytes a second, prices in minor units of the currency. Times are RFC 3339 in UTC.";
+
 #[derive(OpenApi)]
-#[openapi(info(title = "Jinshitong VPS API", version = "1"))]
+#[openapi(
+    info(title = "Jinshitong VPS API", version = "1", description = DESCRIPTION),
+    components(schemas(Problem, ProblemField)),
+    modifiers(&Bearer),
+    security(("token" = [])),
+)]
 struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some("A token from the API tokens page: `jst_…`".into());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// What went wrong (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub struct Problem {
+    /// Leads to the description of the code.
+    #[schema(example = "/api/docs#problem-invalid")]
+    r#type: String,
+    title: String,
+    #[schema(example = 422)]
+    status: u16,
+    /// In the reader's language.
+    detail: String,
+    /// Stable; what programs decide by.
+    #[schema(example = "invalid")]
+    code: String,
+    /// Name it when you ask us about this answer.
+    request_id: String,
+    /// Present when fields of the request are wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<ProblemField>>,
+}
+
+/// One field that is wrong.
+#[derive(Serialize, ToSchema)]
+pub struct ProblemField {
+    /// The name in the query, or the path in the JSON body.
+    #[schema(example = "policy.memory.reservation")]
+    field: String,
+    #[schema(example = "required")]
+    code: String,
+    detail: String,
+}
 
 pub fn base() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
 }
 
-pub fn with_description(routes: Router<App>, document: utoipa::openapi::OpenApi) -> Router<App> {
-    routes.route("/api/v1/openapi.json", get(move || async move { Json(document) }))
+pub fn with_description(routes: Router<App>, mut document: utoipa::openapi::OpenApi) -> Router<App> {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        operations.into_iter().flatten().for_each(describe_problems);
+    }
+    let document = Arc::new(document);
+    let pages = super::api_docs::routes(document.clone());
+    routes.merge(pages).route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()) }))
 }
 
-/// What every refusal looks like (RFC 9457), as the description shows it; `errors::problem` writes it.
-#[derive(Serialize, ToSchema)]
-pub struct Problem {
-    /// Where the code is explained.
-    #[serde(rename = "type")]
-    pub kind: String,
-    pub title: String,
-    pub status: u16,
-    /// What happened and what to do, in the language of Accept-Language.
-    pub detail: String,
-    /// For programs; it stays the same in every language and release.
-    #[schema(example = "instance-running")]
-    pub code: String,
-    pub request_id: String,
-    /// What is wrong with the input, field by field; with status 422.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub errors: Option<Vec<ProblemField>>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct ProblemField {
-    #[schema(example = "hostname")]
-    pub field: String,
-    #[schema(example = "hostname")]
-    pub code: String,
-    pub detail: String,
+/// Every call may end in one of these; an endpoint that says more about one keeps its own words.
+fn describe_problems(operation: &mut Operation) {
+    // `security(())` marks what needs no token.
+    let open = operation.security.is_some();
+    let mut answers = vec![
+        ("429", "Too many requests; `Retry-After` tells for how many seconds to wait."),
+        ("default", "A problem document."),
+    ];
+    if !open {
+        answers.push(("401", "No valid token."));
+    }
+    for (status, description) in answers {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| {
+            ResponseBuilder::new()
+                .description(description)
+                .content("application/problem+json", Content::new(Some(Ref::from_schema_name("Problem"))))
+                .build()
+                .into()
+        });
+    }
 }

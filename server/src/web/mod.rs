@@ -1,6 +1,7 @@
 //! Everything that pages have in common: language, frame, flash messages, errors, assets, sessions.
 
 pub mod api;
+pub mod api_docs;
 pub mod assets;
 pub mod client;
 mod db;

@@ -1,0 +1,125 @@
+use crate::admin::db::instances::{self as db, Filter, InstanceRow};
+use crate::auth::Admin;
+use crate::error::{Error, Result};
+use crate::ids::{HostId, InstanceId, TenantId};
+use crate::plans::schema;
+use crate::state::App;
+use crate::web::api::Problem;
+use crate::web::json::Json;
+use crate::web::paging::{Listed, PageParams, Paging};
+use axum::extract::{Path, Query, State};
+use jst_policy::instance::ResourcePolicy;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use time::OffsetDateTime;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
+}
+
+/// An instance of any customer.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AdminInstance)]
+struct InstanceView {
+    id: InstanceId,
+    name: String,
+    #[schema(example = "running")]
+    state: String,
+    /// What is wanted: `running` or `stopped`.
+    power: String,
+    tenant_id: TenantId,
+    tenant_name: String,
+    host_id: HostId,
+    host_name: String,
+    plan: String,
+    image: String,
+    #[schema(value_type = schema::ResourcePolicy)]
+    policy: ResourcePolicy,
+    #[schema(value_type = Vec<String>)]
+    addresses: Vec<IpAddr>,
+    /// Fields that are in force only after a restart.
+    restart_required: Vec<String>,
+    /// Fields in which the host differs from what is wanted.
+    drift: Vec<String>,
+    lock_reason: Option<String>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    deleted_at: Option<OffsetDateTime>,
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    created_at: OffsetDateTime,
+}
+
+impl From<InstanceRow> for InstanceView {
+    fn from(row: InstanceRow) -> Self {
+        Self {
+            addresses: row.ips(),
+            id: row.id,
+            name: row.name,
+            state: row.state,
+            power: row.power,
+            tenant_id: row.tenant_id,
+            tenant_name: row.tenant_name,
+            host_id: row.host_id,
+            host_name: row.host_name,
+            plan: row.plan_slug,
+            image: row.image_slug,
+            policy: row.policy.0,
+            restart_required: row.restart_required,
+            drift: row.drift,
+            lock_reason: row.lock_reason,
+            deleted_at: row.deleted_at,
+            created_at: row.created_at,
+        }
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct InstanceQuery {
+    /// Part of a name, host name or customer's name; or an address or identifier.
+    #[serde(default)]
+    search: String,
+    /// `running`, `stopped`, `failed` …
+    #[serde(default)]
+    state: String,
+    #[param(value_type = Option<String>)]
+    host: Option<HostId>,
+    #[param(value_type = Option<String>)]
+    customer: Option<TenantId>,
+    /// Only those with drift or a restart outstanding.
+    #[serde(default)]
+    attention: bool,
+}
+
+/// All instances
+#[utoipa::path(get, path = "/api/v1/admin/instances", tag = "Administration: instances", operation_id = "admin_list_instances",
+    params(InstanceQuery, PageParams), responses((status = 200, body = Listed<InstanceView>)))]
+async fn list(
+    State(app): State<App>,
+    _: Admin,
+    Query(query): Query<InstanceQuery>,
+    paging: Paging<InstanceId>,
+) -> Result<Json<Listed<InstanceView>>> {
+    let filter = Filter {
+        search: query.search.trim(),
+        state: &query.state,
+        host: query.host,
+        tenant: query.customer,
+        attention: query.attention,
+    };
+    let rows = db::list(app.db.platform(), &filter, paging.after, paging.fetch()).await?;
+    Ok(Json(Listed::new(rows, &paging, |row| row.id.to_string()).map(InstanceView::from)))
+}
+
+/// One instance
+#[utoipa::path(get, path = "/api/v1/admin/instances/{id}", tag = "Administration: instances",
+    operation_id = "admin_get_instance", params(("id" = InstanceId, Path, description = "`vm_…`")),
+    responses((status = 200, body = InstanceView), (status = 404, description = "There is no such instance.", body = Problem)))]
+async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<InstanceView>> {
+    let row = db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)?;
+    Ok(Json(row.into()))
+}

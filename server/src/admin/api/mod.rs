@@ -1,0 +1,25 @@
+//! The administration as an API.  The pages call the same use cases.
+
+mod catalogue;
+mod customers;
+mod hosts;
+mod images;
+mod instances;
+mod log;
+mod platform;
+mod pools;
+
+use crate::state::App;
+use utoipa_axum::router::OpenApiRouter;
+
+pub fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .merge(platform::routes())
+        .merge(hosts::routes())
+        .merge(pools::routes())
+        .merge(catalogue::routes())
+        .merge(images::routes())
+        .merge(customers::routes())
+        .merge(instances::routes())
+        .merge(log::routes())
+}
