@@ -2,8 +2,7 @@
 invalid-host-name = Use letters, digits, hyphens and dots, as in a machine's name: at most 63 characters.
 invalid-slug = Use lower-case letters, digits and hyphens, at most { $max }. It begins with a letter or digit.
 invalid-slug-taken = This short name is taken. Choose another.
-invalid-name-taken = This name is taken. Choose another.
-invalid-control-characters = Write this on one line, without control characters.
+invalid-pool-name-taken = This name is taken. Choose another.
 invalid-policy-out-of-range = Enter a value from { $min } to { $max }.
 invalid-policy-reservation-above-limit = This guarantees { $reservation }, which is more than the limit of { $limit }.
 invalid-policy-reservation-above-size = This guarantees { $reservation }, which is more than the { $size } that the instance has.

@@ -2,8 +2,7 @@
 invalid-host-name = 请像命名机器那样使用字母、数字、连字符和点，最多 63 个字符。
 invalid-slug = 请使用小写字母、数字和连字符，最多 { $max } 个，并以字母或数字开头。
 invalid-slug-taken = 该短名称已被使用，请换一个。
-invalid-name-taken = 该名称已被使用，请换一个。
-invalid-control-characters = 请写在一行内，不要包含控制字符。
+invalid-pool-name-taken = 该名称已被使用，请换一个。
 invalid-policy-out-of-range = 请输入 { $min } 到 { $max } 之间的值。
 invalid-policy-reservation-above-limit = 最低保障 { $reservation } 高于上限 { $limit }。
 invalid-policy-reservation-above-size = 最低保障 { $reservation } 高于实例所拥有的 { $size }。

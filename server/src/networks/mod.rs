@@ -256,7 +256,7 @@ async fn record(tx: &mut Tx, actor: &Actor, action: &'static str, id: PoolId, da
 
 fn at_field(error: sqlx::Error) -> Error {
     match violated_constraint(&error) {
-        Some("address_pools_name_key") => Error::invalid("name", "name-taken"),
+        Some("address_pools_name_key") => Error::invalid("name", "pool-name-taken"),
         Some("address_pools_no_overlap") => Error::invalid("network", "pool-overlap"),
         Some("address_pools_host_id_fkey") => Error::invalid("host_id", "choice"),
         _ => error.into(),
