@@ -14,7 +14,7 @@ use crate::secrets::token_hash;
 use crate::state::App;
 use crate::web::language::Language;
 use fast_qr::qr::QRBuilder;
-use serde_json::{Value, json};
+use serde_json::Value;
 use totp_rs::{Builder, Secret, Totp};
 
 const ISSUER: &str = "Jinshitong VPS";
@@ -212,10 +212,6 @@ pub async fn state(app: &App, actor: &Actor) -> Result<Option<i64>> {
     }
 }
 
-/// What the API says of it.
-pub fn state_json(left: Option<i64>) -> Value {
-    json!({ "enabled": left.is_some(), "recovery_codes_left": left })
-}
 
 #[cfg(test)]
 mod tests {

@@ -95,6 +95,8 @@ pub struct SessionUser {
 
 /// Key of [`SessionUser`] in the session; the session store copies its user into a column.
 pub const SESSION_USER: &str = "user";
+/// Key of the hour of the last visit.
+const SESSION_SEEN: &str = "seen";
 
 impl FromRequestParts<App> for Actor {
     type Rejection = Error;
@@ -123,6 +125,11 @@ async fn from_session(parts: &mut Parts, app: &App) -> Result<Actor> {
     let Some(row) = db::actor(app.db.platform(), user.user_id, user.tenant_id).await? else {
         return Err(Error::Unauthenticated);
     };
+    // A change of the session makes its store note the visit and move the expiry, once an hour.
+    let hour = time::OffsetDateTime::now_utc().unix_timestamp() / 3600;
+    if session.get::<i64>(SESSION_SEEN).await? != Some(hour) {
+        session.insert(SESSION_SEEN, hour).await?;
+    }
     Ok(row.into_actor(None, row_ip(parts, app), request_id(parts)))
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{Content, Ref, ResponseBuilder};
-use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 const DESCRIPTION: &str = "\
@@ -81,6 +81,30 @@ pub struct ProblemField {
     #[schema(example = "required")]
     code: String,
     detail: String,
+}
+
+/// The refusals that most endpoints share; name it among `responses(…)`.
+#[derive(IntoResponses)]
+#[allow(dead_code)]
+pub enum Refusals {
+    /// The token's scopes or its owner's role do not allow this.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// There is no such thing, or it is another tenant's.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(Problem),
+    /// The input is wrong; `errors` tells which field.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Invalid(Problem),
+}
+
+/// Beside [`Refusals`], for what contradicts the present state of things.
+#[derive(IntoResponses)]
+#[allow(dead_code)]
+pub enum Conflicts {
+    /// It contradicts the present state of things; `code` tells how.
+    #[response(status = 409, content_type = "application/problem+json")]
+    Conflict(Problem),
 }
 
 pub fn base() -> OpenApiRouter<App> {

@@ -1,6 +1,7 @@
 //! What runs beside the requests, in every replica.
 
 pub mod deadlines;
+pub mod expiry;
 pub mod mail;
 pub mod purge;
 mod reconciler;
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use std::time::Duration;
 
 pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
+    tasks.spawn(expiry::run(app.clone(), stop.clone()));
     tasks.spawn(mail::run(app.clone(), stop.clone()));
     // Deadlines are minutes and grace periods hours: seconds are soon enough.
     let seconds = Duration::from_secs;

@@ -1,0 +1,22 @@
+//! Removes what has expired: sessions, links, counters of attempts, answers kept for repeated requests.
+//!
+//! Nothing depends on it for being right: whoever reads these rows looks at their age too.
+
+use crate::accounts::db::sessions::delete_expired;
+use crate::state::App;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const EVERY: Duration = Duration::from_secs(600);
+
+pub async fn run(app: App, stop: CancellationToken) {
+    loop {
+        if let Err(error) = delete_expired(app.db.platform()).await {
+            tracing::warn!(%error, "cannot remove what has expired");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
