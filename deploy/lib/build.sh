@@ -16,8 +16,10 @@ build_programs() {
     else
         cargo_offline build --locked "$@" >"$output" 2>&1 9>&- &
         report_build $! "$output" || {
-            grep -A 12 '^error' "$output" | head -60 >&2 || true
-            show_log "$output" 5
+            grep -A 12 '^error' "$output" | head -40 >&2 || true
+            show_log "$output" 3
+            ! grep -q 'no cached data for this query' "$output" ||
+                fail 'the build failed: .sqlx does not know a query of the server' 'run tests/queries, which writes .sqlx anew'
             fail 'the build failed' "everything it said is in $output"
         }
     fi
@@ -28,7 +30,7 @@ report_build() {
     local told=$SECONDS
     while kill -0 "$1" 2>/dev/null; do
         if ((SECONDS - told >= 20)); then
-            say "building: $(grep -c '^ *Compiling' "$2") crates, now $(grep '^ *Compiling' "$2" | tail -n 1 | awk '{ print $2 }')"
+            say "building: $(grep -c "^ *Compiling" "$2") crates begun, the last is $(grep "^ *Compiling" "$2" | tail -n 1 | awk '{ print $2 }')"
             told=$SECONDS
         fi
         sleep 0.5

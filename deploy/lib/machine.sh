@@ -115,10 +115,8 @@ check_kvm() {
         return 0
     }
     if ! setpriv --reuid libvirt-qemu --init-groups test -r /dev/kvm -a -w /dev/kvm 2>/dev/null; then
-        if getent group kvm >/dev/null; then
-            say 'giving /dev/kvm to the group kvm'
-            chgrp kvm /dev/kvm && chmod 660 /dev/kvm || note 'that did not work; guests may be emulated'
-        fi
+        say 'giving /dev/kvm to the group kvm'
+        { chgrp kvm /dev/kvm && chmod 660 /dev/kvm; } || note 'that did not work; guests may be emulated'
     fi
 }
 
