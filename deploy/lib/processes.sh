@@ -46,7 +46,8 @@ start() {
     mkdir -p "$log"
     keep_log_short "$log/$name.log"
     printf '%s\n' "$version" >"$run/$name.version"
-    setsid "$@" >>"$log/$name.log" 2>&1 </dev/null 9>&- &
+    # Colours are for terminals.
+    NO_COLOR=1 setsid "$@" >>"$log/$name.log" 2>&1 </dev/null 9>&- &
     remember "$name" $!
     disown
 }
