@@ -7,7 +7,7 @@ use jst_tests::platform::PASSWORD;
 use jst_tests::stack::ADMIN;
 use jst_tests::{Guests, Stack, guest};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use std::io::Read;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
         json!({ "url": stack.url, "admin_email": ADMIN, "admin_password": PASSWORD, "admin_token": stack.token })
     );
     // Whoever started us closes the pipe when the tests are over.
-    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     stack.stop().await;
     Ok(())
 }
