@@ -1,5 +1,7 @@
 """What deploy/up offers on a new platform: plans with a minimum, a maximum and shares of every resource."""
 
+import copy
+
 MIB = 1024 * 1024
 
 
@@ -54,8 +56,19 @@ PLANS = [
     plan("trial", ("Trial", "试用"), 1, 256, 1024, 20, 0, 0, level="low", trial=True, order=0),
     plan("small", ("Small", "小型"), 1, 512, 4 * 1024, 50, 300, 2100, order=1),
     plan("medium", ("Medium", "中型"), 2, 1024, 8 * 1024, 100, 600, 4200, order=2),
-    plan("large", ("Large", "大型"), 4, 4096, 32 * 1024, 200, 2000, 14000, level="high", order=3),
+    plan("medium-net", ("Medium, fast network", "中型高带宽"), 2, 1024, 8 * 1024, 400, 900, 6300, order=3),
+    plan("large", ("Large", "大型"), 4, 4096, 32 * 1024, 200, 2000, 14000, level="high", order=4),
 ]
+
+
+
+def within(plan, capabilities):
+    """The plan without what a host with these capabilities could not keep: it would be no candidate for it."""
+    plan = copy.deepcopy(plan)
+    if "disk_shares" not in capabilities:
+        plan["policy"]["disk"] |= {"reservation": 0, "shares": "normal"}
+    return plan
+
 
 IMAGES = [
     # slug, name, file, least memory in MiB, sort order

@@ -4,6 +4,7 @@ Python's own library only, so that nothing has to be installed for them.
 """
 
 import html
+import html.parser
 import http.cookiejar
 import json
 import pathlib
@@ -115,6 +116,56 @@ class Browser:
         request.add_header("accept-language", self.language)
         request.add_header("origin", self.url)
         return _send(self._opener, request)
+
+
+class Form(html.parser.HTMLParser):
+    """A form of a page, with the fields that a browser would send if nothing were typed."""
+
+    def __init__(self, page, action):
+        super().__init__()
+        self.action = action
+        self.fields = {}
+        self.choices = {}
+        self._inside = False
+        self._select = None
+        self.feed(page)
+        if not self.fields and not self.choices:
+            raise LookupError(f"the page has no form that goes to {action}")
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag == "form":
+            self._inside = given.get("action") == self.action
+        if not self._inside:
+            return
+        name, value = given.get("name"), given.get("value") or ""
+        if tag == "select":
+            self._select = name
+        elif tag == "option" and self._select:
+            self.choices.setdefault(self._select, []).append(value)
+            if "selected" in given or self._select not in self.fields:
+                self.fields[self._select] = value
+        elif tag == "textarea" and name:
+            self.fields.setdefault(name, "")
+        elif tag == "input" and name:
+            kind = given.get("type", "text")
+            if kind in ("radio", "checkbox"):
+                self.choices.setdefault(name, []).append(value or "on")
+                if "checked" in given:
+                    self.fields[name] = value or "on"
+            else:
+                self.fields[name] = value
+
+    def handle_endtag(self, tag):
+        if tag == "form":
+            self._inside = False
+        elif tag == "select":
+            self._select = None
+
+    def choose(self, name, *wanted):
+        """Chooses the first of the values that the form offers."""
+        offered = self.choices.get(name, [])
+        self.fields[name] = next(value for value in wanted if value in offered)
 
 
 def _problem(text):

@@ -30,11 +30,12 @@ is_running() { pid_of "$1" >/dev/null; }
 has_ended() { ! is_running "$1"; }
 
 # start NAME COMMAND...: runs the command in a session of its own, so that it outlives this shell.
-# Where it runs already it is left alone, unless its program or its arguments are new.
+# Where it runs already it is left alone, unless its program, its arguments or the file that the last
+# of them names are new.
 start() {
     local name=$1 version
     shift
-    version=$( (sha256sum <"$1" && printf '%s\n' "$@") | sha256sum)
+    version=$( (sha256sum <"$1" && printf '%s\n' "$@" && cat "${@: -1}" 2>/dev/null) | sha256sum)
     if is_running "$name"; then
         if [ "$(cat "$run/$name.version" 2>/dev/null)" = "$version" ]; then
             say "the $name runs already"
