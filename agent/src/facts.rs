@@ -66,16 +66,6 @@ pub fn storage_mib(path: &Path) -> (u64, u64) {
     }
 }
 
-/// The device of the default route.
-pub fn default_uplink() -> Option<String> {
-    let routes = std::fs::read_to_string("/proc/net/route").ok()?;
-    routes.lines().skip(1).find_map(|line| {
-        let mut fields = line.split_whitespace();
-        let device = fields.next()?;
-        (fields.next()? == "00000000").then(|| device.to_owned())
-    })
-}
-
 /// Kbit/s of a device; 0 where it does not say.
 pub fn uplink_kbit(sysfs_root: &Path, device: &str) -> u64 {
     std::fs::read_to_string(sysfs_root.join("class/net").join(device).join("speed"))

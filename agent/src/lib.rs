@@ -18,7 +18,7 @@ mod tls;
 
 use anyhow::Context as _;
 use config::{Config, HypervisorKind};
-use hypervisor::{Hypervisor, sim::Sim};
+use hypervisor::{Hypervisor, libvirt::Libvirt, sim::Sim};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -52,9 +52,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
             spawn(&shutdown, sim.clone().act_as_guests(event_sender));
             Hypervisor::Sim(sim)
         }
-        HypervisorKind::Libvirt => Hypervisor::Libvirt(
-            hypervisor::libvirt::Libvirt::open(&config, host_id, link.clone(), event_sender).await?,
-        ),
+        HypervisorKind::Libvirt => {
+            let host = ledger.host();
+            let opened = Libvirt::open(&config, host_id, &host, link.clone(), event_sender);
+            Hypervisor::Libvirt(opened.await?)
+        }
     };
     let context =
         reconcile::Context::new(config, hypervisor.clone(), ledger.clone(), lease.clone(), reports.clone());

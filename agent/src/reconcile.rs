@@ -121,6 +121,7 @@ impl Reconciler {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some((changes, complete)) = accepted.recv() => {
+                    self.context.hypervisor.adopt(&self.context.ledger.host()).await;
                     for id in &changes.changed {
                         self.context.reports.repeat(*id);
                         self.wake(*id);

@@ -5,7 +5,7 @@ pub mod libvirt;
 pub mod sim;
 
 use jst_policy::converge::{Action, Field, Observed};
-use jst_protocol::desired::InstanceSpec;
+use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Step, Usage};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -108,6 +108,14 @@ impl Hypervisor {
         match self {
             Self::Libvirt(libvirt) => libvirt.usage(id).await,
             Self::Sim(sim) => Ok(sim.usage(id)),
+        }
+    }
+
+    /// Takes the server's settings of the whole host.
+    pub async fn adopt(&self, host: &HostSettings) {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.adopt(host).await,
+            Self::Sim(_) => {}
         }
     }
 

@@ -333,11 +333,15 @@ impl Machine {
             }
             Action::SetCpuLimits => {
                 let cpu = wanted.ok_or("nothing is desired")?.1.cpu;
-                self.set(|policy| policy.cpu = jst_policy::instance::CpuPolicy { vcpus: policy.cpu.vcpus, ..cpu })?;
+                self.set(|policy| {
+                    policy.cpu = jst_policy::instance::CpuPolicy { vcpus: policy.cpu.vcpus, ..cpu }
+                })?;
             }
             Action::SetDiskLimits => {
                 let disk = wanted.ok_or("nothing is desired")?.1.disk;
-                self.set(|policy| policy.disk = jst_policy::instance::DiskPolicy { size: policy.disk.size, ..disk })?;
+                self.set(|policy| {
+                    policy.disk = jst_policy::instance::DiskPolicy { size: policy.disk.size, ..disk }
+                })?;
             }
             Action::DeleteLeftovers => {
                 if !self.observed.volumes.is_empty() {

@@ -101,7 +101,11 @@ pub fn note(entry: &Entry, observed: &Observed, seed_is_spent: bool) -> Memo {
         }
         _ => {}
     }
-    if seed_is_spent && let Some(spec) = spec(entry) {
+    // A guest that powered itself off, on request or not, had come up far enough to read its seed.
+    let read_its_seed = seed_is_spent || stopped(observed) == Some(StopReason::Guest);
+    if let (true, Some(spec), Some(domain)) = (read_its_seed, spec(entry), &observed.domain)
+        && domain.build == spec.build
+    {
         memo.booted_build = Some(spec.build);
     }
     memo

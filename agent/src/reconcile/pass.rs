@@ -131,7 +131,7 @@ async fn pass(
             }
             let step = step(*action, memory::is_deleted(&wish));
             publish(context, &entry, &observed, Outcome::Progress { step, percent: 0 }, None).await;
-            if let Err(fault) = prepare(context, id, *action, &entry).await {
+            if let Err(fault) = prepare(context, id, *action).await {
                 return fail(context, &entry, &observed, recall, fault).await;
             }
             let result = tokio::select! {
@@ -208,15 +208,10 @@ async fn take_note(
     recall: &mut Recall,
 ) -> Result<Entry, Fault> {
     let live = memory::is_live(observed);
-    let of_this_build = observed
-        .domain
-        .as_ref()
-        .zip(memory::spec(&entry))
-        .is_some_and(|(domain, spec)| domain.build == spec.build);
     recall.running_since = if live { recall.running_since.or_else(|| Some(Instant::now())) } else { None };
     let long_enough =
         recall.running_since.is_some_and(|since| since.elapsed() >= Timing::of(context.config.timing.seed));
-    let memo = memory::note(&entry, observed, long_enough && of_this_build);
+    let memo = memory::note(&entry, observed, long_enough);
     if memo == entry.memo {
         return Ok(entry);
     }
@@ -235,20 +230,10 @@ async fn take_note(
 }
 
 /// What must be durable before an action begins.
-async fn prepare(context: &Arc<Context>, id: Uuid, action: Action, entry: &Entry) -> Result<(), Fault> {
+async fn prepare(context: &Arc<Context>, id: Uuid, action: Action) -> Result<(), Fault> {
     match action {
-        // A power-off from now on is ours, even when the agent dies before it happens.  A guest
-        // that has run and stops has read its seed.
-        Action::Shutdown | Action::Destroy => {
-            let build = memory::spec(entry).map(|spec| spec.build);
-            remember(context, id, move |memo| {
-                memo.stopping = true;
-                if action == Action::Shutdown {
-                    memo.booted_build = build;
-                }
-            })
-            .await
-        }
+        // A power-off from now on is ours, even when the agent dies before it happens.
+        Action::Shutdown | Action::Destroy => remember(context, id, |memo| memo.stopping = true).await,
         // The counters end with their devices.
         Action::DetachNetwork => {
             measure(context, id).await;
@@ -286,7 +271,9 @@ async fn execute(
     let elapsed = begun.elapsed().as_millis();
     match &result {
         Ok(done) => tracing::info!(instance = %target.id, ?action, ?done, elapsed, "done"),
-        Err(fault) => tracing::warn!(instance = %target.id, ?action, elapsed, code = ?fault.code, %fault, "failed"),
+        Err(fault) => {
+            tracing::warn!(instance = %target.id, ?action, elapsed, code = ?fault.code, %fault, "failed")
+        }
     }
     if result.is_ok() && action == Action::Start {
         remember(context, target.id, |memo| {
@@ -356,7 +343,8 @@ async fn finish(
 async fn conclude(context: &Arc<Context>, entry: &Entry, outcome: Outcome) {
     if let Some(action) = memory::pending(entry) {
         let id = action.id;
-        let kept = remember(context, entry.desired.id, move |memo| drop(memo.actions.insert(id, outcome))).await;
+        let kept =
+            remember(context, entry.desired.id, move |memo| drop(memo.actions.insert(id, outcome))).await;
         if let Err(fault) = kept {
             tracing::error!(%fault, "the outcome of an action was not kept; it will be repeated");
         }
@@ -374,6 +362,8 @@ async fn fail(
         Outcome::Failed { code: fault.code, detail: fault.detail.clone(), permanent: fault.permanent };
     if fault.permanent {
         recall.failed = Some(outcome.clone());
+        // An operation must end, one way or the other.
+        conclude(context, entry, outcome.clone()).await;
     }
     publish(context, entry, observed, outcome, None).await;
     if fault.permanent { Next::Again } else { Next::Retry }
@@ -384,8 +374,7 @@ fn report_unseen(context: &Context, entry: &Entry, fault: &Fault) {
     tracing::warn!(instance = %entry.desired.id, %fault, "not observed");
     let report = context.reports.last(entry.desired.id);
     if let Some(mut report) = report {
-        report.outcome =
-            Outcome::Failed { code: fault.code, detail: fault.detail.clone(), permanent: false };
+        report.outcome = Outcome::Failed { code: fault.code, detail: fault.detail.clone(), permanent: false };
         report.generation = entry.desired.generation;
         context.reports.publish(report);
     }

@@ -109,6 +109,33 @@ impl Lab {
     }
 }
 
+/// A failed test leaves no guest and no device behind.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for id in self.server.ids() {
+            let id = id.to_string();
+            virsh(&["destroy", &id]);
+            virsh(&["undefine", &id]);
+        }
+        let settings = jst_agent::network::NetworkSettings {
+            prefix: self.agent.config.network.prefix.clone(),
+            ..Default::default()
+        };
+        let ids = self.server.ids();
+        let cleaned = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let network = jst_agent::network::Network::open(settings).await?;
+                for id in ids {
+                    network.detach(id).await?;
+                }
+                anyhow::Ok(())
+            })
+        });
+        let _ = cleaned.join();
+    }
+}
+
 fn virsh(arguments: &[&str]) -> String {
     let output = Command::new("virsh").args(["-q", "-c", "qemu:///system"]).args(arguments).output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
@@ -162,7 +189,8 @@ async fn a_real_guest_lives_from_creation_to_deletion() {
     assert_eq!(report.applied.unwrap().drift, Vec::<String>::new());
     lap("memory shrunk, limits lifted");
     let generation = lab.server.change_spec(id, |spec| spec.policy.memory.size = MiB(16_384));
-    let settled = |r: &InstanceReport| r.generation == generation && !matches!(r.outcome, Outcome::Progress { .. });
+    let settled =
+        |r: &InstanceReport| r.generation == generation && !matches!(r.outcome, Outcome::Progress { .. });
     let report = lab.server.until(id, 30, settled).await;
     assert_eq!(report.outcome, Outcome::RestartRequired { fields: vec!["memory.size".into()] });
     let generation = lab.server.change_spec(id, |spec| spec.policy.memory.size = MiB(256));
@@ -172,7 +200,8 @@ async fn a_real_guest_lives_from_creation_to_deletion() {
     let started = lab.ssh(id, "cat /proc/sys/kernel/random/boot_id");
     lab.agent.stop().await;
     lab.agent.start();
-    let generation = lab.server.change_spec(id, |spec| spec.policy.cpu.shares = jst_policy::claim::Shares::High);
+    let generation =
+        lab.server.change_spec(id, |spec| spec.policy.cpu.shares = jst_policy::claim::Shares::High);
     lab.server.until_applied(id, generation, 30).await;
     assert_eq!(lab.ssh(id, "cat /proc/sys/kernel/random/boot_id"), started);
     lap("agent restarted");
@@ -202,7 +231,11 @@ async fn a_real_guest_lives_from_creation_to_deletion() {
     loop {
         let history = lab.server.history(id);
         let crashed = history[before..].iter().any(|r| r.observed == Observed::Crashed);
-        if crashed && history.last().is_some_and(|r| r.observed == Observed::Running && r.outcome == Outcome::Applied) {
+        if crashed
+            && history
+                .last()
+                .is_some_and(|r| r.observed == Observed::Running && r.outcome == Outcome::Applied)
+        {
             break;
         }
         assert!(back.elapsed() < Duration::from_secs(30), "{:#?}", &history[before..]);
@@ -212,11 +245,15 @@ async fn a_real_guest_lives_from_creation_to_deletion() {
     lab.ssh_until(id, "nproc", 60, |n| n == "2").await;
 
     // Powered off from inside: stays off.
-    lab.ssh(id, "poweroff");
+    lab.ssh_until(id, "poweroff; echo ok", 30, |answer| answer == "ok").await;
     lab.server.until(id, 60, |r| r.observed == Observed::Stopped && r.outcome == Outcome::Applied).await;
     lap("powered off from inside");
     let generation = lab.server.change(id, |_| {});
-    lab.server.until(id, 60, |r| r.generation == generation && r.observed == Observed::Running && r.outcome == Outcome::Applied).await;
+    lab.server
+        .until(id, 60, |r| {
+            r.generation == generation && r.observed == Observed::Running && r.outcome == Outcome::Applied
+        })
+        .await;
     lab.ssh_until(id, "touch /marker && nproc", 60, |n| n == "2").await;
 
     let generation = lab.server.change_spec(id, |spec| spec.build = 2);

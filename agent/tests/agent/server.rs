@@ -38,7 +38,6 @@ struct Known {
     reports: HashMap<Uuid, InstanceReport>,
     history: HashMap<Uuid, Vec<InstanceReport>>,
     facts: Option<HostFacts>,
-    load: Option<HostLoad>,
     images: HashMap<String, PathBuf>,
     away: bool,
 }
@@ -80,7 +79,10 @@ impl Server {
         let server = Arc::new(Self {
             host_id: Uuid::now_v7(),
             address: format!("https://{}", listener.local_addr().unwrap()),
-            token: JoinToken { secret: "ab".repeat(32), ca_fingerprint: hex::encode(Sha256::digest(&ca_der)) },
+            token: JoinToken {
+                secret: "ab".repeat(32),
+                ca_fingerprint: hex::encode(Sha256::digest(&ca_der)),
+            },
             issuer,
             ca_pem,
             state: Mutex::default(),
@@ -134,8 +136,8 @@ impl Server {
         })
     }
 
-    pub fn forget(&self, id: Uuid) {
-        self.state.lock().unwrap().instances.remove(&id);
+    pub fn ids(&self) -> Vec<Uuid> {
+        self.state.lock().unwrap().instances.keys().copied().collect()
     }
 
     pub fn serve_image(&self, sha256: &str, path: PathBuf) {
@@ -158,10 +160,6 @@ impl Server {
 
     pub fn facts(&self) -> Option<HostFacts> {
         self.state.lock().unwrap().facts.clone()
-    }
-
-    pub fn load(&self) -> Option<HostLoad> {
-        self.state.lock().unwrap().load
     }
 
     /// Waits for a report that satisfies `test`; fails with the last one after `seconds`.
@@ -249,7 +247,6 @@ async fn reports(
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     state.facts = report.host.or(state.facts.take());
-    state.load = report.load.or(state.load);
     for instance in report.instances {
         state.history.entry(instance.id).or_default().push(instance.clone());
         state.reports.insert(instance.id, instance);

@@ -30,7 +30,12 @@ fn act_as_guest(agent: &Agent, id: Uuid, what: &str) {
 async fn an_instance_lives_from_creation_to_deletion() {
     let (server, _agent) = simulated().await;
     let id = running(&server).await;
-    assert!(server.history(id).iter().any(|r| matches!(r.outcome, Outcome::Progress { step: Step::FetchingImage, .. })));
+    assert!(
+        server
+            .history(id)
+            .iter()
+            .any(|r| matches!(r.outcome, Outcome::Progress { step: Step::FetchingImage, .. }))
+    );
 
     let generation = server.change_spec(id, |spec| {
         spec.policy.cpu.vcpus = 2;
@@ -41,7 +46,9 @@ async fn an_instance_lives_from_creation_to_deletion() {
     assert_eq!(report.applied.unwrap().policy.memory.size, MiB(512));
 
     let generation = server.change_spec(id, |spec| spec.policy.memory.size = MiB(16_384));
-    let report = server.until(id, 10, |r| r.generation == generation && !matches!(r.outcome, Outcome::Progress { .. })).await;
+    let report = server
+        .until(id, 10, |r| r.generation == generation && !matches!(r.outcome, Outcome::Progress { .. }))
+        .await;
     assert_eq!(report.outcome, Outcome::RestartRequired { fields: vec!["memory.size".into()] });
 
     let action = Uuid::now_v7();

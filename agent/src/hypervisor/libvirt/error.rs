@@ -27,10 +27,7 @@ pub fn is_wrong_state(error: &Error) -> bool {
 
 /// The connection is of no use any more.
 pub fn is_disconnected(error: &Error) -> bool {
-    let remote = matches!(
-        error.domain(),
-        Enum::Known(ErrorDomain::Rpc | ErrorDomain::Remote)
-    );
+    let remote = matches!(error.domain(), Enum::Known(ErrorDomain::Rpc | ErrorDomain::Remote));
     match number(error) {
         Some(ErrorNumber::InvalidConn | ErrorNumber::NoConnect | ErrorNumber::Rpc) => true,
         Some(ErrorNumber::SystemError | ErrorNumber::InternalError) => remote,

@@ -141,7 +141,10 @@ type Callback = Box<dyn Fn(Uuid, DomainEvent) + Send + Sync>;
 
 /// Calls back for every domain's events as long as the connection lives.  The event loop must have
 /// been registered before the connection was opened.
-pub fn watch_domains(connect: &Connect, callback: impl Fn(Uuid, DomainEvent) + Send + Sync + 'static) -> Result<(), Error> {
+pub fn watch_domains(
+    connect: &Connect,
+    callback: impl Fn(Uuid, DomainEvent) + Send + Sync + 'static,
+) -> Result<(), Error> {
     let callback = std::sync::Arc::new(callback);
     for event in [DomainEvent::Lifecycle, DomainEvent::Reboot] {
         let shared = callback.clone();

@@ -12,7 +12,7 @@ impl Libvirt {
             .conn
             .run("versions", QUICK, |connect| Ok((connect.lib_version()?, connect.hyp_version()?)))
             .await?;
-        let (mut capabilities, mut absent) = self.network.capabilities();
+        let (mut capabilities, mut absent) = self.network().capabilities();
         let mut tell = |capability: &str, present: Result<(), String>| match present {
             Ok(()) => capabilities.push(capability.to_owned()),
             Err(reason) => absent.push(AbsentCapability { capability: capability.to_owned(), reason }),
@@ -22,11 +22,12 @@ impl Libvirt {
         tell("disk_shares", self.disk_shares());
         let controllers = self.config.cgroup_root.join("cgroup.controllers");
         let cpu = self.config.cgroup_root.join("cpu").exists()
-            || std::fs::read_to_string(controllers).is_ok_and(|list| list.split_whitespace().any(|c| c == "cpu"));
+            || std::fs::read_to_string(controllers)
+                .is_ok_and(|list| list.split_whitespace().any(|c| c == "cpu"));
         let cpu = if cpu { Ok(()) } else { Err("the kernel's cpu control group is not mounted".to_owned()) };
         tell("cpu_shares", cpu.clone());
         tell("cpu_limit", cpu);
-        let uplink = self.network.uplink().unwrap_or_default().to_owned();
+        let uplink = self.network().uplink().unwrap_or_default().to_owned();
         Ok(HostFacts {
             agent_version: env!("CARGO_PKG_VERSION").into(),
             hypervisor: Hypervisor::Libvirt,

@@ -49,12 +49,18 @@ pub fn disk(policy: &DiskPolicy) -> Vec<(&'static str, u64)> {
     let mut add = |names: [&'static str; 3], (average, peak, seconds): (u64, u64, u64)| {
         parameters.extend([(names[0], average), (names[1], peak), (names[2], seconds)]);
     };
-    add(["read_bytes_sec", "read_bytes_sec_max", "read_bytes_sec_max_length"], bytes(&policy.read.throughput));
+    add(
+        ["read_bytes_sec", "read_bytes_sec_max", "read_bytes_sec_max_length"],
+        bytes(&policy.read.throughput),
+    );
     add(
         ["write_bytes_sec", "write_bytes_sec_max", "write_bytes_sec_max_length"],
         bytes(&policy.write.throughput),
     );
-    add(["read_iops_sec", "read_iops_sec_max", "read_iops_sec_max_length"], operations(&policy.read.operations));
+    add(
+        ["read_iops_sec", "read_iops_sec_max", "read_iops_sec_max_length"],
+        operations(&policy.read.operations),
+    );
     add(
         ["write_iops_sec", "write_iops_sec_max", "write_iops_sec_max_length"],
         operations(&policy.write.operations),
@@ -139,7 +145,10 @@ mod tests {
 
     #[test]
     fn a_limit_is_a_quota_of_the_whole_domain() {
-        assert_eq!(CpuLimits::of(&policy(2, Shares::Normal, Some(1500)), CgroupVersion::V1).quota, Some(150_000));
+        assert_eq!(
+            CpuLimits::of(&policy(2, Shares::Normal, Some(1500)), CgroupVersion::V1).quota,
+            Some(150_000)
+        );
         assert_eq!(CpuLimits::of(&policy(2, Shares::Normal, None), CgroupVersion::V1).quota, None);
     }
 

@@ -25,15 +25,16 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use jst_policy::change::GuestLimits;
 use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason};
 use jst_policy::units::MiB;
-use jst_protocol::desired::InstanceSpec;
+use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, Qualification, Step, Usage};
 use limits::{CgroupVersion, CpuLimits};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 use storage::Storage;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 use virt::sys;
 
@@ -43,12 +44,14 @@ pub struct Libvirt {
     conn: Conn,
     storage: Storage,
     images: ImageCache,
-    network: Network,
+    /// Opened anew when the server wants addresses translated, or no more.
+    network: RwLock<Network>,
     link: Arc<Link>,
+    nat: AtomicBool,
     cgroup: CgroupVersion,
     emulator: String,
     direct_io: bool,
-    qualification: RwLock<Qualification>,
+    qualification: watch::Sender<Qualification>,
     /// The generation whose network was last attached by this process; read back tells the rest.
     attached: Mutex<HashMap<Uuid, i64>>,
 }
@@ -66,14 +69,11 @@ impl Libvirt {
     pub async fn open(
         config: &Config,
         host_id: Uuid,
+        host: &HostSettings,
         link: Arc<Link>,
         events: mpsc::Sender<Event>,
     ) -> anyhow::Result<Arc<Self>> {
-        let settings = NetworkSettings {
-            prefix: config.network.prefix.clone(),
-            uplink: config.network.uplink.clone(),
-            nat: config.network.nat,
-        };
+        let settings = network_settings(config, host);
         let storage = Storage::open(config.storage_dir())?;
         let direct_io = storage.direct_io();
         let unified = config.cgroup_root.join("cgroup.controllers").exists();
@@ -83,12 +83,13 @@ impl Libvirt {
             conn: Conn::new(&config.libvirt_uri, events.clone())?,
             storage,
             images: ImageCache::open(config.data_dir.join("images"))?,
-            network: Network::open(settings).await?,
+            network: RwLock::new(Network::open(settings).await?),
             link,
+            nat: AtomicBool::new(config.network.nat || host.nat),
             cgroup: if unified { CgroupVersion::V2 } else { CgroupVersion::V1 },
             emulator: "/usr/bin/qemu-system-x86_64".into(),
             direct_io,
-            qualification: RwLock::new(Qualification::Pending),
+            qualification: watch::Sender::new(Qualification::Pending),
             attached: Mutex::default(),
         });
         // The probe takes seconds; running guests are looked after meanwhile, and none is started.
@@ -102,18 +103,47 @@ impl Libvirt {
         Ok(libvirt)
     }
 
-    fn qualification(&self) -> Qualification {
-        self.qualification.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    /// Takes settings of the whole host.
+    pub async fn adopt(&self, host: &HostSettings) {
+        let nat = self.config.network.nat || host.nat;
+        if self.nat.swap(nat, Ordering::Relaxed) == nat {
+            return;
+        }
+        match Network::open(network_settings(&self.config, host)).await {
+            Ok(network) => {
+                tracing::info!(nat, "the network was set up anew");
+                *self.network.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = network;
+            }
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "the network was not set up anew");
+                self.nat.store(!nat, Ordering::Relaxed);
+            }
+        }
     }
 
-    fn virtualization(&self) -> Result<Virtualization, Fault> {
+    fn network(&self) -> Network {
+        self.network.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    fn qualification(&self) -> Qualification {
+        self.qualification.borrow().clone()
+    }
+
+    /// How guests run here.  The first guests after an installation wait for the probe.
+    async fn virtualization(&self) -> Result<Virtualization, Fault> {
+        let mut verdict = self.qualification.subscribe();
+        let decided = verdict.wait_for(|verdict| *verdict != Qualification::Pending);
+        let _ = tokio::time::timeout(Duration::from_secs(60), decided).await;
         match self.qualification() {
             Qualification::Kvm { .. } => Ok(Virtualization::Kvm),
             Qualification::Emulated { .. } => Ok(Virtualization::Emulation),
-            Qualification::Failed { reason } => {
-                Err(Fault::passing(FailureCode::CapabilityAbsent, format!("this host runs no guests: {reason}")))
+            Qualification::Failed { reason } => Err(Fault::passing(
+                FailureCode::CapabilityAbsent,
+                format!("this host runs no guests: {reason}"),
+            )),
+            _ => {
+                Err(Fault::passing(FailureCode::HypervisorUnavailable, "the probe guest has not booted yet"))
             }
-            _ => Err(Fault::passing(FailureCode::HypervisorUnavailable, "the probe guest has not booted yet")),
         }
     }
 
@@ -132,7 +162,8 @@ impl Libvirt {
                     let scheduler = domain.scheduler_parameters_flags(sys::VIR_DOMAIN_AFFECT_LIVE)?;
                     // libvirt answers a negative quota, or the largest number, where there is none.
                     let quota = scheduler.global_bw.quota.and_then(|quota| u64::try_from(quota).ok());
-                    let quota = quota.filter(|quota| (1..u64::MAX / 2).contains(quota) && *quota < 17_000_000_000_000);
+                    let quota = quota
+                        .filter(|quota| (1..u64::MAX / 2).contains(quota) && *quota < 17_000_000_000_000);
                     cpu = scheduler.cpu_shares.map(|weight| (weight, quota));
                     disk = ffi::block_io_tune(domain, "vda")?;
                 }
@@ -151,7 +182,7 @@ impl Libvirt {
     pub async fn observe(&self, target: &Target) -> Result<Observed, Fault> {
         let id = target.id;
         let found = self.find(id).await?;
-        let attached = self.network.attached().await.map_err(|error| network_fault(&error))?.contains(&id);
+        let attached = self.network().attached().await.map_err(|error| network_fault(&error))?.contains(&id);
         let volumes = self.storage.volumes(id).map_err(|error| storage::failed(&error))?;
         let domain = match found {
             None => None,
@@ -195,8 +226,9 @@ impl Libvirt {
                 let wanted = CpuLimits::of(&spec.policy, self.cgroup);
                 found.cpu == Some((wanted.weight, wanted.quota))
             }),
-            disk_in_force: spec
-                .is_none_or(|spec| limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk).is_empty()),
+            disk_in_force: spec.is_none_or(|spec| {
+                limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk).is_empty()
+            }),
             network_in_force: match spec {
                 Some(spec) => attached && self.network_in_force(target, spec).await,
                 None => true,
@@ -215,7 +247,7 @@ impl Libvirt {
         if attached != Some(target.generation) {
             return false;
         }
-        match self.network.read_back(target.id, &spec.policy.network).await {
+        match self.network().read_back(target.id, &spec.policy.network).await {
             Ok(read) => {
                 if !read.drift.is_empty() {
                     tracing::warn!(instance = %target.id, drift = ?read.drift, "the network differs");
@@ -248,7 +280,7 @@ impl Libvirt {
             Action::AttachNetwork => self.attach(target).await?,
             Action::DetachNetwork => {
                 self.attached.lock().unwrap_or_else(|p| p.into_inner()).remove(&id);
-                self.network.detach(id).await.map_err(|error| network_fault(&error))?;
+                self.network().detach(id).await.map_err(|error| network_fault(&error))?;
             }
             Action::Define => self.define(target).await?,
             Action::Undefine => self.undefine(id).await?,
@@ -315,7 +347,8 @@ impl Libvirt {
     async fn write_seed(&self, target: &Target) -> Result<(), Fault> {
         let spec = target.spec.clone().ok_or_else(no_spec)?;
         let (id, path) = (target.id, self.storage.seed(target.id));
-        let written = tokio::task::spawn_blocking(move || crate::seed::write_seed(&path, id, spec.build, &spec));
+        let written =
+            tokio::task::spawn_blocking(move || crate::seed::write_seed(&path, id, spec.build, &spec));
         written
             .await
             .map_err(anyhow::Error::from)
@@ -345,7 +378,7 @@ impl Libvirt {
 
     async fn attach(&self, target: &Target) -> Result<(), Fault> {
         let spec = spec(target)?;
-        self.network
+        self.network()
             .attach(target.id, &spec.interfaces, &spec.policy.network, &spec.firewall)
             .await
             .map_err(|error| network_fault(&error))?;
@@ -354,7 +387,7 @@ impl Libvirt {
     }
 
     async fn define(&self, target: &Target) -> Result<(), Fault> {
-        let xml = self.definition(target)?;
+        let xml = self.definition(target, self.virtualization().await?)?;
         self.conn
             .run("define", QUICK, move |connect| {
                 connect.define_domain_xml_flags(&xml, sys::VIR_DOMAIN_DEFINE_VALIDATE).map(drop)
@@ -362,18 +395,19 @@ impl Libvirt {
             .await
     }
 
-    fn definition(&self, target: &Target) -> Result<String, Fault> {
+    fn definition(&self, target: &Target, virtualization: Virtualization) -> Result<String, Fault> {
         let spec = spec(target)?;
         let id = target.id;
         let room = GuestLimits::for_policy(&spec.policy);
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let seed = self.storage.seed(id);
         let definition = DomainXml {
-            virtualization: self.virtualization()?,
+            virtualization,
             emulator: self.emulator.clone(),
             id,
             name: DomainXml::name_of(id),
-            title: spec.name.clone(),
+            // libvirt refuses a title of more than one line.
+            title: spec.name.replace(char::is_control, " "),
             host: self.host_id,
             generation: target.generation,
             epoch: target.epoch,
@@ -393,7 +427,7 @@ impl Libvirt {
                 .iter()
                 .map(|interface| InterfaceXml {
                     mac: interface.mac.clone(),
-                    tap: self.network.tap_name(id, interface.index),
+                    tap: self.network().tap_name(id, interface.index),
                 })
                 .collect(),
             console_log: text(self.storage.console(id)),
@@ -424,7 +458,8 @@ impl Libvirt {
                 result => result,
             })
             .await?;
-        started.ok_or_else(|| Fault::passing(FailureCode::HypervisorRefused, "start: the domain is not defined"))
+        started
+            .ok_or_else(|| Fault::passing(FailureCode::HypervisorRefused, "start: the domain is not defined"))
     }
 
     async fn is_active(&self, id: Uuid) -> Result<bool, Fault> {
@@ -513,7 +548,7 @@ impl Libvirt {
             .collect();
         fields.dedup();
         drift.extend(fields);
-        match self.network.read_back(target.id, &spec.policy.network).await {
+        match self.network().read_back(target.id, &spec.policy.network).await {
             Ok(read) => {
                 policy.network = read.policy;
                 drift.extend(read.drift);
@@ -559,7 +594,7 @@ impl Libvirt {
             .await?
             .flatten();
         let Some(usage) = usage else { return Ok(None) };
-        let counters = self.network.counters(id).await.map_err(|error| network_fault(&error))?;
+        let counters = self.network().counters(id).await.map_err(|error| network_fault(&error))?;
         Ok(Some((usage, NetworkReading { in_bytes: counters.in_bytes, out_bytes: counters.out_bytes })))
     }
 
@@ -580,10 +615,18 @@ impl Libvirt {
             })
             .await?;
         found.extend(self.storage.instances().map_err(|error| storage::failed(&error))?);
-        found.extend(self.network.attached().await.map_err(|error| network_fault(&error))?);
+        found.extend(self.network().attached().await.map_err(|error| network_fault(&error))?);
         found.sort_unstable();
         found.dedup();
         Ok(found)
+    }
+}
+
+fn network_settings(config: &Config, host: &HostSettings) -> NetworkSettings {
+    NetworkSettings {
+        prefix: config.network.prefix.clone(),
+        uplink: config.network.uplink.clone(),
+        nat: config.network.nat || host.nat,
     }
 }
 

@@ -43,7 +43,8 @@ impl Libvirt {
                 continue;
             };
             let key = format!("{} {qemu} {}", facts::kernel(), facts::boot_id());
-            let kept = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Verdict>(&bytes).ok());
+            let kept =
+                std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<Verdict>(&bytes).ok());
             if let Some(kept) = kept.filter(|kept| kept.key == key) {
                 break kept.qualification;
             }
@@ -59,7 +60,7 @@ impl Libvirt {
             break qualification;
         };
         tracing::info!(?qualification, "this host");
-        *self.qualification.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = qualification;
+        self.qualification.send_replace(qualification);
     }
 
     async fn probe(&self) -> Qualification {

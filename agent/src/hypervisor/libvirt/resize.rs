@@ -50,7 +50,9 @@ impl Libvirt {
         let deadline = Instant::now() + MEMORY_PATIENCE;
         loop {
             let facts = self
-                .quick(id, "read memory", |domain| Ok(DomainFacts::read(&domain.xml_desc(0)?).unwrap_or_default()))
+                .quick(id, "read memory", |domain| {
+                    Ok(DomainFacts::read(&domain.xml_desc(0)?).unwrap_or_default())
+                })
                 .await?;
             if facts.boot_memory + facts.plugged == size {
                 return Ok(Done::Done);
