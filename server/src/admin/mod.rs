@@ -10,10 +10,11 @@ pub mod db;
 pub mod mail;
 pub mod placement;
 pub mod upload;
+pub mod web;
 
 use crate::state::App;
 use axum::Router;
 
 pub fn routes() -> Router<App> {
-    Router::new()
+    web::routes()
 }

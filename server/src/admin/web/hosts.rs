@@ -1,0 +1,497 @@
+//! Hosts: the fleet, one host, and how a machine joins.
+
+use super::{Bar, Sent, checked, field_errors, number, percent, policy_form, sent, state_kind, word};
+use crate::admin::db::instances::{self, InstanceRow};
+use crate::auth::Admin;
+use crate::error::{Error, FieldError, Result};
+use crate::hosts::db::{self, Certificate};
+use crate::hosts::edit::{self, HostChange};
+use crate::hosts::{Host, HostState, enrol};
+use crate::ids::HostId;
+use crate::state::App;
+use crate::web::page::Page;
+use crate::web::{flash, format};
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::Router;
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use jst_policy::admission::{Booking, Resource};
+use jst_protocol::report::Qualification;
+use time::OffsetDateTime;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/admin/hosts", get(list))
+        .route("/admin/hosts/enrol", get(enrol_form).post(enrol_host))
+        .route("/admin/hosts/{id}", get(show).post(change))
+        .route("/admin/hosts/{id}/state", post(set_state))
+        .route("/admin/hosts/{id}/revoke", post(revoke))
+}
+
+struct Row {
+    host: Host,
+    qualification: String,
+    qualification_kind: &'static str,
+    state: String,
+    state_kind: &'static str,
+    cpu: (f64, f64),
+    cpu_text: String,
+    memory: (f64, f64),
+    memory_text: String,
+    disk_text: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/hosts.html")]
+struct ListPage {
+    page: Page,
+    rows: Vec<Row>,
+}
+
+impl Row {
+    fn new(page: &Page, host: Host) -> Self {
+        let load = host.load.unwrap_or_default();
+        let capacity = host.capacity;
+        let (state, state_kind) = state_of(page, &host);
+        Self {
+            qualification: word(page, "qualification", &host.qualification),
+            qualification_kind: state_kind_of_qualification(&host.qualification),
+            state,
+            state_kind,
+            cpu: (
+                percent(host.booked.cpu_reservation.get(), capacity.cpu.get()),
+                percent(load.cpu_used_millicpu, capacity.cpu.get()),
+            ),
+            cpu_text: page.t2(
+                "admin-of",
+                "part",
+                format::cores(host.booked.cpu_reservation.get()),
+                "whole",
+                format::cores(capacity.cpu.get()),
+            ),
+            memory: (
+                percent(host.booked.memory_reservation.get(), capacity.memory.get()),
+                percent(load.memory_used_mib, capacity.memory.get()),
+            ),
+            memory_text: page.t2(
+                "admin-of",
+                "part",
+                format::mib(host.booked.memory_reservation.get()),
+                "whole",
+                format::mib(capacity.memory.get()),
+            ),
+            disk_text: page.t2(
+                "admin-of",
+                "part",
+                format::mib(host.booked.disk.get()),
+                "whole",
+                format::mib(capacity.disk.get()),
+            ),
+            host,
+        }
+    }
+}
+
+fn state_kind_of_qualification(code: &str) -> &'static str {
+    match code {
+        "pending" => "working",
+        other => state_kind(other),
+    }
+}
+
+/// What the operator wants, unless the host is not there: that is what the operator must know first.
+fn state_of(page: &Page, host: &Host) -> (String, &'static str) {
+    if host.state != HostState::Disabled && !host.online {
+        (page.t("admin-host-offline"), "failed")
+    } else {
+        (word(page, "host", host.state.as_str()), state_kind(host.state.as_str()))
+    }
+}
+
+async fn list(State(app): State<App>, _: Admin, page: Page) -> Result<ListPage> {
+    let hosts = db::list(app.db.platform()).await?;
+    let rows = hosts.into_iter().map(|host| Row::new(&page, host)).collect();
+    Ok(ListPage { page, rows })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/host_enrol.html")]
+struct EnrolPage {
+    page: Page,
+    name: String,
+    nat: bool,
+    errors: Vec<FieldError>,
+    made: Option<Made>,
+}
+
+/// The command with its token: shown on this one page and never again.
+struct Made {
+    command: String,
+    expires_at: OffsetDateTime,
+}
+
+async fn enrol_form(_: Admin, page: Page) -> EnrolPage {
+    EnrolPage { page, name: String::new(), nat: false, errors: Vec::new(), made: None }
+}
+
+async fn enrol_host(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    page: Page,
+    Form(form): Form<Sent>,
+) -> Result<Response> {
+    let (name, nat) = (sent(&form, "name").to_owned(), checked(&form, "nat"));
+    match enrol::create_join_token(&app, &actor, &name, nat).await {
+        Ok(token) => {
+            let made = Made { command: token.command(&app), expires_at: token.expires_at };
+            Ok(EnrolPage { page, name, nat, errors: Vec::new(), made: Some(made) }.into_response())
+        }
+        Err(error) => {
+            let errors = field_errors(error)?;
+            let page = EnrolPage { page, name, nat, errors, made: None };
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+/// One guest in a bar that shows all of them.
+struct Guest {
+    x: f64,
+    reserved: f64,
+    used: f64,
+    name: String,
+    href: String,
+}
+
+struct Stack {
+    label: String,
+    value: String,
+    text: String,
+    guests: Vec<Guest>,
+}
+
+/// One line of the table of what is sold.
+struct Sold {
+    label: String,
+    booked: String,
+    ceiling: String,
+    free: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/host.html")]
+struct HostPage {
+    page: Page,
+    host: Host,
+    state: String,
+    state_kind: &'static str,
+    qualification: String,
+    qualification_kind: &'static str,
+    qualification_note: String,
+    stacks: Vec<Stack>,
+    bars: Vec<Bar>,
+    sold: Vec<Sold>,
+    instances: Vec<InstanceRow>,
+    certificates: Vec<Certificate>,
+    now: OffsetDateTime,
+    form: Sent,
+    errors: Vec<FieldError>,
+}
+
+impl HostPage {
+    async fn build(app: &App, page: Page, host: Host, form: Sent, errors: Vec<FieldError>) -> Result<Self> {
+        let filter = instances::Filter { host: Some(host.id), ..Default::default() };
+        let instances = instances::list(app.db.platform(), &filter, None, 200).await?;
+        let certificates = db::certificates(app.db.platform(), host.id).await?;
+        let (state, state_kind) = state_of(&page, &host);
+        Ok(Self {
+            state,
+            state_kind,
+            qualification: word(&page, "qualification", &host.qualification),
+            qualification_kind: state_kind_of_qualification(&host.qualification),
+            qualification_note: qualification_note(&page, &host),
+            stacks: vec![cpu_stack(&page, &host, &instances), memory_stack(&page, &host, &instances)],
+            bars: bars(&page, &host),
+            sold: sold(&page, &host),
+            instances,
+            certificates,
+            now: OffsetDateTime::now_utc(),
+            form,
+            errors,
+            host,
+            page,
+        })
+    }
+
+    fn value(&self, name: &str) -> String {
+        self.form.get(name).cloned().unwrap_or_default()
+    }
+
+    fn state_word(&self, state: &str) -> String {
+        word(&self.page, "instance", state)
+    }
+
+    fn kind(&self, state: &str) -> &'static str {
+        state_kind(state)
+    }
+
+    fn certificate_state(&self, certificate: &Certificate) -> (&'static str, String) {
+        if certificate.revoked_at.is_some() {
+            ("failed", self.page.t("admin-certificate-revoked"))
+        } else if certificate.not_after < self.now {
+            ("stopped", self.page.t("admin-certificate-expired"))
+        } else {
+            ("running", self.page.t("admin-certificate-valid"))
+        }
+    }
+}
+
+fn qualification_note(page: &Page, host: &Host) -> String {
+    match host.facts.as_ref().map(|facts| &facts.qualification) {
+        Some(Qualification::Kvm { boot_milliseconds }) => {
+            page.t1("admin-qualified-boot", "seconds", policy_form::decimal(*boot_milliseconds, 3))
+        }
+        Some(Qualification::Emulated { reason, .. } | Qualification::Failed { reason }) => reason.clone(),
+        _ => String::new(),
+    }
+}
+
+/// Guests side by side in one bar; what is not theirs is free.
+fn stack(
+    label: String,
+    value: String,
+    text: String,
+    whole: u64,
+    instances: &[InstanceRow],
+    reserved: impl Fn(&InstanceRow) -> (u64, String),
+) -> Stack {
+    let mut x = 0.0;
+    let guests = instances
+        .iter()
+        .map(|instance| {
+            let (amount, in_words) = reserved(instance);
+            let width = percent(amount, whole).min(100.0 - x);
+            let guest = Guest {
+                x,
+                reserved: width,
+                used: 0.0,
+                name: format!("{} ({}): {in_words}", instance.name, instance.tenant_name),
+                href: format!("/admin/instances/{}", instance.id),
+            };
+            x += width;
+            guest
+        })
+        .collect();
+    Stack { label, value, text, guests }
+}
+
+fn cpu_stack(page: &Page, host: &Host, instances: &[InstanceRow]) -> Stack {
+    let whole = host.capacity.cpu.get();
+    let cores = |millicpu: u64| format!("{} vCPU", format::cores(millicpu));
+    let text = page.t2(
+        "admin-host-guaranteed",
+        "part",
+        cores(host.booked.cpu_reservation.get()),
+        "whole",
+        cores(whole),
+    );
+    stack(page.t("policy-cpu"), cores(whole), text, whole, instances, |instance| {
+        let amount = instance.policy.cpu.reservation.get();
+        (amount, cores(amount))
+    })
+}
+
+fn memory_stack(page: &Page, host: &Host, instances: &[InstanceRow]) -> Stack {
+    let whole = host.capacity.memory.get();
+    let booked = host.booked.memory_reservation.get();
+    let text =
+        page.t2("admin-host-guaranteed", "part", format::mib(booked), "whole", format::mib(whole));
+    stack(page.t("policy-memory"), format::mib(whole), text, whole, instances, |instance| {
+        // As it is booked: with the overhead of the guest's process.
+        let amount = Booking::of(&instance.policy).memory_reservation.get();
+        (amount, format::mib(amount))
+    })
+}
+
+/// Booked and measured, of each resource.
+fn bars(page: &Page, host: &Host) -> Vec<Bar> {
+    let load = host.load.unwrap_or_default();
+    let cores = |millicpu: u64| format!("{} vCPU", format::cores(millicpu));
+    let booked = &host.booked;
+    let bar = |label: &str, booked: u64, used: Option<u64>, whole: u64, figure: &dyn Fn(u64) -> String| Bar {
+        label: page.t(label),
+        value: figure(whole),
+        reserved: percent(booked, whole),
+        used: used.map_or(0.0, |used| percent(used, whole)),
+        limit: 100.0,
+        text: match used {
+            Some(used) => page.t2("admin-host-bar", "booked", figure(booked), "used", figure(used)),
+            None => page.t1("admin-host-bar-booked", "booked", figure(booked)),
+        },
+    };
+    let capacity = &host.capacity;
+    vec![
+        bar("policy-cpu", booked.cpu_reservation.get(), Some(load.cpu_used_millicpu), capacity.cpu.get(), &cores),
+        bar("policy-memory", booked.memory_reservation.get(), Some(load.memory_used_mib), capacity.memory.get(), &format::mib),
+        bar("policy-disk", booked.disk.get(), Some(load.storage_used_mib), capacity.disk.get(), &format::mib),
+        bar("policy-inbound", booked.network_reservation_in.get(), None, capacity.uplink.get(), &format::kbit),
+        bar("policy-outbound", booked.network_reservation_out.get(), None, capacity.uplink.get(), &format::kbit),
+    ]
+}
+
+fn sold(page: &Page, host: &Host) -> Vec<Sold> {
+    let admission = host.admission();
+    Resource::ALL
+        .into_iter()
+        .map(|resource| {
+            let figure = |amount: u64| match resource {
+                Resource::CpuReservation => format!("{} vCPU", format::cores(amount)),
+                Resource::Vcpus => format!("{amount} vCPU"),
+                Resource::MemoryReservation | Resource::MemorySize | Resource::Disk => format::mib(amount),
+                Resource::NetworkInbound | Resource::NetworkOutbound => format::kbit(amount),
+            };
+            Sold {
+                label: page.t(resource_key(resource)),
+                booked: figure(admission.booked.amount(resource)),
+                ceiling: figure(admission.ceiling(resource)),
+                free: figure(admission.free(resource)),
+            }
+        })
+        .collect()
+}
+
+/// The words for what a host can run short of.
+pub fn resource_key(resource: Resource) -> &'static str {
+    match resource {
+        Resource::CpuReservation => "admin-resource-cpu-reservation",
+        Resource::Vcpus => "admin-resource-vcpus",
+        Resource::MemoryReservation => "admin-resource-memory-reservation",
+        Resource::MemorySize => "admin-resource-memory-size",
+        Resource::Disk => "admin-resource-disk",
+        Resource::NetworkInbound => "admin-resource-network-inbound",
+        Resource::NetworkOutbound => "admin-resource-network-outbound",
+    }
+}
+
+fn host_form(host: &Host) -> Sent {
+    let permille = |value: u32| policy_form::decimal(value.into(), 3);
+    let kbit = host.uplink_kbit.map_or(0, i64::unsigned_abs);
+    let entries = [
+        ("system_memory_mib", host.system_memory_mib.to_string()),
+        ("uplink", if kbit == 0 { String::new() } else { policy_form::decimal(kbit, 3) }),
+        ("overcommit_cpu", permille(host.overcommit.cpu_permille)),
+        ("overcommit_memory", permille(host.overcommit.memory_permille)),
+        ("overcommit_storage", permille(host.overcommit.disk_permille)),
+        ("nat", if host.nat { "on" } else { "" }.to_owned()),
+    ];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Ratios and rates are entered as decimals; the use case counts in thousandths.
+fn read(form: &Sent) -> Result<HostChange, Vec<FieldError>> {
+    let mut problems = Vec::new();
+    let system_memory_mib = number(form, "system_memory_mib", &mut problems);
+    let mut thousandths = |name: &'static str, empty: Option<i64>| match (sent(form, name), empty) {
+        ("", Some(empty)) => empty,
+        (text, _) => policy_form::parse_decimal(text, 3).and_then(|figure| i64::try_from(figure).ok()).unwrap_or_else(
+            || {
+                problems.push(FieldError::new(name, "policy-decimal").with("places", 3));
+                0
+            },
+        ),
+    };
+    let change = HostChange {
+        state: None,
+        uplink_kbit: Some(thousandths("uplink", Some(0))),
+        overcommit_cpu_permille: Some(thousandths("overcommit_cpu", None)),
+        overcommit_memory_permille: Some(thousandths("overcommit_memory", None)),
+        overcommit_storage_permille: Some(thousandths("overcommit_storage", None)),
+        system_memory_mib: Some(system_memory_mib),
+        nat: Some(checked(form, "nat")),
+    };
+    if problems.is_empty() { Ok(change) } else { Err(problems) }
+}
+
+/// From the use case's fields to the form's, figures in the form's units.
+fn in_form(mut errors: Vec<FieldError>) -> Vec<FieldError> {
+    for error in &mut errors {
+        let field = match error.field.as_str() {
+            "uplink_kbit" => "uplink",
+            "overcommit_cpu_permille" => "overcommit_cpu",
+            "overcommit_memory_permille" => "overcommit_memory",
+            "overcommit_storage_permille" => "overcommit_storage",
+            _ => continue,
+        };
+        error.field = field.to_owned();
+        for (_, value) in &mut error.arguments {
+            if let Ok(figure) = value.parse() {
+                *value = policy_form::decimal(figure, 3);
+            }
+        }
+    }
+    errors
+}
+
+async fn find(app: &App, id: &str) -> Result<Host> {
+    db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)
+}
+
+async fn show(State(app): State<App>, _: Admin, page: Page, Path(id): Path<String>) -> Result<HostPage> {
+    let host = find(&app, &id).await?;
+    let form = host_form(&host);
+    HostPage::build(&app, page, host, form, Vec::new()).await
+}
+
+async fn change(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    page: Page,
+    Path(id): Path<String>,
+    Form(form): Form<Sent>,
+) -> Result<Response> {
+    let host = find(&app, &id).await?;
+    let changed = match read(&form) {
+        Ok(change) => edit::update(&app, &actor, host.id, &change).await,
+        Err(problems) => Err(Error::Invalid(problems)),
+    };
+    match changed {
+        Ok(host) => Ok(flash::redirect_with(&format!("/admin/hosts/{id}"), "host-saved", &host.name)),
+        Err(error) => {
+            let errors = in_form(field_errors(error)?);
+            let page = HostPage::build(&app, page, host, form, errors).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+        }
+    }
+}
+
+async fn set_state(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+    Form(form): Form<Sent>,
+) -> Result<Response> {
+    let state = HostState::parse(sent(&form, "state")).ok_or_else(|| Error::invalid("state", "choice"))?;
+    let change = HostChange { state: Some(state), ..HostChange::default() };
+    let host = edit::update(&app, &actor, id.parse()?, &change).await?;
+    let message = match state {
+        HostState::Active => "host-active",
+        HostState::Draining => "host-draining",
+        HostState::Disabled => "host-disabled",
+    };
+    Ok(flash::redirect_with(&format!("/admin/hosts/{id}"), message, &host.name))
+}
+
+async fn revoke(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+    Form(form): Form<Sent>,
+) -> Result<Response> {
+    let host: HostId = id.parse()?;
+    let serial = Some(sent(&form, "serial")).filter(|serial| !serial.is_empty());
+    let revoked = edit::revoke(&app, &actor, host, serial).await?;
+    Ok(flash::redirect_with(&format!("/admin/hosts/{id}"), "certificates-revoked", &revoked.to_string()))
+}

@@ -1,0 +1,206 @@
+//! Images: the list, the upload, and what is said about each.
+
+use super::{Sent, checked, field_errors, word};
+use crate::admin::upload::{self, Refused};
+use crate::auth::Admin;
+use crate::error::{Error, FieldError, Result};
+use crate::images::register::{self, FORMATS, ImageInput, OS_FAMILIES};
+use crate::images::{Image, db};
+use crate::settings;
+use crate::state::App;
+use crate::web::page::Page;
+use crate::web::{flash, format};
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Form, Multipart, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        // An upload has a limit of its own, counted as the bytes arrive.
+        .route("/admin/images", get(list).post(create).layer(DefaultBodyLimit::disable()))
+        .route("/admin/images/new", get(new))
+        .route("/admin/images/import", post(import))
+        .route("/admin/images/{id}", get(show).post(update))
+        .route("/admin/images/{id}/retire", post(retire))
+        .route("/admin/images/{id}/restore", post(restore))
+}
+
+struct Row {
+    image: Image,
+    file: String,
+    disk: String,
+    instances: i64,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/images.html")]
+struct ListPage {
+    page: Page,
+    rows: Vec<Row>,
+}
+
+fn bytes(bytes: i64) -> String {
+    match bytes.unsigned_abs() {
+        small @ 0..1_048_576 => format!("{} KiB", small.div_ceil(1024)),
+        large => format::mib(large >> 20),
+    }
+}
+
+async fn list(State(app): State<App>, _: Admin, page: Page) -> Result<ListPage> {
+    let counts = db::instance_counts(app.db.platform()).await?;
+    let images = db::list_all(app.db.platform()).await?;
+    let rows = images
+        .into_iter()
+        .map(|image| Row {
+            file: bytes(image.file_bytes),
+            disk: bytes(image.virtual_bytes),
+            instances: counts.iter().find(|(id, _)| *id == image.id).map_or(0, |(_, count)| *count),
+            image,
+        })
+        .collect();
+    Ok(ListPage { page, rows })
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/image.html")]
+struct EditPage {
+    page: Page,
+    /// Absent while the image is new.
+    image: Option<Image>,
+    form: Sent,
+    errors: Vec<FieldError>,
+    max: String,
+}
+
+impl EditPage {
+    fn value(&self, name: &str) -> String {
+        self.form.get(name).cloned().unwrap_or_default()
+    }
+
+    fn on(&self, name: &str) -> bool {
+        checked(&self.form, name)
+    }
+
+    fn families(&self) -> Vec<(&'static str, String)> {
+        OS_FAMILIES.into_iter().map(|family| (family, word(&self.page, "os", family))).collect()
+    }
+
+    fn formats(&self) -> [&'static str; 2] {
+        FORMATS
+    }
+
+    async fn new(app: &App, page: Page, image: Option<Image>, form: Sent, errors: Vec<FieldError>) -> Result<Self> {
+        let max = settings::get(app.db.platform()).await?.image_max_gib.unsigned_abs();
+        Ok(Self { page, image, form, errors, max: format::mib(max << 10) })
+    }
+}
+
+fn image_form(input: &ImageInput) -> Sent {
+    let entries = [
+        ("slug", input.slug.clone()),
+        ("name", input.name.clone()),
+        ("os_family", input.os_family.clone()),
+        ("format", input.format.clone()),
+        ("min_memory_mib", input.min_memory_mib.to_string()),
+        ("login_user", input.login_user.clone()),
+        ("public", if input.public { "on" } else { "" }.to_owned()),
+        ("sort_order", input.sort_order.to_string()),
+    ];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+async fn new(State(app): State<App>, _: Admin, page: Page) -> Result<EditPage> {
+    let first = ImageInput {
+        slug: String::new(),
+        name: String::new(),
+        os_family: "linux".into(),
+        format: "qcow2".into(),
+        min_memory_mib: 512,
+        login_user: "root".into(),
+        public: true,
+        sort_order: 0,
+    };
+    EditPage::new(&app, page, None, image_form(&first), Vec::new()).await
+}
+
+async fn find(app: &App, id: &str) -> Result<Image> {
+    db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)
+}
+
+async fn show(State(app): State<App>, _: Admin, page: Page, Path(id): Path<String>) -> Result<EditPage> {
+    let image = find(&app, &id).await?;
+    let form = image_form(&ImageInput::from(&image));
+    EditPage::new(&app, page, Some(image), form, Vec::new()).await
+}
+
+async fn create(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    page: Page,
+    form: Multipart,
+) -> Result<Response> {
+    match upload::receive(&app, &actor, form).await {
+        Ok(image) => Ok(flash::redirect_with("/admin/images", "image-registered", &image.slug)),
+        Err(Refused { error, fields }) => refused(&app, page, None, fields, error).await,
+    }
+}
+
+/// A file that lies in the import directory of the server already.
+async fn import(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    page: Page,
+    Form(form): Form<Sent>,
+) -> Result<Response> {
+    let imported = async {
+        let input = upload::input(&form)?;
+        register::check(&app, &input).await?;
+        let file = register::import(&app, super::sent(&form, "path")).await?;
+        register::register(&app, &actor, &input, file).await
+    };
+    match imported.await {
+        Ok(image) => Ok(flash::redirect_with("/admin/images", "image-registered", &image.slug)),
+        Err(error) => refused(&app, page, None, form, error).await,
+    }
+}
+
+async fn update(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    page: Page,
+    Path(id): Path<String>,
+    Form(form): Form<Sent>,
+) -> Result<Response> {
+    let image = find(&app, &id).await?;
+    let changed = match upload::input(&form) {
+        // The format is not in the form: it never changes.
+        Ok(input) => {
+            let input = ImageInput { format: image.format.clone(), ..input };
+            register::update(&app, &actor, image.id, &input).await
+        }
+        Err(error) => Err(error),
+    };
+    match changed {
+        Ok(image) => Ok(flash::redirect_with("/admin/images", "image-saved", &image.slug)),
+        Err(error) => refused(&app, page, Some(image), form, error).await,
+    }
+}
+
+async fn refused(app: &App, page: Page, image: Option<Image>, form: Sent, error: Error) -> Result<Response> {
+    let page = EditPage::new(app, page, image, form, field_errors(error)?).await?;
+    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+}
+
+async fn retire(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Response> {
+    let image = register::set_retired(&app, &actor, id.parse()?, true).await?;
+    Ok(flash::redirect_with("/admin/images", "image-retired", &image.slug))
+}
+
+async fn restore(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Response> {
+    let image = register::set_retired(&app, &actor, id.parse()?, false).await?;
+    Ok(flash::redirect_with("/admin/images", "image-restored", &image.slug))
+}

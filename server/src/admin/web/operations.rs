@@ -1,0 +1,70 @@
+//! Operations of all customers: what runs, what failed and why.
+
+use super::{next_href, state_kind, word};
+use crate::admin::db::operations::{self as db, OperationRow};
+use crate::auth::Admin;
+use crate::error::Result;
+use crate::ids::OperationId;
+use crate::state::App;
+use crate::web::page::Page;
+use crate::web::paging::{Listed, Paging};
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::routing::get;
+use serde::Deserialize;
+
+pub fn routes() -> Router<App> {
+    Router::new().route("/admin/operations", get(list))
+}
+
+const FILTERS: [&str; 6] = ["open", "late", "failed", "succeeded", "cancelled", "pending"];
+
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    state: String,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/operations.html")]
+struct ListPage {
+    page: Page,
+    rows: Vec<OperationRow>,
+    filters: Vec<(&'static str, String)>,
+    state: String,
+    next: String,
+}
+
+impl ListPage {
+    fn kind(&self, row: &OperationRow) -> &'static str {
+        match (row.late, row.state.as_str()) {
+            (true, _) => "attention",
+            (_, "running") => "working",
+            (_, state) => state_kind(state),
+        }
+    }
+
+    fn word(&self, group: &str, code: &str) -> String {
+        word(&self.page, group, code)
+    }
+
+    fn open(&self, row: &OperationRow) -> bool {
+        matches!(row.state.as_str(), "pending" | "running")
+    }
+}
+
+async fn list(
+    State(app): State<App>,
+    _: Admin,
+    page: Page,
+    Query(Wanted { state }): Query<Wanted>,
+    paging: Paging<OperationId>,
+) -> Result<ListPage> {
+    let rows = db::list(app.db.platform(), &state, None, paging.after, paging.fetch()).await?;
+    let listed = Listed::new(rows, &paging, |row| row.id.to_string());
+    let next = next_href("/admin/operations", &[("state", &state)], &listed);
+    let filters = FILTERS.into_iter().map(|code| (code, word(&page, "opstate", code))).collect();
+    Ok(ListPage { page, rows: listed.items, filters, state, next })
+}

@@ -1,0 +1,83 @@
+//! The settings of the platform.
+
+use super::{Sent, checked, field_errors, number};
+use crate::auth::Admin;
+use crate::error::{Error, FieldError, Result};
+use crate::settings::{self, Settings};
+use crate::state::App;
+use crate::web::flash;
+use crate::web::page::Page;
+use askama::Template;
+use askama_web::WebTemplate;
+use axum::Router;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+pub fn routes() -> Router<App> {
+    Router::new().route("/admin/settings", get(show).post(save))
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "admin/settings.html")]
+struct SettingsPage {
+    page: Page,
+    form: Sent,
+    errors: Vec<FieldError>,
+}
+
+impl SettingsPage {
+    fn value(&self, name: &str) -> String {
+        self.form.get(name).cloned().unwrap_or_default()
+    }
+
+    fn on(&self, name: &str) -> bool {
+        checked(&self.form, name)
+    }
+}
+
+/// The form follows the document: numbers as text, switches as checkboxes.
+fn settings_form(settings: &Settings) -> Result<Sent> {
+    let document = serde_json::to_value(settings).map_err(anyhow::Error::from)?;
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::Bool(on) => if *on { "on" } else { "" }.to_owned(),
+        other => other.to_string(),
+    };
+    let fields = document.as_object().into_iter().flatten();
+    Ok(fields.map(|(key, value)| (key.clone(), text(value))).collect())
+}
+
+async fn show(State(app): State<App>, _: Admin, page: Page) -> Result<SettingsPage> {
+    let form = settings_form(&settings::get(app.db.platform()).await?)?;
+    Ok(SettingsPage { page, form, errors: Vec::new() })
+}
+
+fn read(form: &Sent) -> Result<Settings> {
+    let mut problems = Vec::new();
+    let mut figure = |name| number(form, name, &mut problems);
+    let settings = Settings {
+        sign_up_open: checked(form, "sign_up_open"),
+        allow_emulated: checked(form, "allow_emulated"),
+        trial_days: figure("trial_days"),
+        trial_keep_days: figure("trial_keep_days"),
+        trials_per_ip_day: figure("trials_per_ip_day"),
+        delete_grace_hours: figure("delete_grace_hours"),
+        image_max_gib: figure("image_max_gib"),
+    };
+    if problems.is_empty() { Ok(settings) } else { Err(Error::Invalid(problems)) }
+}
+
+async fn save(State(app): State<App>, Admin(actor): Admin, page: Page, Form(form): Form<Sent>) -> Result<Response> {
+    let saved = match read(&form) {
+        Ok(wanted) => settings::update(&app, &actor, &wanted).await,
+        Err(error) => Err(error),
+    };
+    match saved {
+        Ok(()) => Ok(flash::redirect("/admin/settings", "settings-saved")),
+        Err(error) => {
+            let errors = field_errors(error)?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, SettingsPage { page, form, errors }).into_response())
+        }
+    }
+}
