@@ -76,6 +76,7 @@ fn pages() -> Router<App> {
         .merge(crate::web::public::routes())
         .merge(crate::landing::web::routes())
         .merge(crate::web::health::routes())
+        .merge(crate::web::live::routes())
         .merge(crate::accounts::web::routes())
         .merge(crate::instances::web::routes())
         .merge(crate::admin::routes())

@@ -1,3 +1,16 @@
 error-trial-used = 您已使用过免费试用。如需再创建实例，请选择套餐。
 error-trial-network = 今天从您所在网络开始的试用过多。请明天再试，或选择套餐。
 error-trial-expired = 您的试用已结束，数据仍然保留：选择套餐即可继续使用。
+trial-start = 开始免费试用
+trial-offer = 您还有一次免费试用。
+trial-of = 免费试用：{ $name }
+trial-days-left = 还剩 { $days } 天。
+trial-ends = 结束时间：
+trial-has-ended = 试用已结束，实例已停止。
+trial-deleted-on = 数据清除时间：
+trial-keep = 选择套餐，继续使用
+trial-means = 试用会自动结束，不产生费用。试用期间禁止外发邮件。选择套餐即可继续使用该实例。
+activity-trial-expired = { $name } 的免费试用已结束
+activity-trial-deleted = 免费试用 { $name } 已清除
+activity-trial-converted = 免费试用 { $name } 已选择套餐继续使用
+activity-trial-given-back = { $name } 的免费试用没有开始，可以重新开始

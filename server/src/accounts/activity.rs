@@ -14,6 +14,12 @@ pub async fn list(app: &App, actor: &Actor, paging: &Paging<i64>) -> Result<List
     Ok(Listed::new(rows, paging, |row| row.id.to_string()))
 }
 
+/// The latest events about one thing.
+pub async fn of_subject(app: &App, actor: &Actor, kind: &str, id: &str) -> Result<Vec<EventRow>> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    Ok(activity::of_subject(&mut tx, actor.tenant_id, kind, id).await?)
+}
+
 /// The key of the sentence for an action: `ssh_key.created` is told by `activity-ssh-key-created`.
 /// A capability adds its sentences to its own messages.
 pub fn sentence_key(action: &str) -> String {

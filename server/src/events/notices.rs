@@ -19,6 +19,8 @@ pub enum Notice {
     Tenant(Uuid),
     /// Notices may have been missed.
     Everything,
+    /// The server stops: whoever waits for ever should not.
+    Stopping,
 }
 
 #[derive(Clone)]
@@ -42,7 +44,7 @@ impl Notices {
     pub async fn listen(self, pool: PgPool, stop: CancellationToken) {
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 result = self.listen_once(&pool) => {
                     if let Err(error) = result {
                         tracing::warn!(%error, "the listening connection broke; connecting again");
@@ -50,10 +52,11 @@ impl Notices {
                 }
             }
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 () = tokio::time::sleep(Duration::from_millis(500)) => {}
             }
         }
+        let _ = self.sender.send(Notice::Stopping);
     }
 
     async fn listen_once(&self, pool: &PgPool) -> sqlx::Result<()> {

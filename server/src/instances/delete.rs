@@ -36,7 +36,6 @@ pub enum When {
 
 /// Deletes an instance.  A protected one only after its protection was lifted.
 pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Result<Operation> {
-    let settings = settings::get(app.db.platform()).await?;
     let mut work = Work::open(app, actor, id).await?;
     // Who deleted with a grace period may still choose not to wait for its end.
     let shortens = when == When::Now && is_retained(&work.instance);
@@ -49,12 +48,17 @@ pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Res
     let trial = crate::trials::db::is_trial(&mut work.tx, id).await?;
     let hours = match when {
         When::Now => 0,
-        When::Later if trial => TRIAL_GRACE_HOURS.min(settings.delete_grace_hours),
-        When::Later => settings.delete_grace_hours,
+        When::Later => grace_hours(app, trial).await?,
     };
-    let operation = mark_deleted(&mut work, hours.max(0)).await?;
+    let operation = mark_deleted(&mut work, hours).await?;
     work.tx.commit().await?;
     Ok(operation)
+}
+
+/// How long a deletion can be undone.
+pub async fn grace_hours(app: &App, trial: bool) -> Result<i64> {
+    let hours = settings::get(app.db.platform()).await?.delete_grace_hours.max(0);
+    Ok(if trial { hours.min(TRIAL_GRACE_HOURS) } else { hours })
 }
 
 /// Whether the grace period runs and can be undone.

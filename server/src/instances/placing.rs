@@ -93,8 +93,8 @@ pub fn refusal(placement: &Placement) -> Error {
             Outcome::Eligible { .. } => None,
         })
         .min_by_key(|reasons| (reasons.iter().map(distance).max(), reasons.len()));
-    // The furthest of its reasons is the one that has to go first.
-    match closest.and_then(|reasons| reasons.iter().max_by_key(|reason| distance(reason))) {
+    // The furthest of its reasons is the one that has to go first; of equals, the first one.
+    match closest.and_then(|reasons| reasons.iter().rev().max_by_key(|reason| distance(reason))) {
         Some(Rejection::Short(shortage)) => short(shortage),
         Some(Rejection::NoAddresses { .. }) => Error::conflict("no-address-free"),
         Some(Rejection::CapabilityAbsent { .. }) => Error::conflict("no-capable-host"),

@@ -46,8 +46,9 @@ async fn apply_one(app: &App, host: HostId, report: &InstanceReport) -> Result<(
     {
         sql::save_usage(&mut tx, id, instance.tenant_id, usage).await?;
     }
-    let name = sql::host_name(&mut tx, host).await?.unwrap_or_default();
-    let mut work = Work { tx, instance, source: Source::host(host.uuid(), &name), requested_by: None };
+    // Customers read these events: the host's name is not their business.
+    let source = Source::host(host.uuid(), "platform");
+    let mut work = Work { tx, instance, source, requested_by: None };
     carry_out(&mut work, host, &operations, judgement).await?;
     work.tx.commit().await?;
     Ok(())

@@ -12,6 +12,12 @@ pub async fn used_by(tx: &mut Tx, user: UserId) -> sqlx::Result<bool> {
         .await
 }
 
+pub async fn mailbox_used(tx: &mut Tx, mailbox: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!("SELECT EXISTS (SELECT FROM trials WHERE mailbox = $1) AS \"used!\"", mailbox)
+        .fetch_one(&mut **tx)
+        .await
+}
+
 pub async fn recent_from(tx: &mut Tx, network: IpNet) -> sqlx::Result<i64> {
     sqlx::query_scalar!("SELECT recent_trials($1::inet::cidr) AS \"count!\"", network as IpNet)
         .fetch_one(&mut **tx)

@@ -20,6 +20,7 @@ use crate::ids::InstanceId;
 use crate::instances::Instance;
 use crate::instances::work::Work;
 use crate::mail::{self, Mail};
+use crate::plans;
 use crate::settings::Settings;
 use crate::state::App;
 use crate::web::language::Language;
@@ -81,6 +82,21 @@ pub async fn begin(
 
 pub fn instance_link(public_url: &str, id: InstanceId) -> String {
     format!("{}/instances/{id}", public_url.trim_end_matches('/'))
+}
+
+/// The slug of a plan that this person can have as a trial now; absent when they had theirs already,
+/// or there is none.
+pub async fn offer(app: &App, actor: &Actor) -> Result<Option<String>> {
+    if actor.may_operate().is_err() {
+        return Ok(None);
+    }
+    // As the platform: the person may have had theirs in another tenant.
+    let mut tx = app.db.begin_platform().await?;
+    if db::used_by(&mut tx, actor.user_id).await? || db::mailbox_used(&mut tx, &mailbox(&actor.email)).await? {
+        return Ok(None);
+    }
+    let plans = plans::db::list_public(&mut *tx).await?;
+    Ok(plans.into_iter().find(|plan| plan.trial).map(|plan| plan.slug))
 }
 
 /// Whether an error is a refusal by the rules of trials.

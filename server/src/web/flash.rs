@@ -11,6 +11,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 
 pub const COOKIE: &str = "jst_flash";
 const PREFIX: &str = "flash-";
+/// Of refusals that a redirect carries back to the page with the button.
+const REFUSAL_PREFIX: &str = "error-";
 
 /// 303 to `path`, where the message `flash-<key>` is shown.
 pub fn redirect(path: &str, key: &'static str) -> Response {
@@ -25,7 +27,12 @@ pub fn redirect_error(path: &str, key: &'static str) -> Response {
     with_message(path, "error", key, "")
 }
 
-fn with_message(path: &str, kind: &str, key: &'static str, argument: &str) -> Response {
+/// 303 to `path`, where the refusal `error-<code>` is shown with its first argument.
+pub fn redirect_refused(path: &str, code: &str, argument: &str) -> Response {
+    with_message(path, "refused", code, argument)
+}
+
+fn with_message(path: &str, kind: &str, key: &str, argument: &str) -> Response {
     let argument: String = argument.chars().take(100).collect();
     let value =
         serde_urlencoded::to_string([("k", kind), ("m", key), ("a", argument.as_str())]).unwrap_or_default();
@@ -42,15 +49,17 @@ pub fn read(headers: &HeaderMap, language: Language) -> Option<Flash> {
     let value = super::cookie(headers, COOKIE)?;
     let fields: Vec<(String, String)> = serde_urlencoded::from_str(&value).ok()?;
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let key = format!("{PREFIX}{}", field("m")?);
-    let kind = match field("k")?.as_str() {
-        "success" => "success",
-        "error" => "error",
-        _ => "info",
+    let (kind, prefix) = match field("k")?.as_str() {
+        "success" => ("success", PREFIX),
+        "error" => ("error", PREFIX),
+        "refused" => ("error", REFUSAL_PREFIX),
+        _ => ("info", PREFIX),
     };
-    language
-        .has(&key)
-        .then(|| Flash { kind, text: language.text_with(&key, &[("value", field("a").unwrap_or_default())]) })
+    let key = format!("{prefix}{}", field("m")?);
+    let argument = field("a").unwrap_or_default();
+    // Refusals name what is short.
+    let arguments = [("value", argument.clone()), ("needed", argument)];
+    language.has(&key).then(|| Flash { kind, text: language.text_with(&key, &arguments) })
 }
 
 /// Removes the cookie once its message has been on a page.

@@ -47,7 +47,7 @@ async fn changed(notices: &mut Receiver<Notice>) {
     loop {
         match notices.recv().await {
             Ok(Notice::Tenant(_) | Notice::Everything) | Err(RecvError::Lagged(_)) => return,
-            Ok(Notice::Host(_)) => {}
+            Ok(Notice::Host(_) | Notice::Stopping) => {}
             // Nobody will call any more; the period still counts.
             Err(RecvError::Closed) => std::future::pending().await,
         }

@@ -3,3 +3,4 @@
 mod accounts;
 mod agent_api;
 mod frame;
+mod instances;

@@ -43,3 +43,30 @@ pub async fn list(tx: &mut Tx, tenant: TenantId, after: Option<i64>, fetch: i64)
         })
         .collect())
 }
+
+/// The latest events about one thing, the newest first.
+pub async fn of_subject(tx: &mut Tx, tenant: TenantId, kind: &str, id: &str) -> sqlx::Result<Vec<EventRow>> {
+    let rows = sqlx::query!(
+        "SELECT id, at, actor_kind, actor_label, ip AS \"ip: IpNet\", action, subject_kind, subject_id, data FROM events \
+         WHERE tenant_id = $1 AND subject_kind = $2 AND subject_id = $3 ORDER BY id DESC LIMIT 50",
+        tenant.uuid(),
+        kind,
+        id,
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| EventRow {
+            id: row.id,
+            at: row.at,
+            actor_kind: row.actor_kind,
+            actor: row.actor_label,
+            ip: row.ip.map(|ip| ip.addr()),
+            action: row.action,
+            subject_kind: row.subject_kind,
+            subject_id: row.subject_id,
+            data: row.data,
+        })
+        .collect())
+}

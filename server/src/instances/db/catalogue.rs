@@ -53,3 +53,7 @@ pub async fn ssh_keys(tx: &mut Tx, tenant: TenantId, ids: Option<&[Uuid]>) -> sq
         })
         .collect())
 }
+
+pub async fn may_buy(pool: &sqlx::PgPool, tenant: TenantId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!("SELECT may_buy FROM tenants WHERE id = $1", tenant.uuid()).fetch_one(pool).await
+}

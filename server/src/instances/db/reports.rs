@@ -120,8 +120,3 @@ pub async fn usage(tx: &mut Tx, tenant: TenantId, id: InstanceId) -> sqlx::Resul
     .fetch_optional(&mut **tx)
     .await
 }
-
-/// The name of a host, for events.
-pub async fn host_name(tx: &mut Tx, host: HostId) -> sqlx::Result<Option<String>> {
-    sqlx::query_scalar!("SELECT name FROM hosts WHERE id = $1", host.uuid()).fetch_optional(&mut **tx).await
-}

@@ -1,6 +1,0 @@
-use crate::state::App;
-use axum::Router;
-
-pub fn routes() -> Router<App> {
-    Router::new()
-}

@@ -1,0 +1,55 @@
+//! Pages of instances: the dashboard, the list, and everything about one instance.
+
+mod dashboard;
+mod head;
+mod list;
+mod networking;
+mod new;
+mod resize;
+mod resources;
+mod settings;
+mod show;
+pub mod words;
+
+use crate::error::{Error, FieldError, Result};
+use crate::state::App;
+use crate::web::errors;
+use crate::web::page::Page;
+use axum::Router;
+use axum::http::StatusCode;
+
+pub fn routes() -> Router<App> {
+    Router::new()
+        .merge(dashboard::routes())
+        .merge(list::routes())
+        .merge(new::routes())
+        .merge(show::routes())
+        .merge(networking::routes())
+        .merge(settings::routes())
+        .merge(resize::routes())
+}
+
+/// What a form shows of a request that was refused.
+#[derive(Default)]
+pub struct Refusal {
+    pub errors: Vec<FieldError>,
+    /// About the whole and no field; "" for none.
+    pub message: String,
+    pub status: StatusCode,
+}
+
+impl Refusal {
+    /// Mistakes in the input and refusals that the reader can do something about; others have a page
+    /// of their own.
+    pub fn of(error: Error, page: &Page) -> Result<Self> {
+        let status = error.status();
+        match error {
+            Error::Invalid(errors) => Ok(Self { errors, message: String::new(), status }),
+            Error::Refused { .. } => {
+                let (_, message) = errors::words(&error, page.language);
+                Ok(Self { errors: Vec::new(), message, status })
+            }
+            other => Err(other),
+        }
+    }
+}

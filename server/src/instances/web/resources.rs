@@ -1,0 +1,156 @@
+//! A policy as people read it: guaranteed, at most, shares; and the share bar.
+
+use crate::web::format;
+use crate::web::page::Page;
+use jst_policy::claim::Shares;
+use jst_policy::instance::{NetworkLimits, ResourcePolicy};
+use jst_protocol::report::Usage;
+
+/// One resource in numbers and as a bar.
+pub struct Resource {
+    pub label: String,
+    /// `0.5 – 2 vCPU`: the short number of a bar.
+    pub short: String,
+    pub guaranteed: String,
+    pub most: String,
+    pub shares: String,
+    /// What is in force, where that could be read back; "" elsewhere.
+    pub in_force: String,
+    /// Percent of the bar.
+    pub reserved: f64,
+    pub used: f64,
+    pub limit: f64,
+    /// The bar in words.
+    pub words: String,
+}
+
+/// One resource of one policy, before it is put into words.
+struct Figures {
+    label: &'static str,
+    reserved: u64,
+    /// Absent: no limit of its own.
+    limit: Option<u64>,
+    shares: Shares,
+    used: Option<u64>,
+    write: fn(u64) -> String,
+}
+
+fn vcpus(millicpu: u64) -> String {
+    format!("{} vCPU", format::cores(millicpu))
+}
+
+fn iops(operations: u64) -> String {
+    format!("{operations} IOPS")
+}
+
+fn figures(policy: &ResourcePolicy, usage: Option<&Usage>) -> [Figures; 5] {
+    let network = |label, limits: &NetworkLimits| Figures {
+        label,
+        reserved: limits.reservation.get(),
+        limit: limits.average.map(|rate| rate.get()),
+        shares: limits.shares,
+        used: None,
+        write: format::kbit,
+    };
+    [
+        Figures {
+            label: "resource-cpu",
+            reserved: policy.cpu.reservation.get(),
+            limit: policy.cpu_claim().limit,
+            shares: policy.cpu.shares,
+            used: None,
+            write: vcpus,
+        },
+        Figures {
+            label: "resource-memory",
+            reserved: policy.memory.reservation.get(),
+            limit: policy.memory_claim().limit,
+            shares: policy.memory.shares,
+            used: usage.map(|usage| usage.memory_resident_mib.min(policy.memory.size.get())),
+            write: format::mib,
+        },
+        Figures {
+            label: "resource-disk",
+            reserved: policy.disk.reservation.get(),
+            limit: policy.disk_claim().limit,
+            shares: policy.disk.shares,
+            used: None,
+            write: iops,
+        },
+        network("resource-network-in", &policy.network.inbound),
+        network("resource-network-out", &policy.network.outbound),
+    ]
+}
+
+/// The resources of a policy; `applied` is what was read back of it.
+pub fn resources(
+    page: &Page,
+    policy: &ResourcePolicy,
+    applied: Option<&ResourcePolicy>,
+    usage: Option<&Usage>,
+) -> Vec<Resource> {
+    let applied = applied.map(|applied| figures(applied, None));
+    figures(policy, usage)
+        .iter()
+        .enumerate()
+        .map(|(index, bought)| {
+            let in_force = applied.as_ref().map(|applied| &applied[index]);
+            resource(page, bought, in_force)
+        })
+        .collect()
+}
+
+fn resource(page: &Page, bought: &Figures, in_force: Option<&Figures>) -> Resource {
+    let Figures { label, reserved, limit, shares, used, write } = bought;
+    let most = |limit: Option<u64>| limit.map_or_else(|| page.t("resource-unlimited"), write);
+    let guaranteed = |reserved: u64| {
+        if reserved == 0 { page.t("resource-nothing") } else { write(reserved) }
+    };
+    let words = match (*reserved, *limit) {
+        (0, None) => page.t("resource-words-shared"),
+        (0, Some(limit)) => page.t1("resource-words-most", "limit", write(limit)),
+        (reserved, None) => page.t1("resource-words-least", "reserved", write(reserved)),
+        (reserved, Some(limit)) if reserved >= limit => {
+            page.t1("resource-words-all", "reserved", write(reserved))
+        }
+        (reserved, Some(limit)) => {
+            page.t2("resource-words-both", "reserved", write(reserved), "limit", write(limit))
+        }
+    };
+    let words = match used {
+        Some(used) => format!("{words} {}", page.t1("resource-words-used", "used", write(*used))),
+        None => words,
+    };
+    // Without a limit the guarantee is drawn as a quarter: more is possible, and how much is not known.
+    let whole = limit.unwrap_or(reserved.saturating_mul(4)).max(1);
+    let percent = |amount: u64| (amount as f64 / whole as f64 * 100.0).clamp(0.0, 100.0);
+    Resource {
+        label: page.t(label),
+        short: match (*reserved, *limit) {
+            (0, Some(limit)) => write(limit),
+            (reserved, Some(limit)) if reserved < limit => format!("{} – {}", write(reserved), write(limit)),
+            (_, Some(limit)) => write(limit),
+            (0, None) => most(None),
+            (reserved, None) => format!("{} +", write(reserved)),
+        },
+        guaranteed: guaranteed(*reserved),
+        most: most(*limit),
+        shares: shares_word(page, *shares),
+        in_force: in_force.map_or_else(String::new, |seen| {
+            format!("{} – {}", guaranteed(seen.reserved), most(seen.limit))
+        }),
+        reserved: percent(*reserved),
+        used: used.map_or(0.0, percent),
+        limit: 100.0,
+        words,
+    }
+}
+
+pub fn shares_word(page: &Page, shares: Shares) -> String {
+    match shares {
+        Shares::Low => page.t("shares-low"),
+        Shares::Normal => page.t("shares-normal"),
+        Shares::High => page.t("shares-high"),
+        Shares::Custom(number) => number.to_string(),
+    }
+}

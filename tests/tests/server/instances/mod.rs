@@ -1,0 +1,10 @@
+//! Instances and trials: from the request to the report, with the host played by the test.
+
+mod create;
+mod delete;
+mod desk;
+mod isolation;
+mod power;
+mod reports;
+mod resize;
+mod trials;

@@ -1,0 +1,166 @@
+use super::desk::{Desk, field_errors, obeyed, text};
+use futures::future::join_all;
+use jst_protocol::desired::Presence;
+use jst_protocol::report::{FailureCode, Observed, Outcome};
+use jst_server::worker;
+use serde_json::json;
+
+async fn pass(desk: &Desk) {
+    worker::trials::pass(desk.platform.app().clone()).await.unwrap();
+}
+
+async fn mails(desk: &Desk, kind: &str) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM mail_outbox WHERE kind = $1")
+        .bind(kind)
+        .fetch_one(desk.pool())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_trial_lives_is_reminded_of_stopped_and_deleted() {
+    let desk = Desk::open().await;
+    let customer = desk.stranger("try@example.com").await;
+    let id = desk.running(&customer, "try", "small").await;
+    let trial = customer.instance(&id).await["trial"].clone();
+    assert_eq!(trial["days_left"], json!(7));
+    assert_eq!(mails(&desk, "trial-started").await, 1);
+    let told = desk.told(&id).await.unwrap();
+    let Presence::Present { spec, .. } = &told.presence else { panic!("{told:?}") };
+    assert_eq!(spec.firewall.blocked_outbound_tcp, [25], "trials send no mail");
+    // Rules of the customer's own do not open it.
+    customer.api.put(&format!("/api/v1/instances/{id}/firewall"), json!({})).await.expect(202);
+    assert_eq!(customer.instance(&id).await["firewall"]["blocked_outbound_tcp"], json!([25]));
+    desk.obey().await;
+
+    pass(&desk).await;
+    assert_eq!(mails(&desk, "trial-ending").await, 0);
+    let ends_in = |interval: &'static str| {
+        let query = format!("UPDATE trials SET started_at = now() - interval '7 days', expires_at = now() + interval '{interval}', \
+                             reminded_at = reminded_at - interval '2 days'");
+        sqlx::query(sqlx::AssertSqlSafe(query)).execute(desk.pool())
+    };
+    for (interval, count) in [("71 hours", 1), ("70 hours", 1), ("23 hours", 2)] {
+        ends_in(interval).await.unwrap();
+        // The second of these was reminded two days ago, which was before the mark: only then again.
+        if interval == "70 hours" {
+            sqlx::query("UPDATE trials SET reminded_at = now()").execute(desk.pool()).await.unwrap();
+        }
+        pass(&desk).await;
+        pass(&desk).await;
+        assert_eq!(mails(&desk, "trial-ending").await, count, "{interval}");
+    }
+
+    ends_in("-1 seconds").await.unwrap();
+    pass(&desk).await;
+    pass(&desk).await;
+    desk.obey().await;
+    let instance = customer.instance(&id).await;
+    assert_eq!((text(&instance["state"]), text(&instance["lock_reason"])), ("stopped", "trial_expired"));
+    assert_eq!(mails(&desk, "trial-stopped").await, 1);
+    assert_eq!(customer.act(&id, "start", json!({})).await.expect(403).json()["code"], "trial-expired");
+
+    sqlx::query("UPDATE trials SET stopped_at = now() - interval '30 days'").execute(desk.pool()).await.unwrap();
+    pass(&desk).await;
+    pass(&desk).await;
+    assert_eq!(desk.told(&id).await.unwrap().presence, Presence::Deleted);
+    assert_eq!(mails(&desk, "trial-deleted").await, 1);
+    desk.obey().await;
+    customer.api.get(&format!("/api/v1/instances/{id}")).await.expect(404);
+    // Once is once, also when it is long gone.
+    assert_eq!(customer.try_create("again", "small").await.expect(403).json()["code"], "trial-used");
+    desk.books_agree().await;
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_trial_is_bought_with_its_disk_and_addresses() {
+    let desk = Desk::open().await;
+    let customer = desk.stranger("try@example.com").await;
+    let id = desk.running(&customer, "try", "small").await;
+    let addresses = customer.instance(&id).await["addresses"].clone();
+    sqlx::query("UPDATE trials SET expires_at = now() - interval '1 second'").execute(desk.pool()).await.unwrap();
+    pass(&desk).await;
+    desk.obey().await;
+    let answer = customer.act(&id, "resize", json!({ "plan": "large" })).await;
+    assert_eq!(answer.expect(403).json()["code"], "may-not-buy");
+    sqlx::query("UPDATE tenants SET may_buy = true").execute(desk.pool()).await.unwrap();
+    customer.act(&id, "resize", json!({ "plan": "large" })).await.expect(202);
+    desk.obey().await;
+    customer.asked(&id, "start").await;
+    desk.obey().await;
+    let instance = customer.instance(&id).await;
+    assert_eq!(text(&instance["state"]), "running");
+    assert_eq!((&instance["trial"], &instance["lock_reason"]), (&json!(null), &json!(null)));
+    assert_eq!(instance["addresses"], addresses);
+    assert_eq!(instance["firewall"]["blocked_outbound_tcp"], json!([]));
+    // It is no trial any more: nothing ends.
+    sqlx::query("UPDATE trials SET stopped_at = now() - interval '30 days'").execute(desk.pool()).await.unwrap();
+    pass(&desk).await;
+    assert_eq!(customer.instance(&id).await["state"], "running");
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_trial_may_be_bought_as_it_is() {
+    let desk = Desk::open().await;
+    let customer = desk.stranger("try@example.com").await;
+    let id = desk.running(&customer, "try", "small").await;
+    sqlx::query("UPDATE tenants SET may_buy = true").execute(desk.pool()).await.unwrap();
+    customer.act(&id, "resize", json!({ "plan": "small" })).await.expect(202);
+    desk.obey().await;
+    assert_eq!(customer.instance(&id).await["trial"], json!(null));
+    let answer = customer.act(&id, "resize", json!({ "plan": "small" })).await.expect(422);
+    assert_eq!(field_errors(&answer)[0].1, "plan-is-current");
+    desk.platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_has_one_trial_by_whatever_address() {
+    let desk = Desk::open().await;
+    let first = &desk.stranger("li.wen@gmail.com").await;
+    let answers =
+        join_all((0..4).map(|number| async move { first.try_create(&format!("t-{number}"), "small").await })).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1, "{answers:?}");
+    for answer in answers.iter().filter(|answer| answer.status != 202) {
+        assert_eq!((answer.status, text(&answer.json()["code"])), (403, "trial-used"));
+    }
+    let alias = desk.stranger("liwen+2@googlemail.com").await;
+    assert_eq!(alias.try_create("t", "small").await.expect(403).json()["code"], "trial-used");
+    let refused = desk.event("trial.refused").await.unwrap();
+    assert_eq!((text(&refused["reason"]), text(&refused["mailbox"])), ("trial-used", "liwen@gmail.com"));
+    assert_eq!(first.try_create("x", "large").await.expect(403).json()["code"], "may-not-buy");
+    desk.books_agree().await;
+    desk.platform.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_network_starts_a_few_trials_a_day() {
+    let desk = Desk::open().await;
+    let mut customers = Vec::new();
+    for number in 0..7 {
+        customers.push(desk.stranger(&format!("p{number}@example.com")).await);
+    }
+    let answers = join_all(customers.iter().map(|customer| customer.try_create("t", "small"))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 3, "{answers:?}");
+    for answer in answers.iter().filter(|answer| answer.status != 202) {
+        assert_eq!((answer.status, text(&answer.json()["code"])), (403, "trial-network"));
+    }
+    sqlx::query("UPDATE trials SET started_at = now() - interval '25 hours'").execute(desk.pool()).await.unwrap();
+    let late = desk.stranger("late@example.com").await;
+    late.create("t", "small").await;
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_trial_that_could_not_be_made_is_given_back() {
+    let desk = Desk::open().await;
+    let customer = desk.stranger("try@example.com").await;
+    let id = customer.create("try", "small").await;
+    let mut report = obeyed(&desk.told(&id).await.unwrap());
+    report.observed = Observed::Absent;
+    report.outcome = Outcome::Failed { code: FailureCode::StorageFull, detail: String::new(), permanent: true };
+    desk.report(&[report]).await;
+    customer.create("again", "small").await;
+    desk.platform.stop().await;
+}
