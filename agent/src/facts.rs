@@ -2,18 +2,6 @@
 
 use std::path::Path;
 
-/// Names of `jst_policy::placement::Capability` that an agent can prove.
-pub const ALL_CAPABILITIES: &[&str] = &[
-    "virtio_mem",
-    "disk_throttle",
-    "disk_shares",
-    "cpu_shares",
-    "cpu_limit",
-    "network_shaping",
-    "firewall",
-    "ipv6",
-];
-
 pub fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())

@@ -10,6 +10,7 @@ use crate::{durable, facts};
 use jst_policy::change::GuestLimits;
 use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason, Volume};
 use jst_policy::instance::ResourcePolicy;
+use jst_policy::placement::Capability;
 use jst_policy::units::MiB;
 use jst_protocol::report::{
     Applied, FailureCode, HostFacts, HostLoad, Hypervisor, Qualification, Step, Usage,
@@ -203,7 +204,7 @@ impl Sim {
             uplink: "sim0".into(),
             uplink_kbit: 10_000_000,
             qualification: Qualification::Simulated,
-            capabilities: facts::ALL_CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
+            capabilities: Capability::ALL.iter().map(|capability| capability.name().to_owned()).collect(),
             absent: Vec::new(),
         }
     }

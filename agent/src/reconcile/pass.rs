@@ -418,12 +418,16 @@ async fn measure(context: &Arc<Context>, id: Uuid) -> Option<Usage> {
             return None;
         }
     };
-    let before = context.ledger.get(id)?.memo.network;
-    let mut after = before;
-    let totals = after.advance(network.in_bytes, network.out_bytes);
-    if after != before {
-        let _ = remember(context, id, move |memo| memo.network = after).await;
-    }
+    let ledger = context.ledger.clone();
+    let counted =
+        tokio::task::spawn_blocking(move || ledger.count(id, network.in_bytes, network.out_bytes)).await;
+    let totals = match counted.map_err(anyhow::Error::from).and_then(|counted| counted) {
+        Ok(totals) => totals,
+        Err(error) => {
+            tracing::warn!(instance = %id, error = format!("{error:#}"), "counters were not kept");
+            return None;
+        }
+    };
     (usage.network_in_bytes, usage.network_out_bytes) = totals;
     Some(usage)
 }

@@ -1,6 +1,7 @@
 //! The agent against a server that tests steer: simulated guests everywhere, real ones where the
 //! machine has libvirt and an image.
 
+mod binary;
 mod libvirt;
 mod server;
 mod sim;

@@ -3,6 +3,7 @@
 use super::Libvirt;
 use super::conn::QUICK;
 use crate::facts;
+use jst_policy::placement::Capability;
 use jst_protocol::report::{AbsentCapability, HostFacts, HostLoad, Hypervisor};
 use std::time::Duration;
 
@@ -13,20 +14,22 @@ impl Libvirt {
             .run("versions", QUICK, |connect| Ok((connect.lib_version()?, connect.hyp_version()?)))
             .await?;
         let (mut capabilities, mut absent) = self.network().capabilities();
-        let mut tell = |capability: &str, present: Result<(), String>| match present {
-            Ok(()) => capabilities.push(capability.to_owned()),
-            Err(reason) => absent.push(AbsentCapability { capability: capability.to_owned(), reason }),
+        let mut tell = |capability: Capability, present: Result<(), String>| match present {
+            Ok(()) => capabilities.push(capability.name().to_owned()),
+            Err(reason) => {
+                absent.push(AbsentCapability { capability: capability.name().to_owned(), reason });
+            }
         };
-        tell("virtio_mem", at_least(qemu, 7_000_000, "QEMU 7.0"));
-        tell("disk_throttle", Ok(()));
-        tell("disk_shares", self.disk_shares());
-        let controllers = self.config.cgroup_root.join("cgroup.controllers");
-        let cpu = self.config.cgroup_root.join("cpu").exists()
-            || std::fs::read_to_string(controllers)
-                .is_ok_and(|list| list.split_whitespace().any(|c| c == "cpu"));
-        let cpu = if cpu { Ok(()) } else { Err("the kernel's cpu control group is not mounted".to_owned()) };
-        tell("cpu_shares", cpu.clone());
-        tell("cpu_limit", cpu);
+        let cpu = self.cpu_controller();
+        tell(Capability::CpuShares, cpu.clone());
+        tell(Capability::CpuLimit, cpu);
+        tell(Capability::CpuPinning, Err("this release does not give cores to one guest alone".into()));
+        tell(Capability::MemoryBalloon, Ok(()));
+        tell(Capability::VirtioMem, at_least(qemu, 7_000_000, "QEMU 7.0"));
+        tell(Capability::DiskThrottle, Ok(()));
+        tell(Capability::DiskShares, Err(self.why_no_disk_shares()));
+        tell(Capability::LiveMigration, Err("this release does not migrate guests".into()));
+        tell(Capability::KsmOptIn, Err("the operator has not allowed it".into()));
         let uplink = self.network().uplink().unwrap_or_default().to_owned();
         Ok(HostFacts {
             agent_version: env!("CARGO_PKG_VERSION").into(),
@@ -45,16 +48,25 @@ impl Libvirt {
         })
     }
 
-    /// Weights of disks need an I/O scheduler that honours them, on the device that holds the volumes.
-    fn disk_shares(&self) -> Result<(), String> {
-        let device = facts::block_device(&self.config.sysfs_root, self.storage.root())
-            .ok_or("the block device of the storage is not known")?;
-        let scheduler = std::fs::read_to_string(device.join("queue/scheduler")).unwrap_or_default();
-        if scheduler.contains("[bfq]") {
+    fn cpu_controller(&self) -> Result<(), String> {
+        let root = &self.config.cgroup_root;
+        let unified = std::fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default();
+        if root.join("cpu").exists() || unified.split_whitespace().any(|controller| controller == "cpu") {
             return Ok(());
         }
+        Err("the kernel's cpu control group is not mounted".into())
+    }
+
+    /// Weights of disks need an I/O scheduler that honours them, on the device that holds the volumes.
+    fn why_no_disk_shares(&self) -> String {
+        let scheduler = facts::block_device(&self.config.sysfs_root, self.storage.root())
+            .and_then(|device| std::fs::read_to_string(device.join("queue/scheduler")).ok())
+            .unwrap_or_default();
+        if scheduler.contains("[bfq]") {
+            return "this release does not set weights of disks".into();
+        }
         let active = scheduler.split('[').nth(1).and_then(|rest| rest.split(']').next()).unwrap_or("none");
-        Err(format!("the I/O scheduler of the storage is {active}; bfq honours weights"))
+        format!("the I/O scheduler of the storage is {active}; bfq honours weights")
     }
 
     pub async fn load(&self) -> anyhow::Result<HostLoad> {
