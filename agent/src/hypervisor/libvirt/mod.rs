@@ -9,17 +9,18 @@ mod error;
 mod events;
 mod ffi;
 mod host;
+mod lifecycle;
 mod limits;
 pub mod qualify;
 mod resize;
 mod storage;
 
 use super::{Done, Event, Fault, NetworkReading, Progress, Target};
-use crate::config::{Config, Timing};
+use crate::config::Config;
 use crate::images::ImageCache;
 use crate::link::{ImageAnswer, Link};
 use crate::network::{Network, NetworkSettings};
-use conn::{Conn, QUICK, SLOW};
+use conn::{Conn, QUICK};
 use domain_xml::{DomainFacts, DomainXml, InterfaceXml, Virtualization};
 use futures::{StreamExt as _, TryStreamExt as _};
 use jst_policy::change::GuestLimits;
@@ -32,7 +33,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use storage::Storage;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -434,85 +435,6 @@ impl Libvirt {
         };
         askama::Template::render(&definition)
             .map_err(|error| Fault::permanent(FailureCode::HypervisorRefused, error.to_string()))
-    }
-
-    async fn undefine(&self, id: Uuid) -> Result<(), Fault> {
-        self.conn
-            .domain(id, "undefine", QUICK, |domain| {
-                domain.undefine_flags(
-                    sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-                        | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-                        | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-                        | sys::VIR_DOMAIN_UNDEFINE_NVRAM,
-                )
-            })
-            .await
-            .map(drop)
-    }
-
-    async fn start(&self, id: Uuid) -> Result<(), Fault> {
-        let started = self
-            .conn
-            .domain(id, "start", SLOW, |domain| match domain.create() {
-                Err(error) if error::is_wrong_state(&error) && domain.is_active()? => Ok(()),
-                result => result,
-            })
-            .await?;
-        started
-            .ok_or_else(|| Fault::passing(FailureCode::HypervisorRefused, "start: the domain is not defined"))
-    }
-
-    async fn is_active(&self, id: Uuid) -> Result<bool, Fault> {
-        Ok(self.conn.domain(id, "state", QUICK, |domain| domain.is_active()).await?.unwrap_or(false))
-    }
-
-    /// Asks again now and then: a guest that is still booting does not hear the first request.
-    async fn shutdown(&self, id: Uuid) -> Result<(), Fault> {
-        const REPEAT: Duration = Duration::from_secs(5);
-        let deadline = Instant::now() + Timing::of(self.config.timing.shutdown);
-        let mut ask_at = Instant::now();
-        while self.is_active(id).await? {
-            if Instant::now() >= deadline {
-                tracing::warn!(instance = %id, "the guest did not power off in time; destroyed");
-                return self.destroy(id).await;
-            }
-            if Instant::now() >= ask_at {
-                ask_at = Instant::now() + REPEAT;
-                let asked = self.conn.domain(id, "shut down", QUICK, |domain| {
-                    domain.shutdown_flags(sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN)
-                });
-                if let Err(fault) = asked.await {
-                    tracing::debug!(instance = %id, %fault, "asking for power-off");
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(())
-    }
-
-    async fn destroy(&self, id: Uuid) -> Result<(), Fault> {
-        self.conn
-            .domain(id, "destroy", SLOW, |domain| match domain.destroy() {
-                Err(error) if error::is_wrong_state(&error) => Ok(()),
-                result => result,
-            })
-            .await
-            .map(drop)
-    }
-
-    async fn reboot(&self, id: Uuid) -> Result<(), Fault> {
-        let before = self.conn.reboots(id);
-        let deadline = Instant::now() + Timing::of(self.config.timing.reboot);
-        self.quick(id, "reboot", |domain| domain.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)).await?;
-        while Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            // A guest that powers off instead is started by the next plan.
-            if self.conn.reboots(id) > before || !self.is_active(id).await? {
-                return Ok(());
-            }
-        }
-        tracing::warn!(instance = %id, "the guest did not restart in time; reset");
-        self.quick(id, "reset", |domain| domain.reset()).await
     }
 
     pub async fn applied(&self, target: &Target) -> Result<Option<Applied>, Fault> {
