@@ -33,9 +33,9 @@ has_ended() { ! is_running "$1"; }
 # Where it runs already it is left alone, unless its program, its arguments or the file that the last
 # of them names are new.
 start() {
-    local name=$1 version
+    local name=$1 version last=${*: -1}
     shift
-    version=$( (sha256sum <"$1" && printf '%s\n' "$@" && cat "${@: -1}" 2>/dev/null) | sha256sum)
+    version=$({ sha256sum <"$1" && printf '%s\n' "$@" && { [ ! -f "$last" ] || cat "$last"; }; } | sha256sum)
     if is_running "$name"; then
         if [ "$(cat "$run/$name.version" 2>/dev/null)" = "$version" ]; then
             say "the $name runs already"
