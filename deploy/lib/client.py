@@ -165,7 +165,10 @@ class Form(html.parser.HTMLParser):
     def choose(self, name, *wanted):
         """Chooses the first of the values that the form offers."""
         offered = self.choices.get(name, [])
-        self.fields[name] = next(value for value in wanted if value in offered)
+        found = [value for value in wanted if value in offered]
+        if not found:
+            raise LookupError(f"the form offers no {' or '.join(wanted)} as {name}, only: {', '.join(offered) or 'nothing'}")
+        self.fields[name] = found[0]
 
 
 def _problem(text):
