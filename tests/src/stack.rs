@@ -35,17 +35,18 @@ pub struct Stack {
     pub host_id: String,
 }
 
-/// The folder with our programs: two above this test's own.
+/// The folder with our programs: this one's own, or the one above it for a test.
 pub fn programs() -> PathBuf {
     let own = std::env::current_exe().expect("a running program has a path");
-    let folder = own.parent().and_then(Path::parent).expect("target/debug/deps").to_owned();
+    let folder = own.parent().expect("a program is in a folder");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("target/debug") } else { folder };
     for program in ["jst-server", "jst-agent"] {
         assert!(
             folder.join(program).exists(),
             "{program} is not built; `cargo build` makes it, tests/run does so"
         );
     }
-    folder
+    folder.to_owned()
 }
 
 fn free_port() -> u16 {
