@@ -22,8 +22,8 @@ use utoipa_axum::router::OpenApiRouter;
 /// Forms and API bodies; uploads of images have a limit of their own.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// Sessions end after so many days without a visit.
-const SESSION_DAYS: i64 = 14;
+/// The cookie's own end.  Sessions end sooner without visits; their table decides.
+const SESSION_DAYS: i64 = 90;
 
 pub fn router(app: App) -> Router {
     let request_id = HeaderName::from_static("x-request-id");

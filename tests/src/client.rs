@@ -118,6 +118,16 @@ impl Api {
         Ok(Answer::read(request.send().await?).await)
     }
 
+    /// A form with headers of one's own choice, such as somebody else's cookie.
+    pub async fn send_form(&self, path: &str, form: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.http.post(format!("{}{path}", self.url)).body(form.to_owned());
+        request = request.header("content-type", "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(request.send().await.expect("the server answers")).await
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None, &[]).await
     }

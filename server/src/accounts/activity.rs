@@ -62,3 +62,61 @@ fn text(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The subjects of events that a tenant sees.
+    const SUBJECTS: [&str; 8] = ["account", "api_token", "instance", "session", "ssh_key", "team", "tenant", "trial"];
+
+    fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|have| have == "rs") {
+                found.push(std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    /// Every `"subject.verb"` of the server's sources is an action, and has its sentence.
+    #[test]
+    fn every_action_has_a_sentence_in_every_language() {
+        let mut texts = Vec::new();
+        sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut texts);
+        let is_word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let mut seen = 0;
+        for literal in texts.iter().flat_map(|text| text.split('"')) {
+            let Some((subject, verb)) = literal.split_once('.') else { continue };
+            if !SUBJECTS.contains(&subject) || !is_word(verb) {
+                continue;
+            }
+            seen += 1;
+            for language in Language::ALL {
+                let key = sentence_key(literal);
+                assert!(language.has(&key), "{} has no {key}", language.code());
+            }
+        }
+        assert!(seen > 30, "the actions are found: {seen}");
+    }
+
+    #[test]
+    fn a_sentence_names_what_changed() {
+        let event = EventRow {
+            id: 1,
+            at: time::OffsetDateTime::UNIX_EPOCH,
+            actor_kind: "user".to_owned(),
+            actor: "lin@example.com".to_owned(),
+            ip: None,
+            action: "tenant.renamed".to_owned(),
+            subject_kind: "tenant".to_owned(),
+            subject_id: "ten_1".to_owned(),
+            data: serde_json::json!({ "name": { "from": "A", "to": "B" } }),
+        };
+        assert_eq!(sentence(&event, Language::English), "The team was renamed from A to B");
+        let unknown = EventRow { action: "thing.happened".to_owned(), data: Value::Null, ..event };
+        assert_eq!(sentence(&unknown, Language::English), "thing.happened: ten_1");
+    }
+}

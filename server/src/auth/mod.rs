@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ids::{TenantId, TokenId, UserId};
 use crate::state::App;
 use crate::web::client::{client_ip, request_id};
+use crate::web::session_store;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
@@ -95,8 +96,6 @@ pub struct SessionUser {
 
 /// Key of [`SessionUser`] in the session; the session store copies its user into a column.
 pub const SESSION_USER: &str = "user";
-/// Key of the hour of the last visit.
-const SESSION_SEEN: &str = "seen";
 
 impl FromRequestParts<App> for Actor {
     type Rejection = Error;
@@ -125,10 +124,8 @@ async fn from_session(parts: &mut Parts, app: &App) -> Result<Actor> {
     let Some(row) = db::actor(app.db.platform(), user.user_id, user.tenant_id).await? else {
         return Err(Error::Unauthenticated);
     };
-    // A change of the session makes its store note the visit and move the expiry, once an hour.
-    let hour = time::OffsetDateTime::now_utc().unix_timestamp() / 3600;
-    if session.get::<i64>(SESSION_SEEN).await? != Some(hour) {
-        session.insert(SESSION_SEEN, hour).await?;
+    if let Some(id) = session.id() {
+        session_store::touch(app.db.platform(), id).await?;
     }
     Ok(row.into_actor(None, row_ip(parts, app), request_id(parts)))
 }

@@ -2,7 +2,7 @@
 
 use axum::http::HeaderMap;
 use fluent_templates::fluent_bundle::FluentValue;
-use fluent_templates::{Loader, static_loader};
+use fluent_templates::{Loader, LookupError, static_loader};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use unic_langid::{LanguageIdentifier, langid};
@@ -80,8 +80,10 @@ impl Language {
         MESSAGES.lookup_with_args(self.identifier(), key, &arguments)
     }
 
+    /// Whether the message exists in this very language, whatever arguments it wants.
     pub fn has(self, key: &str) -> bool {
-        MESSAGES.try_lookup(self.identifier(), key).is_some()
+        let found = MESSAGES.lookup_single_language::<&str>(self.identifier(), key, None);
+        matches!(found, Ok(_) | Err(LookupError::FluentError(_)))
     }
 
     fn identifier(self) -> &'static LanguageIdentifier {
@@ -89,5 +91,26 @@ impl Language {
             Self::English => &EN,
             Self::Chinese => &ZH,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_wants_arguments_exists() {
+        for language in Language::ALL {
+            assert!(language.has("flash-invited"), "it has an argument");
+            assert!(language.has("sign-in"));
+            assert!(!language.has("no-such-message"));
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_number_stays_a_name() {
+        let text = |name: &str| Language::English.text_with("flash-left", &[("value", name.to_owned())]);
+        assert_eq!(text("007"), "You left 007.");
+        assert_eq!(text("2024"), "You left 2024.");
     }
 }

@@ -9,7 +9,6 @@ use crate::auth::{SESSION_USER, SessionUser};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use time::OffsetDateTime;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result, SessionStore};
 
@@ -27,6 +26,25 @@ impl PostgresSessions {
 /// What the table knows a session by.
 pub fn id_hash(id: Id) -> Vec<u8> {
     Sha256::digest(id.0.to_le_bytes()).to_vec()
+}
+
+/// Sessions end after so many days without a visit.
+const INACTIVE_DAYS: i32 = 14;
+
+/// Notes a visit, every few minutes, and moves the end of the session with it.
+///
+/// It touches neither the session's data nor its cookie: of two requests at once, one that only
+/// notes the visit must not undo what the other one changed.
+pub async fn touch(pool: &PgPool, id: Id) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE sessions SET last_seen_at = now(), expires_at = now() + make_interval(days => $2) \
+         WHERE id_hash = $1 AND last_seen_at < now() - interval '5 minutes'",
+        id_hash(id),
+        INACTIVE_DAYS,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
 }
 
 fn user_of(record: &Record) -> Option<uuid::Uuid> {
@@ -47,11 +65,12 @@ impl SessionStore for PostgresSessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
         loop {
             let created = sqlx::query!(
-                "INSERT INTO sessions (id_hash, user_id, data, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+                "INSERT INTO sessions (id_hash, user_id, data, expires_at) \
+                 VALUES ($1, $2, $3, now() + make_interval(days => $4)) ON CONFLICT DO NOTHING",
                 id_hash(record.id),
                 user_of(record),
                 encode(record)?,
-                record.expiry_date,
+                INACTIVE_DAYS,
             )
             .execute(&self.pool)
             .await
@@ -67,11 +86,12 @@ impl SessionStore for PostgresSessions {
 
     async fn save(&self, record: &Record) -> Result<()> {
         sqlx::query!(
-            "UPDATE sessions SET user_id = $2, data = $3, expires_at = $4, last_seen_at = now() WHERE id_hash = $1",
+            "UPDATE sessions SET user_id = $2, data = $3, last_seen_at = now(), \
+             expires_at = now() + make_interval(days => $4) WHERE id_hash = $1",
             id_hash(record.id),
             user_of(record),
             encode(record)?,
-            record.expiry_date,
+            INACTIVE_DAYS,
         )
         .execute(&self.pool)
         .await
@@ -81,9 +101,8 @@ impl SessionStore for PostgresSessions {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let row = sqlx::query!(
-            "SELECT data, expires_at FROM sessions WHERE id_hash = $1 AND expires_at > $2",
+            "SELECT data, expires_at FROM sessions WHERE id_hash = $1 AND expires_at > now()",
             id_hash(*id),
-            OffsetDateTime::now_utc(),
         )
         .fetch_optional(&self.pool)
         .await

@@ -2,5 +2,10 @@
 
 mod accounts;
 mod agent_api;
+mod api_frame;
 mod frame;
 mod instances;
+mod keys_and_tokens;
+mod mail;
+mod second_factor;
+mod team;

@@ -1,0 +1,216 @@
+//! Members, invitations and moving between tenants.
+
+use jst_tests::{Client, Platform};
+use serde_json::Value;
+
+/// A token of this browser's tenant.
+async fn token(client: &Client, scopes: &[&str]) -> String {
+    let mut form = vec![("name", "test"), ("valid_days", "1")];
+    form.extend(scopes.iter().map(|scope| ("scopes", *scope)));
+    let page = client.post("/api-tokens", &form).await.expect(200);
+    page.body.split("data-copy=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+}
+
+/// The owner's API and the second person's browser, which has joined with this role.
+async fn join(platform: &Platform, owner: &Client, email: &str, role: &str) -> Client {
+    owner.post("/team/invitations", &[("email", email), ("role", role)]).await.expect(303);
+    let invitation = platform.token_in_mail(email, "/invitation?token=").await;
+    let member = platform.customer(email).await;
+    let page = member.get(&format!("/invitation?token={invitation}")).await.expect(200);
+    assert!(page.body.contains("Join the team"), "{}", page.body);
+    member.post("/invitation", &[("token", &invitation)]).await.expect(303);
+    member
+}
+
+async fn members(platform: &Platform, token: &str) -> Vec<Value> {
+    platform.api(token).get("/api/v1/team/members").await.expect(200).json()["items"].as_array().unwrap().clone()
+}
+
+fn id_of(members: &[Value], email: &str) -> String {
+    let member = members.iter().find(|member| member["email"] == email).expect("a member");
+    member["user_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_invitation_is_for_one_person_and_one_time() {
+    let platform = Platform::start().await;
+    let owner = platform.customer("owner@example.com").await;
+    owner.post("/team/invitations", &[("email", "guest@example.com"), ("role", "operator")]).await.expect(303);
+    let again = owner.post("/team/invitations", &[("email", "Guest@example.com"), ("role", "viewer")]).await;
+    assert_eq!(again.status, 422, "one open invitation for each address");
+    for (email, role) in
+        [("", "viewer"), ("nonsense", "viewer"), ("owner@example.com", "viewer"), ("x@example.com", "root")]
+    {
+        owner.post("/team/invitations", &[("email", email), ("role", role)]).await.expect(422);
+    }
+    let invitation = platform.token_in_mail("guest@example.com", "/invitation?token=").await;
+    let path = format!("/invitation?token={invitation}");
+    let page = platform.client().get(&path).await.expect(200);
+    assert!(page.body.contains("/sign-up?next="), "{}", page.body);
+    // Somebody to whom the link was passed on.
+    let other = platform.customer("other@example.com").await;
+    other.get(&path).await.expect(200);
+    other.post("/invitation", &[("token", &invitation)]).await.expect(403);
+    let guest = platform.customer("guest@example.com").await;
+    let accepts = [("token", invitation.as_str())];
+    let answers = futures::future::join_all((0..4).map(|_| guest.post("/invitation", &accepts))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 303).count(), 1, "{answers:?}");
+    platform.client().get(&path).await.expect(403);
+    let team = guest.get("/team").await.expect(200);
+    assert!(team.body.contains("owner@example.com"), "{}", team.body);
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_withdrawn_or_expired_invitation_does_not_work() {
+    let platform = Platform::start().await;
+    let owner = platform.customer("owner@example.com").await;
+    let api = platform.api(&token(&owner, &["read", "write"]).await);
+    let invite = |email: &'static str| {
+        let api = api.clone();
+        async move {
+            let body = serde_json::json!({ "email": email, "role": "viewer" });
+            let answer = api.post("/api/v1/team/invitations", body).await.expect(201);
+            answer.json()["id"].as_str().unwrap().to_owned()
+        }
+    };
+    let id = invite("guest@example.com").await;
+    let guest = platform.customer("other@example.com").await;
+    let theirs = platform.api(&token(&guest, &["read", "write"]).await);
+    theirs.delete(&format!("/api/v1/team/invitations/{id}")).await.expect(404);
+    let link = platform.token_in_mail("guest@example.com", "/invitation?token=").await;
+    api.delete(&format!("/api/v1/team/invitations/{id}")).await.expect(204);
+    api.delete(&format!("/api/v1/team/invitations/{id}")).await.expect(404);
+    let guest = platform.customer("guest@example.com").await;
+    guest.post("/invitation", &[("token", &link)]).await.expect(403);
+
+    invite("guest@example.com").await;
+    let link = platform.token_in_mail("guest@example.com", "/invitation?token=").await;
+    sqlx::query("UPDATE invitations SET expires_at = now()").execute(platform.app().db.platform()).await.unwrap();
+    guest.post("/invitation", &[("token", &link)]).await.expect(403);
+    // An expired one makes room for another.
+    invite("guest@example.com").await;
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn roles_limit_what_members_do() {
+    let platform = Platform::start().await;
+    let owner = platform.customer("owner@example.com").await;
+    let viewer = join(&platform, &owner, "viewer@example.com", "viewer").await;
+    let operator = join(&platform, &owner, "operator@example.com", "operator").await;
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti lin@example.com";
+    viewer.get("/team").await.expect(200);
+    viewer.post("/ssh-keys", &[("public_key", key)]).await.expect(403);
+    operator.post("/ssh-keys", &[("public_key", key)]).await.expect(303);
+    for member in [&viewer, &operator] {
+        member.post("/team/name", &[("name", "mine")]).await.expect(403);
+        member.post("/team/invitations", &[("email", "x@example.com"), ("role", "owner")]).await.expect(403);
+        member.post("/api-tokens", &[("name", "x"), ("scopes", "write")]).await.expect(403);
+    }
+    let api = token(&owner, &["read", "write"]).await;
+    let list = members(&platform, &api).await;
+    assert_eq!(list.len(), 3);
+    let owner_id = id_of(&list, "owner@example.com");
+    let operator_id = id_of(&list, "operator@example.com");
+    operator.post(&format!("/team/members/{operator_id}/role"), &[("role", "owner")]).await.expect(403);
+    operator.post(&format!("/team/members/{owner_id}/remove"), &[]).await.expect(403);
+    owner.post(&format!("/team/members/{operator_id}/role"), &[("role", "king")]).await.expect(422);
+    owner.post(&format!("/team/members/{operator_id}/role"), &[("role", "viewer")]).await.expect(303);
+    let other_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8Gq4b8pXxYtY0Zr4s2O7p8i1tWmT5Qx0b6q8xqkq3H x@example.com";
+    operator.post("/ssh-keys", &[("public_key", other_key)]).await.expect(403);
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn another_tenants_members_do_not_exist() {
+    let platform = Platform::start().await;
+    let mine = platform.customer("mine@example.com").await;
+    let theirs = platform.customer("theirs@example.com").await;
+    let (my_token, their_token) =
+        (token(&mine, &["read", "write"]).await, token(&theirs, &["read", "write"]).await);
+    let their_id = id_of(&members(&platform, &their_token).await, "theirs@example.com");
+    let api = platform.api(&my_token);
+    let path = format!("/api/v1/team/members/{their_id}");
+    api.patch(&path, serde_json::json!({ "role": "viewer" })).await.expect(404);
+    api.delete(&path).await.expect(404);
+    mine.post(&format!("/team/members/{their_id}/remove"), &[]).await.expect(404);
+    let account = platform.api(&their_token).get("/api/v1/account").await.expect(200).json();
+    let tenant = account["tenant"]["id"].as_str().unwrap();
+    mine.post("/tenant", &[("tenant", tenant)]).await.expect(404);
+    mine.post("/tenant", &[("tenant", "ten_00")]).await.expect(404);
+    mine.post("/tenant", &[]).await.expect(404);
+    assert!(!mine.get("/team").await.body.contains("theirs@example.com"));
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_owner_stays() {
+    let platform = Platform::start().await;
+    let owner = platform.customer("owner@example.com").await;
+    let second = join(&platform, &owner, "second@example.com", "owner").await;
+    let api = token(&owner, &["read", "write"]).await;
+    let list = members(&platform, &api).await;
+    let (one, two) = (id_of(&list, "owner@example.com"), id_of(&list, "second@example.com"));
+    // Two owners who step down at the same moment: one of them has to stay.
+    let (one_path, two_path) = (format!("/team/members/{one}/role"), format!("/team/members/{two}/role"));
+    let down = [("role", "viewer")];
+    let (a, b) = tokio::join!(owner.post(&one_path, &down), second.post(&two_path, &down));
+    let mut statuses = [a.status, b.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [303, 409]);
+    let owners: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM memberships JOIN tenants ON tenants.id = tenant_id WHERE role = 'owner' AND name = 'owner'",
+    )
+    .fetch_one(platform.app().db.platform())
+    .await
+    .unwrap();
+    assert_eq!(owners, 1);
+    let last = if a.status == 409 { &owner } else { &second };
+    last.post("/team/leave", &[]).await.expect(409);
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn who_leaves_or_is_removed_has_no_way_back_in() {
+    let platform = Platform::start().await;
+    let owner = platform.customer("owner@example.com").await;
+    let member = join(&platform, &owner, "member@example.com", "owner").await;
+    let leftover = token(&member, &["read", "write"]).await;
+    let api = token(&owner, &["read", "write"]).await;
+    let id = id_of(&members(&platform, &api).await, "member@example.com");
+    platform.api(&leftover).get("/api/v1/team/members").await.expect(200);
+    platform.api(&api).delete(&format!("/api/v1/team/members/{id}")).await.expect(204);
+    platform.api(&leftover).get("/api/v1/team/members").await.expect(401);
+    member.get("/team").await.expect(303);
+    // Invited again, the old token stays dead.
+    owner.post("/team/invitations", &[("email", "member@example.com"), ("role", "viewer")]).await.expect(303);
+    let invitation = platform.token_in_mail("member@example.com", "/invitation?token=").await;
+    member.sign_in("member@example.com", jst_tests::platform::PASSWORD).await;
+    member.post("/invitation", &[("token", &invitation)]).await.expect(303);
+    platform.api(&leftover).get("/api/v1/team/members").await.expect(401);
+    // Leaving leads to one's own tenant.
+    member.post("/team/leave", &[]).await.expect(303);
+    let team = member.get("/team").await.expect(200);
+    assert!(!team.body.contains("owner@example.com"), "{}", team.body);
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn members_of_several_tenants_switch_between_them() {
+    let platform = Platform::start().await;
+    let owner = platform.customer("owner@example.com").await;
+    owner.post("/team/name", &[("name", "Lin Wen Studio")]).await.expect(303);
+    let member = join(&platform, &owner, "member@example.com", "operator").await;
+    let team = member.get("/team").await.expect(200);
+    assert!(team.body.contains("Lin Wen Studio"));
+    let own = team.body.split("name=\"tenant\" value=\"").nth(1).expect("the other tenant");
+    let own = own.split('"').next().unwrap();
+    let answer = member.post("/tenant", &[("tenant", own), ("next", "/team")]).await.expect(303);
+    assert_eq!(answer.location, "/team");
+    assert!(!member.get("/team").await.body.contains("owner@example.com"));
+    for name in ["", "  ", "a\u{202e}b", &"x".repeat(101)] {
+        owner.post("/team/name", &[("name", name)]).await.expect(422);
+    }
+    platform.stop().await;
+}
