@@ -19,6 +19,7 @@ pub mod images;
 pub mod instances;
 pub mod landing;
 pub mod mail;
+pub mod metrics;
 pub mod networks;
 pub mod plans;
 pub mod router;

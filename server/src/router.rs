@@ -60,6 +60,7 @@ pub fn router(app: App) -> Router {
                 .layer(CompressionLayer::new().compress_when(
                     DefaultPredicate::new().and(NotForContentType::new("text/event-stream")),
                 ))
+                .layer(from_fn(crate::metrics::web::count))
                 .layer(from_fn(middleware::frame))
                 .layer(sessions)
                 .layer(from_fn_with_state(app.clone(), errors::render))
@@ -77,6 +78,7 @@ fn pages() -> Router<App> {
         .merge(crate::landing::web::routes())
         .merge(crate::web::health::routes())
         .merge(crate::web::live::routes())
+        .merge(crate::metrics::web::routes())
         .merge(crate::accounts::web::routes())
         .merge(crate::instances::web::routes())
         .merge(crate::admin::routes())

@@ -62,6 +62,7 @@ pub async fn start(config: Config) -> anyhow::Result<Running> {
 
 /// Starts a server upon an open database.
 pub async fn start_with(app: App, postgres: Option<EmbeddedPostgres>) -> anyhow::Result<Running> {
+    crate::metrics::install();
     let listener = TcpListener::bind(app.config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; is another server running?", app.config.listen))?;

@@ -6,6 +6,7 @@ use super::identity::{AgentHost, PeerCertificate};
 use crate::error::Result;
 use crate::events::notices::Notice;
 use crate::instances;
+use crate::metrics::AGENTS_WAITING;
 use jst_protocol::HOLD_SECONDS;
 use jst_protocol::desired::{Desired, HostSettings};
 use std::time::Duration;
@@ -19,6 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 pub async fn wait(link: &Link, mut agent: AgentHost, after: i64) -> Result<Desired> {
     let certificate = PeerCertificate { host: agent.id, serial: agent.serial.clone() };
     let deadline = Instant::now() + Duration::from_secs(HOLD_SECONDS);
+    let _waiting = Waiting::begin();
     // Before the first look: a change in between would otherwise be noticed by nobody.
     let mut notices = link.app.notices.subscribe();
     // The extractor looked before the subscription.
@@ -39,6 +41,22 @@ pub async fn wait(link: &Link, mut agent: AgentHost, after: i64) -> Result<Desir
         if Instant::now() >= deadline && agent.link.revision == after {
             return Ok(unchanged(&agent));
         }
+    }
+}
+
+/// Counted while it exists, however the request ends.
+struct Waiting;
+
+impl Waiting {
+    fn begin() -> Self {
+        metrics::gauge!(AGENTS_WAITING).increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        metrics::gauge!(AGENTS_WAITING).decrement(1.0);
     }
 }
 

@@ -106,7 +106,7 @@ impl FromRequestParts<App> for Actor {
             return Ok(Actor::clone(actor));
         }
         let path = parts.uri.path();
-        let actor = if path.starts_with("/api/") {
+        let actor = if path.starts_with("/api/") || path == "/metrics" {
             from_token(parts, app).await?
         } else {
             from_session(parts, app).await?
