@@ -66,11 +66,43 @@ impl Client {
         Answer::read(request.send().await.expect("the server answers")).await
     }
 
+    /// Opens a stream of events and leaves it open.
+    pub async fn stream(&self, path: &str) -> EventStream {
+        let request = self.http.get(format!("{}{path}", self.url));
+        let response = request.send().await.expect("the server answers");
+        let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        EventStream {
+            status: response.status().as_u16(),
+            content_type: content_type.unwrap_or("").to_owned(),
+            response,
+        }
+    }
+
     /// Signs in and fails the test when that does not work.
     pub async fn sign_in(&self, email: &str, password: &str) {
         let answer = self.post("/sign-in", &[("email", email), ("password", password)]).await;
         assert_eq!(answer.status, 303, "signing in failed: {}", answer.body);
         assert!(!answer.location.starts_with("/sign-in"), "signing in led to {}", answer.location);
+    }
+}
+
+/// A stream of events that is open.
+pub struct EventStream {
+    pub status: u16,
+    pub content_type: String,
+    response: reqwest::Response,
+}
+
+impl EventStream {
+    /// The next piece; nothing when none comes in time or the stream has ended.
+    pub async fn next(&mut self, limit: Duration) -> Option<String> {
+        let piece = tokio::time::timeout(limit, self.response.chunk()).await.ok()?;
+        Some(String::from_utf8_lossy(&piece.ok()??).into_owned())
+    }
+
+    /// Takes what is there already.
+    pub async fn drain(&mut self) {
+        while self.next(Duration::from_millis(300)).await.is_some() {}
     }
 }
 

@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod desk;
 mod isolation;
+mod pages;
 mod power;
 mod reports;
 mod resize;

@@ -1,0 +1,300 @@
+//! The pages, as a browser without script has them.
+
+use super::desk::{Customer, Desk, obeyed, text};
+use jst_protocol::report::{FailureCode, Observed, Outcome};
+use jst_tests::{Client, eventually};
+use std::time::Duration;
+
+/// A customer in a browser, who is also the owner of a token.
+async fn browser(desk: &Desk, email: &str) -> (Client, Customer) {
+    let client = desk.platform.customer(email).await;
+    let (user, tenant): (uuid::Uuid, uuid::Uuid) = sqlx::query_as(
+        "SELECT user_id, tenant_id FROM memberships JOIN users ON users.id = user_id WHERE email = $1",
+    )
+    .bind(email)
+    .fetch_one(desk.pool())
+    .await
+    .unwrap();
+    let token = jst_server::auth::token::generate();
+    sqlx::query(
+        "INSERT INTO api_tokens (id, tenant_id, user_id, name, prefix, token_hash, scopes) \
+         VALUES ($1, $2, $3, 't', 't', $4, '{read,write}')",
+    )
+    .bind(uuid::Uuid::now_v7())
+    .bind(tenant)
+    .bind(user)
+    .bind(jst_server::secrets::token_hash(&token))
+    .execute(desk.pool())
+    .await
+    .unwrap();
+    (client, Customer { api: desk.platform.api(&token), tenant, user })
+}
+
+async fn let_buy(desk: &Desk) {
+    sqlx::query("UPDATE tenants SET may_buy = true, quota_memory_mib = 4000000")
+        .execute(desk.pool())
+        .await
+        .unwrap();
+}
+
+/// The language that the reader chose on a page.
+async fn choose(client: &Client, language: &str) {
+    client.post("/preferences", &[("language", language), ("next", "/dashboard")]).await.expect(303);
+}
+
+#[tokio::test]
+async fn from_the_first_visit_to_a_running_instance_without_script() {
+    let desk = Desk::open().await;
+    let (client, customer) = browser(&desk, "lin@example.com").await;
+    let page = client.get("/dashboard").await.expect(200);
+    assert!(page.body.contains("Start free trial"), "{}", page.body);
+    choose(&client, "zh-CN").await;
+    assert!(client.get("/dashboard").await.expect(200).body.contains("开始免费试用"));
+    choose(&client, "en").await;
+    let page = client.get("/instances/new?plan=small").await.expect(200);
+    // What the account cannot order is there, and cannot be chosen.
+    assert!(page.body.contains(r#"value="large" required disabled"#), "{}", page.body);
+    assert!(page.body.contains(r#"value="small" required checked"#), "{}", page.body);
+
+    // Everything wrong: everything that was typed is still there, with the reasons.
+    let wrong =
+        [("plan", "small"), ("image", "test"), ("name", ""), ("hostname", "-x-"), ("user_data", "#!/bin/sh")];
+    let page = client.post("/instances", &wrong).await.expect(422);
+    assert!(page.body.contains("Fill this in."), "{}", page.body);
+    assert!(page.body.contains("neither begins nor ends with a hyphen"), "{}", page.body);
+    assert!(page.body.contains("value=\"-x-\"") && page.body.contains("#!/bin/sh"), "{}", page.body);
+
+    let answer = client
+        .post("/instances", &[("plan", "small"), ("image", "test"), ("name", "Web <1>")])
+        .await
+        .expect(303);
+    let path = answer.location;
+    let page = client.get(&path).await.expect(200);
+    assert!(page.body.contains("Web &#60;1&#62;") && !page.body.contains("Web <1>"), "a name is escaped");
+    assert!(page.body.contains("Being made") && page.body.contains("Waiting for the host"), "{}", page.body);
+    desk.obey().await;
+    let page = client.get(&path).await.expect(200);
+    assert!(page.body.contains("Running") && page.body.contains("ssh root@198.51.100.1"), "{}", page.body);
+    assert!(page.body.contains("7 days left"), "{}", page.body);
+    assert!(page.body.contains("128 MiB guaranteed, up to 256 MiB"), "{}", page.body);
+    for language in ["zh-CN", "en"] {
+        choose(&client, language).await;
+        for part in ["", "/networking", "/settings", "/history", "/resize", "/rebuild", "/delete"] {
+            let page = client.get(&format!("{path}{part}")).await.expect(200);
+            assert!(page.body.contains(&format!("lang=\"{language}\"")), "{part}");
+            // A key that has no message shows itself.
+            assert!(!page.body.contains("Unknown localization"), "{part} in {language}: {}", page.body);
+        }
+    }
+    for path in ["/dashboard", "/instances", "/instances/new"] {
+        let page = client.get(path).await.expect(200);
+        assert!(!page.body.contains("Unknown localization"), "{path}: {}", page.body);
+    }
+    assert!(client.get("/dashboard").await.body.contains("Web &#60;1&#62;"));
+    let _ = customer;
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn buttons_ask_and_refusals_come_back_as_messages() {
+    let desk = Desk::open().await;
+    let (client, customer) = browser(&desk, "lin@example.com").await;
+    let_buy(&desk).await;
+    let id = desk.running(&customer, "web", "small").await;
+    let path = format!("/instances/{id}");
+    client.post(&format!("{path}/shutdown"), &[]).await.expect(303);
+    desk.obey().await;
+    assert!(client.get(&path).await.body.contains("Stopped"));
+    // Twice: the second is refused, and says why on the page.
+    let answer = client.post(&format!("{path}/shutdown"), &[]).await.expect(303);
+    assert_eq!(answer.location, path);
+    assert!(client.get(&path).await.body.contains("The instance is stopped. Start it first."));
+    client.post(&format!("{path}/start"), &[]).await.expect(303);
+    desk.obey().await;
+
+    client.post(&format!("{path}/name"), &[("name", "www"), ("hostname", "www")]).await.expect(303);
+    let page = client.post(&format!("{path}/name"), &[("name", ""), ("hostname", "")]).await.expect(422);
+    assert!(page.body.contains("Fill this in."), "{}", page.body);
+
+    let page = client.post(&format!("{path}/resize"), &[("plan", "huge")]).await.expect(409);
+    assert!(page.body.contains("Nothing was changed"), "{}", page.body);
+    client.post(&format!("{path}/resize"), &[("plan", "large")]).await.expect(303);
+    desk.obey().await;
+    assert_eq!(customer.instance(&id).await["plan"]["slug"], "large");
+
+    let page =
+        client.post(&format!("{path}/rebuild"), &[("image", "test"), ("confirm", "web")]).await.expect(422);
+    assert!(page.body.contains("Type www"), "{}", page.body);
+    client.post(&format!("{path}/rebuild"), &[("image", "test"), ("confirm", "www")]).await.expect(303);
+    desk.obey().await;
+
+    client.post(&format!("{path}/protection"), &[("on", "on")]).await.expect(303);
+    let page = client.post(&format!("{path}/delete"), &[("confirm", "www")]).await.expect(409);
+    assert!(page.body.contains("protected"), "{}", page.body);
+    client.post(&format!("{path}/protection"), &[]).await.expect(303);
+    client.post(&format!("{path}/delete"), &[("confirm", "")]).await.expect(422);
+    assert_eq!(
+        client.post(&format!("{path}/delete"), &[("confirm", "www")]).await.expect(303).location,
+        path
+    );
+    desk.obey().await;
+    let page = client.get(&path).await.expect(200);
+    assert!(page.body.contains("Undo the deletion"), "{}", page.body);
+    client.post(&format!("{path}/undelete"), &[]).await.expect(303);
+    desk.obey().await;
+    client.post(&format!("{path}/delete"), &[("confirm", "www"), ("now", "on")]).await.expect(303);
+    desk.obey().await;
+    client.get(&path).await.expect(404);
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn the_firewall_is_edited_in_rows() {
+    let desk = Desk::open().await;
+    let (client, customer) = browser(&desk, "lin@example.com").await;
+    let id = desk.running(&customer, "web", "small").await;
+    let path = format!("/instances/{id}/networking");
+    let form = |ports: &'static str| {
+        [
+            ("inbound", "rules"),
+            ("outbound", "open"),
+            ("inbound_protocol", "tcp"),
+            ("inbound_ports", ports),
+            ("inbound_peers", "203.0.113.0/24, 2001:db8::1"),
+            ("inbound_protocol", "tcp"),
+            ("inbound_ports", ""),
+            ("inbound_peers", ""),
+            ("outbound_protocol", "tcp"),
+            ("outbound_ports", ""),
+            ("outbound_peers", ""),
+        ]
+    };
+    let page = client.post(&path, &form("99999")).await.expect(422);
+    assert!(
+        page.body.contains("Enter a port from 1 to 65535") && page.body.contains("99999"),
+        "{}",
+        page.body
+    );
+    client.post(&path, &form("22")).await.expect(303);
+    let firewall = customer.instance(&id).await["firewall"].clone();
+    assert_eq!(firewall["inbound"].as_array().unwrap().len(), 1, "an empty row is no rule: {firewall}");
+    assert_eq!(firewall["inbound"][0]["peers"][1], "2001:db8::1");
+    // Columns of different lengths come from no page of ours.
+    client.post(&path, &[("inbound", "rules"), ("inbound_protocol", "tcp")]).await.expect(422);
+    client.post(&path, &[("inbound", "open"), ("outbound", "open")]).await.expect(303);
+    assert!(customer.instance(&id).await["firewall"]["inbound"].is_null());
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_failure_says_what_happened_and_what_to_do() {
+    let desk = Desk::open().await;
+    let (client, customer) = browser(&desk, "lin@example.com").await;
+    let_buy(&desk).await;
+    let id = customer.create("web", "small").await;
+    let mut report = obeyed(&desk.told(&id).await.unwrap());
+    report.observed = Observed::Absent;
+    report.outcome =
+        Outcome::Failed { code: FailureCode::StorageFull, detail: "/dev/x".into(), permanent: true };
+    desk.report(&[report]).await;
+    let page = client.get(&format!("/instances/{id}")).await.expect(200);
+    assert!(
+        page.body.contains("could not be made") && page.body.contains("no room on its disks"),
+        "{}",
+        page.body
+    );
+    assert!(!page.body.contains("/dev/x"), "details are for the operator");
+    assert!(page.body.contains("/retry"), "{}", page.body);
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_another_tenant_do_not_exist() {
+    let desk = Desk::open().await;
+    let (_, owner) = browser(&desk, "owner@example.com").await;
+    let (thief, _) = browser(&desk, "thief@example.com").await;
+    let id = desk.running(&owner, "web", "small").await;
+    let before = owner.instance(&id).await;
+    for part in ["", "/networking", "/settings", "/history", "/resize", "/rebuild", "/delete"] {
+        thief.get(&format!("/instances/{id}{part}")).await.expect(404);
+        let nobody = desk.platform.client().get(&format!("/instances/{id}{part}")).await.expect(303);
+        assert!(nobody.location.starts_with("/sign-in"), "{}", nobody.location);
+    }
+    for (part, fields) in [
+        ("start", &[][..]),
+        ("shutdown", &[]),
+        ("power-off", &[]),
+        ("reboot", &[]),
+        ("undelete", &[]),
+        ("retry", &[]),
+        ("name", &[("name", "mine")]),
+        ("protection", &[("on", "on")]),
+        ("rebuild", &[("image", "test"), ("confirm", "web")]),
+        ("delete", &[("confirm", "web"), ("now", "on")]),
+        ("resize", &[("plan", "large")]),
+        ("networking", &[("inbound", "rules"), ("outbound", "open")]),
+    ] {
+        thief.post(&format!("/instances/{id}/{part}"), fields).await.expect(404);
+    }
+    assert_eq!(owner.instance(&id).await, before);
+    assert!(!thief.get("/instances").await.body.contains("198.51.100.1"));
+    desk.platform.stop().await;
+}
+
+/// A change of my tenant wakes my page, and a change of another's does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_are_woken_by_changes_of_their_own_tenant() {
+    let desk = Desk::open().await;
+    let (_, owner) = browser(&desk, "owner@example.com").await;
+    let (watching, reader) = browser(&desk, "reader@example.com").await;
+    let id = desk.running(&owner, "web", "small").await;
+    let mut stream = watching.stream("/live").await;
+    assert_eq!(stream.status, 200);
+    assert!(stream.content_type.starts_with("text/event-stream"), "{}", stream.content_type);
+    stream.drain().await;
+    owner.asked(&id, "shutdown").await;
+    assert_eq!(stream.next(Duration::from_millis(1500)).await, None, "another tenant's change");
+    reader.create("other", "small").await;
+    let seen = stream.next(Duration::from_secs(5)).await.expect("a change of one's own");
+    assert!(seen.contains("event: change"), "{seen}");
+    assert_eq!(desk.platform.client().get("/live").await.status, 303, "nobody listens unasked");
+    // Ten pages are enough for anybody.
+    let mut open = Vec::new();
+    for _ in 0..9 {
+        open.push(watching.stream("/live").await);
+        assert_eq!(open.last().unwrap().status, 200);
+    }
+    assert_eq!(watching.stream("/live").await.status, 429);
+    drop(open);
+    drop(stream);
+    eventually("a place is free again", Duration::from_secs(5), || async {
+        (watching.stream("/live").await.status == 200).then_some(())
+    })
+    .await;
+    desk.platform.stop().await;
+}
+
+/// An expired trial is told on the dashboard, with the way to keep it.
+#[tokio::test]
+async fn the_dashboard_tells_how_a_trial_stands() {
+    let desk = Desk::open().await;
+    let (client, customer) = browser(&desk, "lin@example.com").await;
+    let id = desk.running(&customer, "try", "small").await;
+    assert!(client.get("/dashboard").await.body.contains("7 days left"));
+    sqlx::query("UPDATE trials SET expires_at = now() - interval '1 second'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
+    jst_server::worker::trials::pass(desk.platform.app().clone()).await.unwrap();
+    desk.obey().await;
+    let page = client.get("/dashboard").await.expect(200);
+    assert!(
+        page.body.contains("The trial has ended") && page.body.contains(&format!("/instances/{id}/resize")),
+        "{}",
+        page.body
+    );
+    let page = client.get(&format!("/instances/{id}")).await.expect(200);
+    assert!(!page.body.contains(&format!("action=\"/instances/{id}/start\"")), "{}", page.body);
+    assert_eq!(text(&customer.instance(&id).await["lock_reason"]), "trial_expired");
+    desk.platform.stop().await;
+}
