@@ -1,0 +1,28 @@
+// All browser tests in one process: one Chromium, and each platform is started once.
+import { after } from "node:test";
+import { launch } from "./chromium.js";
+import { Platform } from "./platform.js";
+import { journey } from "./journey.js";
+import { pages } from "./pages.js";
+import { plain } from "./plain.js";
+
+const wanted = (process.env.JST_PARTS || "pages plain journey").split(" ");
+const browser = await launch();
+const running = [];
+/** Started by the first test that needs it, and stopped after the last. */
+const start = (guests) => {
+  const platform = Platform.start(guests);
+  running.push(platform);
+  return platform;
+};
+
+after(async () => {
+  await browser.close();
+  for (const platform of running) await (await platform).stop();
+});
+
+let simulated;
+const onSimulated = () => (simulated ??= start("simulated"));
+if (wanted.includes("pages")) pages(browser, onSimulated);
+if (wanted.includes("plain")) plain(browser, onSimulated);
+if (wanted.includes("journey")) journey(browser, () => start("real"));

@@ -1,0 +1,97 @@
+// What a platform looks like that is in use: a catalogue with names, and a customer with something on every page.
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { visitor } from "./chromium.js";
+import { PASSWORD } from "./platform.js";
+
+export function sshKey(comment) {
+  const directory = mkdtempSync(join(tmpdir(), "jst-key-"));
+  try {
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", join(directory, "id")]);
+    return readFileSync(join(directory, "id.pub"), "utf8").trim();
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+/** Signs up, confirms the address and signs in, without looking at the pages. Gives a request context. */
+export async function signUp(platform, context, email) {
+  const send = (path, form) => context.request.post(path, { form, failOnStatusCode: true });
+  await send("/sign-up", { email, password: PASSWORD });
+  await send("/verify", { token: await platform.tokenInMail(email, "/verify?token=") });
+  await send("/sign-in", { email, password: PASSWORD });
+  return send;
+}
+
+/** An API token of whoever is signed in. */
+export async function apiToken(context) {
+  const form = new URLSearchParams({ name: "backup script", valid_days: "90" });
+  for (const scope of ["read", "write"]) form.append("scopes", scope);
+  const answer = await context.request.post("/api-tokens", {
+    data: form.toString(),
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    failOnStatusCode: true,
+  });
+  return (await answer.text()).match(/data-copy="(jst_[\w-]+)"/)[1];
+}
+
+/** Gives the plans and the image the names that a real shop has. */
+export async function nameCatalogue(platform) {
+  const names = { small: ["Small", "小型"], large: ["Large", "大型"] };
+  const { items: plans } = await platform.api("GET", "/admin/plans");
+  for (const { id, slug, ...plan } of plans) {
+    const [name_en, name_zh] = names[slug];
+    await platform.api("PUT", `/admin/plans/${id}`, { ...input(plan), slug, name_en, name_zh });
+  }
+}
+
+/** What may be written of a plan that was read. */
+function input(plan) {
+  const { version, retired, ...rest } = plan;
+  return rest;
+}
+
+export async function letBuy(platform, email) {
+  const { items } = await platform.api("GET", `/admin/customers?search=${encodeURIComponent(email)}`);
+  const [{ id }] = items;
+  await platform.api("PUT", `/admin/customers/${id}/quotas`, {
+    may_buy: true,
+    quota_instances: 10,
+    quota_vcpus: 16,
+    quota_memory_mib: 16384,
+    quota_disk_mib: 102400,
+  });
+}
+
+/** A customer with running and stopped instances, a key, a token, an open invitation. */
+export async function furnish(platform, browser) {
+  const email = "lin@example.com";
+  await nameCatalogue(platform);
+  const { context } = await visitor(browser, platform);
+  const send = await signUp(platform, context, email);
+  await letBuy(platform, email);
+  await send("/ssh-keys", { public_key: sshKey("lin@laptop"), name: "" });
+  await send("/team/name", { name: "Lin Studio" });
+  await send("/team/invitations", { email: "mei@example.com", role: "viewer" });
+  const token = await apiToken(context);
+  await context.close();
+
+  const api = (method, path, body) => platform.api(method, path, body, token);
+  const { items: keys } = await api("GET", "/ssh-keys");
+  const made = {};
+  const create = async (name, plan) => {
+    const body = { name, plan, image: "test", ssh_keys: keys.map(({ id }) => id), trial: false };
+    const operation = await api("POST", "/instances", body);
+    await platform.operationEnds(token, operation.id);
+    made[name] = operation.instance_id;
+  };
+  await create("web-1", "small");
+  await create("shop", "large");
+  await create("archive", "small");
+  await create("old", "small");
+  await platform.operationEnds(token, (await api("POST", `/instances/${made.archive}/actions/shutdown`)).id);
+  await platform.operationEnds(token, (await api("DELETE", `/instances/${made.old}`)).id);
+  return { email, token, pages: Object.values(made).map((id) => `/instances/${id}`) };
+}
