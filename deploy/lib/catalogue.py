@@ -5,25 +5,18 @@ import copy
 MIB = 1024 * 1024
 
 
-def limits(average, peak, seconds):
-    """May be exceeded up to `peak` for some seconds after a quiet time."""
-    return {"average": average, "peak": peak, "peak_seconds": seconds}
-
-
 def plan(slug, names, vcpus, memory, disk, mbit, cents, fen, level="normal", trial=False, order=0):
     """A plan whose guaranteed part is half of its memory and a fifth of its processors."""
     network = {
-        "reservation": mbit * 50,
+        # No guaranteed rate and equal shares: a plan promises nothing that hosts only book and do not enforce yet.
         "average": mbit * 1000,
         # Twice the average for two seconds, so that a page loads at once and a download does not starve others.
         "peak": mbit * 2000,
         "burst": mbit * 2000 * 2 // 8,
-        "shares": level,
     }
-    iops = 500 * vcpus
     disk_limits = {
-        "throughput": limits(50 * MIB * vcpus, 100 * MIB * vcpus, 60),
-        "operations": limits(iops, iops * 3, 60),
+        "throughput": {"average": 50 * MIB * vcpus},
+        "operations": {"average": 1000 * vcpus},
     }
     return {
         "slug": slug,
