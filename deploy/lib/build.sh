@@ -16,13 +16,16 @@ build_programs() {
         "${offline_cargo[@]}" build --locked "$@" 9>&- || fail 'the build failed' 'the errors stand above'
     else
         "${offline_cargo[@]}" build --locked "$@" >"$output" 2>&1 9>&- &
-        # A background process does not hear Ctrl-C; it must not go on building for nobody.
-        # shellcheck disable=SC2064  # the process id of now
-        trap "kill $! 2>/dev/null || true" EXIT
-        report_build $! "$output" || explain_build "$output"
-        trap - EXIT
+        building=$!
+        report_build $building "$output" || explain_build "$output"
+        building=
     fi
 }
+
+# For the EXIT trap of the caller: a background process does not hear Ctrl-C, and must not go on
+# building for nobody.
+building=
+end_build() { [ -z "$building" ] || kill "$building" 2>/dev/null || true; }
 
 # report_build PID LOG: a line every 20 seconds, because nobody watches silence for long.
 report_build() {
