@@ -44,7 +44,7 @@ export const texts = (page) =>
       if (!parent.closest("script, style, template, code, pre, time, textarea, .mono, [translate=no], [lang]:not(html)")) found.add(data.trim());
     }
     for (const name of ["aria-label", "title", "placeholder", "alt", "data-done"])
-      for (const element of document.querySelectorAll(`[${name}]`)) if (!element.closest("[lang]:not(html)")) found.add(element.getAttribute(name).trim());
+      for (const element of document.querySelectorAll(`[${name}]`)) if (!element.closest("[lang]:not(html), time")) found.add(element.getAttribute(name).trim());
     return [...found];
   });
 

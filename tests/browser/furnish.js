@@ -27,7 +27,7 @@ export async function signUp(platform, context, email) {
 
 /** An API token of whoever is signed in. */
 export async function apiToken(context) {
-  const form = new URLSearchParams({ name: "backup script", valid_days: "90" });
+  const form = new URLSearchParams({ name: "backup", valid_days: "90" });
   for (const scope of ["read", "write"]) form.append("scopes", scope);
   const answer = await context.request.post("/api-tokens", {
     data: form.toString(),
@@ -37,13 +37,15 @@ export async function apiToken(context) {
   return (await answer.text()).match(/data-copy="(jst_[\w-]+)"/)[1];
 }
 
-/** Gives the plans and the image the names that a real shop has. */
-export async function nameCatalogue(platform) {
-  const names = { small: ["Small", "小型"], large: ["Large", "大型"] };
+const NAMES = { trial: ["Trial", "试用型"], small: ["Small", "入门型"], large: ["Large", "专业型"] };
+
+/** Gives the plans the names and prices that a real shop has. */
+export async function nameCatalogue(platform, policies = {}) {
   const { items: plans } = await platform.api("GET", "/admin/plans");
   for (const { id, slug, ...plan } of plans) {
-    const [name_en, name_zh] = names[slug];
-    await platform.api("PUT", `/admin/plans/${id}`, { ...input(plan), slug, name_en, name_zh });
+    const [name_en, name_zh] = NAMES[slug];
+    const policy = { ...plan.policy, ...policies[slug] };
+    await platform.api("PUT", `/admin/plans/${id}`, { ...input(plan), slug, name_en, name_zh, policy });
   }
 }
 
@@ -73,7 +75,7 @@ export async function furnish(platform, browser) {
   const send = await signUp(platform, context, email);
   await letBuy(platform, email);
   await send("/ssh-keys", { public_key: sshKey("lin@laptop"), name: "" });
-  await send("/team/name", { name: "Lin Studio" });
+  await send("/team/name", { name: "Linstudio" });
   await send("/team/invitations", { email: "mei@example.com", role: "viewer" });
   const token = await apiToken(context);
   await context.close();

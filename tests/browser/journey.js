@@ -73,7 +73,7 @@ export function journey(browser, start) {
       await page.click(".brand");
       await page.locator("main a.btn-primary").click();
       await page.waitForURL(/\/instances\/new/);
-      await page.check("[name=plan][value=small]");
+      await page.check("[name=plan][value=trial]");
       await page.check("[name=image]");
       await page.fill("[name=name]", NAME);
       await page.check("[name=ssh_keys]");

@@ -29,7 +29,9 @@ export function pages(browser, start) {
         for (const language of LANGUAGES) views.push({ language, ...(await visitor(browser, platform, { language })) });
         if (email) {
           await signIn(views[0].page, email, PASSWORD);
-          await views[1].context.addCookies(await views[0].context.cookies());
+          // Signing in brings the language of the account along; here each browser has its own.
+          const cookies = await views[0].context.cookies();
+          await views[1].context.addCookies(cookies.filter(({ name }) => name !== "jst_lang"));
         }
         const covered = await crawl(seeds, async (path) => {
           const seen = await Promise.all(views.map((view) => look(view, path, name)));
@@ -52,7 +54,7 @@ async function crawl(seeds, visit) {
   const counts = {};
   const queue = [];
   const add = (path) => {
-    const kind = path.replace(/\b[a-z]{2,5}_[0-9a-f]{32}\b|[0-9a-f]{8}-[0-9a-f-]{27}|\/\d+(?=\/|$)/g, ":id").replace(/=[^&]*/g, "");
+    const kind = path.replace(/\b[a-z]{2,5}_[0-9a-f]{32}\b|[0-9a-f]{8}-[0-9a-f-]{27}|\/\d+(?=\/|$)/g, ":id").replace(/\?.*/, "");
     counts[kind] = (counts[kind] ?? 0) + 1;
     if (counts[kind] <= (SEVERAL[kind] ?? 1)) queue.push(path);
   };

@@ -35,7 +35,7 @@ export function plain(browser, start) {
     });
     await step("create", async () => {
       await page.goto("/instances/new");
-      await page.check("[name=plan][value=small]");
+      await page.check("[name=plan][value=trial]");
       await page.check("[name=image]");
       await page.fill("[name=name]", "quiet-1");
       await page.check("[name=ssh_keys]");
