@@ -1,21 +1,31 @@
 //! The migrations and the messages are compiled in by macros that notice changed files but not new
 //! ones; cargo is told to look at the folders.  A message that stands in two files of one language
 //! would make the first page fail, so it makes the build fail instead.
+//!
+//! The names of all messages are compiled in too: the library that renders them cannot tell a message
+//! that is missing from one that lacks an argument.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 
 fn main() {
     for folder in ["../migrations", "locales", "../templates", "../static"] {
         println!("cargo:rerun-if-changed={folder}");
     }
-    for language in ["en", "zh-CN"] {
-        refuse_duplicates(&Path::new("locales").join(language));
+    let mut code = String::new();
+    for (constant, language) in [("EN_KEYS", "en"), ("ZH_KEYS", "zh-CN")] {
+        let keys = keys(&Path::new("locales").join(language));
+        let names: Vec<&String> = keys.keys().collect();
+        writeln!(code, "const {constant}: &[&str] = &{names:?};").expect("writing to memory");
     }
+    let out = std::env::var("OUT_DIR").expect("cargo sets it");
+    std::fs::write(Path::new(&out).join("message_keys.rs"), code).expect("cargo's folder can be written to");
 }
 
-fn refuse_duplicates(folder: &Path) {
-    let mut seen: HashMap<String, String> = HashMap::new();
+/// The messages of one language in order, with the file of each.
+fn keys(folder: &Path) -> BTreeMap<String, String> {
+    let mut seen = BTreeMap::new();
     let files = std::fs::read_dir(folder).expect("every language has a folder of messages");
     for file in files.map(|file| file.expect("a readable folder").path()) {
         let name = file.display().to_string();
@@ -27,6 +37,7 @@ fn refuse_duplicates(folder: &Path) {
             }
         }
     }
+    seen
 }
 
 fn is_key(text: &str) -> bool {
