@@ -31,20 +31,23 @@ async fn a_customer_signs_up_confirms_and_signs_in() {
     let client = platform.customer("lin.wen@example.com").await;
     let page = client.get("/security").await.expect(200);
     assert!(page.body.contains("lin.wen@example.com"), "{}", page.body);
-    for path in [
-        "/",
-        "/team",
-        "/ssh-keys",
-        "/api-tokens",
-        "/activity",
-        "/security/two-factor",
-        "/security/two-factor/disable",
-        "/security/two-factor/codes",
-        "/security/password",
-        "/security/email",
-    ] {
-        for language in ["en", "zh-CN"] {
-            let page = client.get_in(path, language).await.expect(200);
+    for language in ["en", "zh-CN"] {
+        // The account's language counts for more than the browser's.
+        client.post("/preferences", &[("language", language)]).await.expect(303);
+        for path in [
+            "/",
+            "/team",
+            "/ssh-keys",
+            "/api-tokens",
+            "/activity",
+            "/security/two-factor",
+            "/security/two-factor/disable",
+            "/security/two-factor/codes",
+            "/security/password",
+            "/security/email",
+        ] {
+            let page = client.get(path).await.expect(200);
+            assert!(page.body.contains(&format!("lang=\"{language}\"")), "{path}");
             assert!(!page.body.contains("Unknown localization"), "{path}: a message is missing");
         }
     }
@@ -399,7 +402,8 @@ async fn what_happened_is_told_in_sentences() {
     client.post("/team/name", &[("name", "林文 & Söhne")]).await.expect(303);
     let page = client.get("/activity").await.expect(200);
     assert!(page.body.contains("The team was renamed from lin to 林文 &#38; Söhne"), "{}", page.body);
-    let page = client.get_in("/activity", "zh-CN").await.expect(200);
+    client.post("/preferences", &[("language", "zh-CN")]).await.expect(303);
+    let page = client.get("/activity").await.expect(200);
     assert!(page.body.contains("lin@example.com 登录"), "{}", page.body);
     let other = platform.customer("other@example.com").await;
     assert!(!other.get("/activity").await.body.contains("林文"));
