@@ -136,8 +136,9 @@ fn resource(page: &Page, bought: &Figures, in_force: Option<&Figures>) -> Resour
         guaranteed: guaranteed(*reserved),
         most: most(*limit),
         shares: shares_word(page, *shares),
-        in_force: in_force.map_or_else(String::new, |seen| {
-            format!("{} – {}", guaranteed(seen.reserved), most(seen.limit))
+        in_force: in_force.map_or_else(String::new, |seen| match seen.reserved {
+            0 => most(seen.limit),
+            reserved => format!("{} – {}", write(reserved), most(seen.limit)),
         }),
         reserved: percent(*reserved),
         used: used.map_or(0.0, percent),

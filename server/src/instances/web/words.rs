@@ -130,11 +130,11 @@ pub fn field_word(page: &Page, field: &str) -> String {
         (_, "cpu.vcpus") => page.t("field-vcpus"),
         (_, "memory.size") => page.t("field-memory-size"),
         (_, "disk.size") => page.t("field-disk-size"),
-        (Some("cpu"), _) => page.t("resource-cpu"),
-        (Some("memory"), _) => page.t("resource-memory"),
-        (Some("disk"), _) => page.t("resource-disk"),
-        (Some("network.inbound"), _) => page.t("resource-network-in"),
-        (Some("network.outbound"), _) => page.t("resource-network-out"),
+        (Some("cpu"), _) => page.t("field-cpu"),
+        (Some("memory"), _) => page.t("field-memory"),
+        (Some("disk"), _) => page.t("field-disk"),
+        (Some("network.inbound"), _) => page.t("field-network-in"),
+        (Some("network.outbound"), _) => page.t("field-network-out"),
         _ => field.to_owned(),
     }
 }
