@@ -111,7 +111,7 @@ fn observation(instance: &Instance, report: &InstanceReport, overtaken: bool) ->
     };
     // On the way nothing is read back; what was in force is still the best answer.
     let read_back = is_in_force(&report.outcome) || report.applied.is_some();
-    let (policy, drift) = match &report.applied {
+    let (policy, drift) = match report.applied.as_ref().filter(|_| report.observed == Observed::Running) {
         Some(applied) => (Some(applied.policy.clone()), applied.drift.clone()),
         None if read_back || report.observed != Observed::Running => (None, Vec::new()),
         None => (instance.applied.clone(), instance.drift.clone()),
