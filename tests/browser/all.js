@@ -1,12 +1,14 @@
 // All browser tests in one process: one Chromium, and each platform is started once.
+import { rmSync } from "node:fs";
 import { after } from "node:test";
 import { launch } from "./chromium.js";
-import { Platform } from "./platform.js";
+import { Platform, ROOT } from "./platform.js";
 import { journey } from "./journey.js";
 import { pages } from "./pages.js";
 import { plain } from "./plain.js";
 
 const wanted = (process.env.JST_PARTS || "pages plain journey").split(" ");
+for (const part of wanted) rmSync(`${ROOT}target/screenshots/${part}`, { recursive: true, force: true });
 const browser = await launch();
 const running = [];
 /** Started by the first test that needs it, and stopped after the last. */

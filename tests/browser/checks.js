@@ -21,8 +21,9 @@ export const overflow = (page) =>
     const scrolls = (element) => {
       for (let box = element; box; box = box.parentElement) if (/auto|scroll/.test(getComputedStyle(box).overflowX)) return true;
     };
+    const clipped = (element) => element && (getComputedStyle(element).clipPath !== "none" || clipped(element.parentElement));
     for (const element of document.querySelectorAll("main *, header *, nav *, footer *")) {
-      if (!(element instanceof HTMLElement) || !element.checkVisibility({ visibilityProperty: true }) || element.closest(".sr, svg")) continue;
+      if (!(element instanceof HTMLElement) || !element.checkVisibility({ visibilityProperty: true }) || element.closest(".sr, svg") || clipped(element)) continue;
       const { right, left, width } = element.getBoundingClientRect();
       const name = `${element.tagName.toLowerCase()}.${element.className} “${element.textContent.trim().slice(0, 40)}”`;
       if (width && (right > clientWidth + 1 || left < -1) && !scrolls(element)) found.push(`${name} reaches from ${left} to ${right}`);

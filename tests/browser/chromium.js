@@ -45,8 +45,9 @@ function watch(page) {
   return problems;
 }
 
-/** Waits until the page can be judged: the type face is there and nothing moves. */
+/** Waits until the page can be judged: it stands at its top, the type face is there and nothing moves. */
 export async function settle(page) {
+  await page.evaluate(() => scrollTo(0, 0));
   await page.evaluate(() => document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))));
 }
 

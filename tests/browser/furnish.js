@@ -39,15 +39,30 @@ export async function apiToken(context) {
 
 const NAMES = { trial: ["Trial", "试用型"], small: ["Small", "入门型"], large: ["Large", "专业型"] };
 
-/** Gives the plans the names and prices that a real shop has. */
-export async function nameCatalogue(platform, policies = {}) {
+/** Gives the plans the names, the order and, where no real guest must fit, the sizes that a shop has. */
+export async function nameCatalogue(platform, sizes = {}) {
   const { items: plans } = await platform.api("GET", "/admin/plans");
   for (const { id, slug, ...plan } of plans) {
     const [name_en, name_zh] = NAMES[slug];
-    const policy = { ...plan.policy, ...policies[slug] };
-    await platform.api("PUT", `/admin/plans/${id}`, { ...input(plan), slug, name_en, name_zh, policy });
+    const sort_order = Object.keys(NAMES).indexOf(slug);
+    await platform.api("PUT", `/admin/plans/${id}`, { ...input(plan), slug, name_en, name_zh, sort_order, ...sizes[slug] });
   }
 }
+
+const size = (vcpus, memory, disk, mbit, usd) => ({
+  price_monthly_usd: usd * 100,
+  price_monthly_cny: usd * 700,
+  policy: {
+    cpu: { vcpus, reservation: vcpus * 250, limit: vcpus * 1000, shares: "normal" },
+    memory: { size: memory, reservation: memory / 2, shares: "normal" },
+    disk: { size: disk, shares: "normal", reservation: 200, read: { operations: { average: 5000 } }, write: { operations: { average: 2000 } } },
+    network: {
+      inbound: { reservation: mbit * 200, average: mbit * 1000 },
+      outbound: { reservation: mbit * 100, average: mbit * 500, peak: mbit * 1000, burst: 32768 },
+    },
+  },
+});
+const SIZES = { trial: size(1, 512, 5120, 50, 0), small: size(1, 1024, 10240, 100, 5), large: size(2, 2048, 20480, 200, 12) };
 
 /** What may be written of a plan that was read. */
 function input(plan) {
@@ -70,7 +85,7 @@ export async function letBuy(platform, email) {
 /** A customer with running and stopped instances, a key, a token, an open invitation. */
 export async function furnish(platform, browser) {
   const email = "lin@example.com";
-  await nameCatalogue(platform);
+  await nameCatalogue(platform, SIZES);
   const { context } = await visitor(browser, platform);
   const send = await signUp(platform, context, email);
   await letBuy(platform, email);

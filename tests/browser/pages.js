@@ -75,7 +75,7 @@ async function look({ page, problems, language }, path, reader) {
     links.filter((link) => link.origin === location.origin && !link.hasAttribute("download")).map((link) => link.pathname + link.search),
   );
   const seen = await texts(page);
-  const name = `${reader}/${language}${path.replace(/[_-]?[0-9a-f]{32}|\W+$/g, "").replace(/\W+/g, "-")}`;
+  const name = `pages/${reader}/${language}${path.replace(/[_-]?[0-9a-f]{32}|\W+$/g, "").replace(/\W+/g, "-")}`;
   await pictures(page, name, async ({ size, look }) => {
     const where = `${language} ${SIZES[size].width} ${look}`;
     if (look === "light") for (const problem of await overflow(page)) problems.push(`${where}: ${problem}`);
