@@ -119,8 +119,16 @@ impl From<sqlx::Error> for Error {
         match error {
             sqlx::Error::RowNotFound => Self::NotFound,
             // Postgres keeps no NUL characters; whoever sends one means no name or search of ours.
-            error if error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("22021")) => {
-                Self::Refused { status: StatusCode::UNPROCESSABLE_ENTITY, code: "malformed", arguments: Vec::new() }
+            error
+                if error
+                    .as_database_error()
+                    .is_some_and(|error| error.code().as_deref() == Some("22021")) =>
+            {
+                Self::Refused {
+                    status: StatusCode::UNPROCESSABLE_ENTITY,
+                    code: "malformed",
+                    arguments: Vec::new(),
+                }
             }
             error => Self::Internal(error.into()),
         }

@@ -100,8 +100,9 @@ impl AgentClient {
 /// The secret of a join token for a host of that name; `expires` is an SQL expression.
 pub async fn join_secret(platform: &Platform, name: &str, expires: &str) -> String {
     let secret = random_token();
-    let statement =
-        format!("INSERT INTO host_join_tokens (secret_hash, host_name, expires_at) VALUES ($1, $2, {expires})");
+    let statement = format!(
+        "INSERT INTO host_join_tokens (secret_hash, host_name, expires_at) VALUES ($1, $2, {expires})"
+    );
     sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(token_hash(&secret))
         .bind(name)

@@ -32,7 +32,8 @@ pub fn sentence(event: &EventRow, language: Language) -> String {
     let key = sentence_key(&event.action);
     let key = if language.has(&key) { key } else { "activity-other".to_owned() };
     let fact = |name: &str| event.data.get(name).map(text).unwrap_or_default();
-    let changed = event.data.as_object().and_then(|data| data.values().find(|value| value.get("to").is_some()));
+    let changed =
+        event.data.as_object().and_then(|data| data.values().find(|value| value.get("to").is_some()));
     let side = |side: &str| changed.and_then(|value| value.get(side)).map(text).unwrap_or_default();
     let name = match fact("name") {
         name if name.is_empty() => event.subject_id.clone(),
@@ -68,7 +69,8 @@ mod tests {
     use super::*;
 
     /// The subjects of events that a tenant sees.
-    const SUBJECTS: [&str; 8] = ["account", "api_token", "instance", "session", "ssh_key", "team", "tenant", "trial"];
+    const SUBJECTS: [&str; 8] =
+        ["account", "api_token", "instance", "session", "ssh_key", "team", "tenant", "trial"];
 
     fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
@@ -86,7 +88,8 @@ mod tests {
     fn every_action_has_a_sentence_in_every_language() {
         let mut texts = Vec::new();
         sources(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut texts);
-        let is_word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let is_word =
+            |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
         let mut seen = 0;
         for literal in texts.iter().flat_map(|text| text.split('"')) {
             let Some((subject, verb)) = literal.split_once('.') else { continue };

@@ -15,7 +15,8 @@ const TOKEN_NAME: &str = "create-admin";
 /// Creates an administrator, or gives an existing account the rights and the password.  Returns a new
 /// API token with all scopes.
 pub async fn create_admin(app: &App, address: &str, new_password: &str) -> anyhow::Result<String> {
-    let address = email::parse("email", address).map_err(|_| anyhow::anyhow!("{address:?} is not a mail address"))?;
+    let address =
+        email::parse("email", address).map_err(|_| anyhow::anyhow!("{address:?} is not a mail address"))?;
     password::check_new("password", new_password).map_err(|_| {
         anyhow::anyhow!(
             "the password must have {} to {} characters, and not all the same",

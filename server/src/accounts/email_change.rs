@@ -36,7 +36,8 @@ pub async fn request(app: &App, actor: &Actor, new: &str, current_password: &str
     } else {
         let token = random_token();
         users::insert_link(&mut tx, user.id, "change_email", &new, &token_hash(&token), LINK_SECONDS).await?;
-        let arguments = [("email", new.clone()), ("link", link(app, &format!("/change-email?token={token}")))];
+        let arguments =
+            [("email", new.clone()), ("link", link(app, &format!("/change-email?token={token}")))];
         let mail = Mail { language, kind: Kind::ChangeEmail, recipient: &new, arguments: &arguments };
         mail::enqueue(&mut tx, mail).await?;
     }
@@ -59,7 +60,10 @@ pub async fn confirm(app: &App, caller: &Caller, token: &str) -> Result<()> {
     let Some((id, new)) = users::use_link(&mut tx, "change_email", &token_hash(token)).await? else {
         return Err(Error::refused("link-spent"));
     };
-    let user = users::by_id(&mut *tx, id).await?.filter(|user| !user.disabled).ok_or(Error::refused("link-spent"))?;
+    let user = users::by_id(&mut *tx, id)
+        .await?
+        .filter(|user| !user.disabled)
+        .ok_or(Error::refused("link-spent"))?;
     users::set_email(&mut tx, id, &new).await.map_err(|error| match violated_constraint(&error) {
         Some("users_email_key") => Error::conflict("email-taken"),
         _ => error.into(),

@@ -26,7 +26,13 @@ pub async fn list(app: &App, actor: &Actor, paging: &Paging<InvitationId>) -> Re
 }
 
 /// Sends an invitation, in the language of the inviter.
-pub async fn create(app: &App, actor: &Actor, address: &str, role: Role, language: Language) -> Result<InvitationId> {
+pub async fn create(
+    app: &App,
+    actor: &Actor,
+    address: &str,
+    role: Role,
+    language: Language,
+) -> Result<InvitationId> {
     actor.may_own()?;
     let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
     limits::count(app.db.platform(), &format!("invitation:{}", actor.tenant_id), INVITATIONS).await?;
@@ -54,8 +60,11 @@ pub async fn create(app: &App, actor: &Actor, address: &str, role: Role, languag
         ("email", address.clone()),
         ("link", link(app, &format!("/invitation?token={token}"))),
     ];
-    mail::enqueue(&mut tx, Mail { language, kind: Kind::Invitation, recipient: &address, arguments: &arguments })
-        .await?;
+    mail::enqueue(
+        &mut tx,
+        Mail { language, kind: Kind::Invitation, recipient: &address, arguments: &arguments },
+    )
+    .await?;
     let subject = id.to_string();
     let event = Event {
         tenant: Some(actor.tenant_id),

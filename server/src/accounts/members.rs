@@ -93,13 +93,8 @@ async fn note(
     data: Value,
 ) -> Result<()> {
     let subject = user.to_string();
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action,
-        subject_kind: "user",
-        subject_id: &subject,
-        data,
-    };
+    let event =
+        Event { tenant: Some(actor.tenant_id), action, subject_kind: "user", subject_id: &subject, data };
     events::record(tx, &Source::from(actor), event).await?;
     Ok(())
 }

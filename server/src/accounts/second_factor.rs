@@ -95,7 +95,12 @@ pub async fn disable(app: &App, actor: &Actor, current_password: &str, code: &st
 }
 
 /// New recovery codes; the old ones stop working.
-pub async fn renew_codes(app: &App, actor: &Actor, current_password: &str, code: &str) -> Result<Vec<String>> {
+pub async fn renew_codes(
+    app: &App,
+    actor: &Actor,
+    current_password: &str,
+    code: &str,
+) -> Result<Vec<String>> {
     let user = confirm_password(app, actor, current_password).await?;
     check(app, &user, code).await?;
     let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
@@ -211,7 +216,6 @@ pub async fn state(app: &App, actor: &Actor) -> Result<Option<i64>> {
         Some(_) => Ok(Some(users::recovery_codes_left(pool, actor.user_id).await?)),
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -64,7 +64,8 @@ pub async fn with_code(app: &App, caller: &Caller, ticket: &str, code: &str) -> 
 async fn ticket(app: &App, user: &users::User) -> Result<String> {
     let expires = users::now(app.db.platform()).await? + TICKET_SECONDS;
     let content =
-        [&user.id.uuid().as_bytes()[..], &expires.to_be_bytes(), &token_hash(&user.password_hash)[..16]].concat();
+        [&user.id.uuid().as_bytes()[..], &expires.to_be_bytes(), &token_hash(&user.password_hash)[..16]]
+            .concat();
     Ok(hex::encode(app.sealer.seal(TICKET, &content)))
 }
 
@@ -109,10 +110,7 @@ async fn finish(app: &App, caller: &Caller, user: &users::User) -> Result<Signed
     };
     events::record(&mut tx, &source(user.id, &user.email, caller), event).await?;
     tx.commit().await?;
-    Ok(SignedIn {
-        user: SessionUser { user_id: user.id, tenant_id: tenant },
-        locale: user.locale.clone(),
-    })
+    Ok(SignedIn { user: SessionUser { user_id: user.id, tenant_id: tenant }, locale: user.locale.clone() })
 }
 
 /// Notes from where a new session came, for the list that its owner sees.

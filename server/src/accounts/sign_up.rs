@@ -63,7 +63,8 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
                 ("reset_link", link(app, "/forgot")),
             ];
             let language = Language::from_code(&user.locale).unwrap_or_default();
-            let mail = Mail { language, kind: Kind::AccountExists, recipient: &user.email, arguments: &arguments };
+            let mail =
+                Mail { language, kind: Kind::AccountExists, recipient: &user.email, arguments: &arguments };
             mail::enqueue(&mut tx, mail).await?;
         } else {
             users::set_password(&mut tx, user.id, &hash).await?;
@@ -102,7 +103,8 @@ async fn send_verification(
     let token = random_token();
     users::insert_link(tx, user, "verify", address, &token_hash(&token), LINK_SECONDS).await?;
     let arguments = [("email", address.to_owned()), ("link", link(app, &format!("/verify?token={token}")))];
-    mail::enqueue(tx, Mail { language, kind: Kind::Verify, recipient: address, arguments: &arguments }).await?;
+    mail::enqueue(tx, Mail { language, kind: Kind::Verify, recipient: address, arguments: &arguments })
+        .await?;
     Ok(())
 }
 

@@ -48,13 +48,13 @@ pub async fn add(app: &App, actor: &Actor, key_name: &str, public_key: &str) -> 
         return Err(Error::conflict("ssh-keys-full").with("max", MAX_KEYS));
     }
     let id = SshKeyId::new();
-    let created_at = ssh_keys::insert(&mut tx, actor.tenant_id, id, &key_name, &line, &fingerprint).await.map_err(
-        |error| match violated_constraint(&error) {
+    let created_at = ssh_keys::insert(&mut tx, actor.tenant_id, id, &key_name, &line, &fingerprint)
+        .await
+        .map_err(|error| match violated_constraint(&error) {
             Some("ssh_keys_fingerprint_key") => Error::invalid("public_key", "ssh-key-duplicate"),
             Some("ssh_keys_name_key") => Error::invalid("name", "ssh-key-name-taken"),
             _ => error.into(),
-        },
-    )?;
+        })?;
     let subject = id.to_string();
     let event = Event {
         tenant: Some(actor.tenant_id),
@@ -125,7 +125,9 @@ pub fn parse(text: &str) -> Result<PublicKey, FieldError> {
             }
             Ok(key)
         }
-        KeyData::Ed25519(_) | KeyData::Ecdsa(_) | KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => Ok(key),
+        KeyData::Ed25519(_) | KeyData::Ecdsa(_) | KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => {
+            Ok(key)
+        }
         _ => Err(refuse("ssh-key-form")),
     }
 }

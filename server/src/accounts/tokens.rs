@@ -102,7 +102,11 @@ fn scopes(actor: &Actor, wanted: &[String]) -> Result<Vec<String>, FieldError> {
     if !wanted.iter().all(known) {
         return Err(FieldError::new("scopes", "scopes"));
     }
-    Ok(SCOPES.iter().filter(|scope| wanted.iter().any(|text| text == *scope)).map(|scope| scope.to_string()).collect())
+    Ok(SCOPES
+        .iter()
+        .filter(|scope| wanted.iter().any(|text| text == *scope))
+        .map(|scope| scope.to_string())
+        .collect())
 }
 
 fn valid_days(text: &str) -> Result<Option<i32>, FieldError> {

@@ -42,7 +42,9 @@ async fn read(
             while let Some(piece) = field.chunk().await.map_err(broken)? {
                 text.extend_from_slice(&piece);
                 if text.len() > MAX_FIELD_BYTES {
-                    return Err(Error::Invalid(vec![FieldError::new(name, "too-long").with("max", MAX_FIELD_BYTES)]));
+                    return Err(Error::Invalid(vec![
+                        FieldError::new(name, "too-long").with("max", MAX_FIELD_BYTES),
+                    ]));
                 }
             }
             if fields.len() < 32 {

@@ -93,6 +93,8 @@ pub async fn token(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<TokenRow>>
 }
 
 pub async fn set_locale(tx: &mut Tx, user: UserId, locale: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE users SET locale = $2 WHERE id = $1", user.uuid(), locale).execute(&mut **tx).await?;
+    sqlx::query!("UPDATE users SET locale = $2 WHERE id = $1", user.uuid(), locale)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

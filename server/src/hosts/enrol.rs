@@ -39,15 +39,9 @@ pub async fn create_join_token(app: &App, actor: &Actor, name: &str, nat: bool) 
     let name = host_name(name)?;
     let secret = random_token();
     let mut tx = app.db.begin_platform().await?;
-    let expires_at = db::insert_join_token(
-        &mut tx,
-        &token_hash(&secret),
-        &name,
-        nat,
-        actor.user_id,
-        JOIN_TOKEN_MINUTES,
-    )
-    .await?;
+    let expires_at =
+        db::insert_join_token(&mut tx, &token_hash(&secret), &name, nat, actor.user_id, JOIN_TOKEN_MINUTES)
+            .await?;
     let event = Event {
         tenant: None,
         action: "host.join_token_created",
@@ -65,7 +59,8 @@ impl NewJoinToken {
     pub fn command(&self, app: &App) -> String {
         let loopback = |name: &str| name == "localhost" || name.starts_with("127.") || name == "::1";
         let names = &app.config.agent_names;
-        let name = names.iter().find(|name| !loopback(name)).or(names.first()).map_or("localhost", String::as_str);
+        let name =
+            names.iter().find(|name| !loopback(name)).or(names.first()).map_or("localhost", String::as_str);
         let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
         let port = app.config.agent_listen.port();
         format!("jst-agent enroll --server https://{name}:{port} --token {}", self.token.reveal())
@@ -147,7 +142,9 @@ async fn certify(
     request: &EnrollRequest,
 ) -> Result<EnrollResponse> {
     let certificate = app.ca.sign_agent(host.uuid(), &request.csr_pem).map_err(|error| {
-        Error::Invalid(vec![FieldError::new("csr_pem", "certificate-request").with("problem", error.root_cause())])
+        Error::Invalid(vec![
+            FieldError::new("csr_pem", "certificate-request").with("problem", error.root_cause()),
+        ])
     })?;
     db::insert_certificate(tx, &certificate.serial, host, certificate.not_after).await?;
     Ok(EnrollResponse {

@@ -110,7 +110,9 @@ pub async fn update(tx: &mut Tx, id: ImageId, image: &ImageInput) -> sqlx::Resul
 
 /// Locks the image's row until the transaction ends.
 pub async fn lock(tx: &mut Tx, id: ImageId) -> sqlx::Result<()> {
-    sqlx::query!("SELECT id FROM images WHERE id = $1 FOR UPDATE", id.uuid()).fetch_optional(&mut **tx).await?;
+    sqlx::query!("SELECT id FROM images WHERE id = $1 FOR UPDATE", id.uuid())
+        .fetch_optional(&mut **tx)
+        .await?;
     Ok(())
 }
 

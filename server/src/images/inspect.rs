@@ -45,7 +45,8 @@ pub async fn inspect(path: &Path, format: &str) -> Result<u64> {
         return Err(refusal("image-empty"));
     }
     if size > MAX_DISK.bytes() {
-        let problem = FieldError::new("file", "image-too-large").with("max", crate::web::format::mib(MAX_DISK.get()));
+        let problem =
+            FieldError::new("file", "image-too-large").with("max", crate::web::format::mib(MAX_DISK.get()));
         return Err(Error::Invalid(vec![problem]));
     }
     Ok(size)
@@ -101,7 +102,11 @@ async fn qemu_img(path: &Path, format: &str) -> Result<Vec<u8>> {
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         tracing::info!(status = %output.status, said = said.trim(), "an image was refused by qemu-img");
-        return Err(refusal(if said.contains("not in") { "image-not-this-format" } else { "image-unreadable" }));
+        return Err(refusal(if said.contains("not in") {
+            "image-not-this-format"
+        } else {
+            "image-unreadable"
+        }));
     }
     Ok(output.stdout)
 }

@@ -74,7 +74,10 @@ impl ImageInput {
         let mut add = |problem: FieldError| problems.push(problem);
         let slug_fits = self.slug.len() <= 40
             && self.slug.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-            && self.slug.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
+            && self
+                .slug
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.');
         if self.slug.is_empty() {
             add(FieldError::new("slug", "required"));
         } else if !slug_fits {
@@ -103,7 +106,9 @@ impl ImageInput {
             add(FieldError::new("login_user", "login-user"));
         }
         if !(-MAX_SORT_ORDER..=MAX_SORT_ORDER).contains(&self.sort_order) {
-            add(FieldError::new("sort_order", "range").with("min", -MAX_SORT_ORDER).with("max", MAX_SORT_ORDER));
+            add(FieldError::new("sort_order", "range")
+                .with("min", -MAX_SORT_ORDER)
+                .with("max", MAX_SORT_ORDER));
         }
         problems
     }

@@ -76,7 +76,8 @@ pub async fn render(app: &App) -> sqlx::Result<Option<String>> {
     metrics::gauge!("jst_mails_waiting").set(figures.mails_waiting as f64);
     metrics::gauge!("jst_mails_abandoned").set(figures.mails_abandoned as f64);
     metrics::gauge!("jst_host_revision_lag").set(figures.hosts_behind as f64);
-    metrics::gauge!("jst_database_connections", "role" => "platform").set(f64::from(app.db.platform().size()));
+    metrics::gauge!("jst_database_connections", "role" => "platform")
+        .set(f64::from(app.db.platform().size()));
     handle.run_upkeep();
     Ok(Some(handle.render()))
 }

@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_has_the_policy_s_defaults() {
-        let bare = json!({ "cpu": { "vcpus": 1 }, "memory": { "size": 64 }, "disk": { "size": 64 }, "network": {} });
+        let bare =
+            json!({ "cpu": { "vcpus": 1 }, "memory": { "size": 64 }, "disk": { "size": 64 }, "network": {} });
         let plain: jst_policy::instance::ResourcePolicy = serde_json::from_value(bare.clone()).unwrap();
         assert_eq!(super::strict(bare).unwrap(), plain);
     }
@@ -208,10 +209,16 @@ mod tests {
     #[test]
     fn a_misspelt_field_and_an_impossible_weight_are_refused() {
         let policy = |cpu: serde_json::Value| {
-            super::strict(json!({ "cpu": cpu, "memory": { "size": 64 }, "disk": { "size": 64 }, "network": {} }))
+            super::strict(
+                json!({ "cpu": cpu, "memory": { "size": 64 }, "disk": { "size": 64 }, "network": {} }),
+            )
         };
         assert!(policy(json!({ "vcpus": 1, "shares": 1_000_000 })).is_ok());
-        for bad in [json!({ "vcpus": 1, "resevation": 5 }), json!({ "vcpus": 1, "shares": 0 }), json!({ "vcpus": -1 })] {
+        for bad in [
+            json!({ "vcpus": 1, "resevation": 5 }),
+            json!({ "vcpus": 1, "shares": 0 }),
+            json!({ "vcpus": -1 }),
+        ] {
             assert!(policy(bad.clone()).is_err(), "{bad}");
         }
     }

@@ -89,7 +89,9 @@ pub async fn patch(
     for (key, value) in changes {
         match document.get_mut(key) {
             None => problems.push(FieldError::new(key, "setting-unknown")),
-            Some(present) if present.is_boolean() != value.is_boolean() || present.is_i64() != value.is_i64() => {
+            Some(present)
+                if present.is_boolean() != value.is_boolean() || present.is_i64() != value.is_i64() =>
+            {
                 problems.push(FieldError::new(key, "setting-kind"));
             }
             Some(present) => *present = value.clone(),

@@ -92,7 +92,8 @@ pub async fn offer(app: &App, actor: &Actor) -> Result<Option<String>> {
     }
     // As the platform: the person may have had theirs in another tenant.
     let mut tx = app.db.begin_platform().await?;
-    if db::used_by(&mut tx, actor.user_id).await? || db::mailbox_used(&mut tx, &mailbox(&actor.email)).await? {
+    if db::used_by(&mut tx, actor.user_id).await? || db::mailbox_used(&mut tx, &mailbox(&actor.email)).await?
+    {
         return Ok(None);
     }
     let plans = plans::db::list_public(&mut *tx).await?;

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use utoipa::openapi::OpenApi;
 
 pub fn routes(document: Arc<OpenApi>) -> Router<App> {
-    let reference = serde_json::to_value(&*document).map(|document| Reference::of(&document)).unwrap_or_default();
+    let reference =
+        serde_json::to_value(&*document).map(|document| Reference::of(&document)).unwrap_or_default();
     let reference = Arc::new(reference);
     Router::new().route(
         "/api/docs",
@@ -79,10 +80,7 @@ fn codes(prefix: &str, language: Language) -> Vec<Code> {
         .filter(|code| !code.starts_with("title-") && !["back-home", "request-id"].contains(&code.as_str()))
         .collect();
     codes.sort();
-    codes
-        .into_iter()
-        .map(|code| Code { text: language.text(&format!("{prefix}{code}")), code })
-        .collect()
+    codes.into_iter().map(|code| Code { text: language.text(&format!("{prefix}{code}")), code }).collect()
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ mod reconciler;
 pub mod trials;
 
 use crate::state::App;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use std::time::Duration;
 
 pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(expiry::run(app.clone(), stop.clone()));

@@ -52,9 +52,17 @@ async fn a_customer_signs_up_confirms_and_signs_in() {
         }
     }
     let stranger = platform.client();
-    for path in ["/", "/sign-up", "/sign-up/done", "/sign-in", "/forgot", "/reset?token=x", "/verify?token=x",
-        "/verify/resend", "/change-email?token=x"]
-    {
+    for path in [
+        "/",
+        "/sign-up",
+        "/sign-up/done",
+        "/sign-in",
+        "/forgot",
+        "/reset?token=x",
+        "/verify?token=x",
+        "/verify/resend",
+        "/change-email?token=x",
+    ] {
         for language in ["en", "zh-CN"] {
             let page = stranger.get_in(path, language).await.expect(200);
             assert!(!page.body.contains("Unknown localization"), "{path}: a message is missing");
@@ -80,7 +88,8 @@ async fn signing_up_does_not_tell_whether_an_address_has_an_account() {
     assert_eq!(count(&platform, "SELECT count(*) FROM users").await, 2);
     // The password of the account is what it was.
     platform.client().sign_in("here@example.com", PASSWORD).await;
-    let answer = stranger.post("/sign-in", &[("email", "here@example.com"), ("password", NEW_PASSWORD)]).await;
+    let answer =
+        stranger.post("/sign-in", &[("email", "here@example.com"), ("password", NEW_PASSWORD)]).await;
     assert_eq!(answer.status, 422);
 
     let known = stranger.post("/forgot", &[("email", "here@example.com")]).await;
@@ -140,7 +149,8 @@ async fn an_address_is_confirmed_once_and_by_a_button_only() {
     client.post("/sign-up", &form).await.expect(303);
     // Not confirmed: the same answer as to a wrong password.
     let unconfirmed = client.post("/sign-in", &form).await.expect(422);
-    let wrong = client.post("/sign-in", &[("email", "lin@example.com"), ("password", "wrong password")]).await;
+    let wrong =
+        client.post("/sign-in", &[("email", "lin@example.com"), ("password", "wrong password")]).await;
     assert_eq!(unconfirmed.body, wrong.body);
 
     let first = platform.token_in_mail("lin@example.com", "/verify?token=").await;
@@ -167,7 +177,10 @@ async fn an_expired_link_is_refused() {
     let client = platform.client();
     client.post("/sign-up", &[("email", "late@example.com"), ("password", PASSWORD)]).await.expect(303);
     let token = platform.token_in_mail("late@example.com", "/verify?token=").await;
-    sqlx::query("UPDATE email_tokens SET expires_at = now()").execute(platform.app().db.platform()).await.unwrap();
+    sqlx::query("UPDATE email_tokens SET expires_at = now()")
+        .execute(platform.app().db.platform())
+        .await
+        .unwrap();
     client.post("/verify", &[("token", &token)]).await.expect(403);
     platform.stop().await;
 }
@@ -212,7 +225,9 @@ async fn a_session_begins_with_a_new_id_and_ends_for_good() {
     let get = |cookie: String| {
         let program = program.clone();
         async move {
-            program.send(reqwest::Method::GET, "/security", None, &[("cookie", &format!("jst={cookie}"))]).await
+            program
+                .send(reqwest::Method::GET, "/security", None, &[("cookie", &format!("jst={cookie}"))])
+                .await
         }
     };
     get(first).await.expect(303);
@@ -364,7 +379,11 @@ async fn language_and_theme_are_remembered() {
     assert_eq!(answer.location, "/team");
     client.post("/preferences", &[("theme", "dark"), ("next", "//evil.example")]).await.expect(303);
     let page = client.get("/team").await.expect(200);
-    assert!(page.body.contains("lang=\"zh-CN\"") && page.body.contains("data-theme=\"dark\""), "{}", page.body);
+    assert!(
+        page.body.contains("lang=\"zh-CN\"") && page.body.contains("data-theme=\"dark\""),
+        "{}",
+        page.body
+    );
     client.post("/preferences", &[("language", "xx")]).await.expect(422);
     client.post("/preferences", &[("theme", "\"><script>")]).await.expect(422);
     let locale: String =

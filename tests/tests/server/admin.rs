@@ -67,7 +67,8 @@ async fn admin_calls(api: &Api) -> Vec<(Method, String)> {
 
 /// The API token of a customer, made where customers make theirs.
 async fn customer_token(platform: &Platform, customer: &Client) -> String {
-    let answer = customer.post("/api-tokens", &[("name", "t"), ("scope", "write"), ("scopes", "write")]).await;
+    let answer =
+        customer.post("/api-tokens", &[("name", "t"), ("scope", "write"), ("scopes", "write")]).await;
     assert!(answer.status < 400, "{answer:?}");
     let page = if answer.status == 303 { customer.get("/api-tokens").await } else { answer };
     let at = page.body.find("jst_").unwrap_or_else(|| panic!("no token in {}", page.body));
@@ -130,8 +131,13 @@ async fn malformed_requests_are_refused_in_words() {
     let token = platform.admin_token().await;
     let api = platform.api(&token);
     for (method, path) in admin_calls(&api).await {
-        let bodies =
-            [None, Some(json!({})), Some(json!([])), Some(json!({ "name": 1, "state": "x" })), Some(json!("text"))];
+        let bodies = [
+            None,
+            Some(json!({})),
+            Some(json!([])),
+            Some(json!({ "name": 1, "state": "x" })),
+            Some(json!("text")),
+        ];
         for body in bodies {
             let answer = api.send(method.clone(), &path, body.clone(), &[]).await;
             assert!(answer.status < 500, "{method} {path} {body:?}: {} {}", answer.status, answer.body);
@@ -140,7 +146,13 @@ async fn malformed_requests_are_refused_in_words() {
             }
         }
         if method == Method::GET {
-            for query in ["?limit=0", "?cursor=%00", "?search=%00", "?search=%25%27%22", "?state=%00&plan=%00&actor=%00"] {
+            for query in [
+                "?limit=0",
+                "?cursor=%00",
+                "?search=%00",
+                "?search=%25%27%22",
+                "?state=%00&plan=%00&actor=%00",
+            ] {
                 let answer = api.get(&format!("{path}{query}")).await;
                 assert!(answer.status < 500, "{path}{query}: {}", answer.body);
             }
@@ -178,7 +190,8 @@ async fn settings_are_checked_and_recorded() {
 
     let admin = platform.client();
     admin.sign_in("admin@example.com", jst_tests::platform::PASSWORD).await;
-    let answer = admin.post("/admin/settings", &[("trial_days", "many"), ("trial_keep_days", "5")]).await.expect(422);
+    let answer =
+        admin.post("/admin/settings", &[("trial_days", "many"), ("trial_keep_days", "5")]).await.expect(422);
     assert!(answer.body.contains("Enter a whole number") && answer.body.contains("value=\"many\""));
     platform.stop().await;
 }
@@ -196,7 +209,8 @@ async fn customers_are_found_limited_and_suspended() {
     assert_eq!(none["items"], json!([]));
 
     let quotas = json!({ "quota_instances": 2, "quota_vcpus": 3, "quota_memory_mib": 4, "quota_disk_mib": 5, "may_buy": true });
-    let after = api.put(&format!("/api/v1/admin/customers/{id}/quotas"), quotas.clone()).await.expect(200).json();
+    let after =
+        api.put(&format!("/api/v1/admin/customers/{id}/quotas"), quotas.clone()).await.expect(200).json();
     assert_eq!((&after["quota_instances"], &after["may_buy"]), (&json!(2), &json!(true)));
     let mut bad = quotas;
     bad["quota_vcpus"] = json!(-1);
@@ -219,7 +233,10 @@ async fn customers_are_found_limited_and_suspended() {
     // Nobody locks themselves out.
     let me = api.get("/api/v1/admin/customers?search=admin@example.com").await.json();
     let mine = me["items"][0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(api.post(&format!("/api/v1/admin/customers/{mine}/suspend"), json!({})).await.expect(409).json()["code"], "own-tenant");
+    assert_eq!(
+        api.post(&format!("/api/v1/admin/customers/{mine}/suspend"), json!({})).await.expect(409).json()["code"],
+        "own-tenant"
+    );
     let detail = api.get(&format!("/api/v1/admin/customers/{mine}")).await.json();
     let myself = detail["people"][0]["id"].as_str().unwrap();
     api.post(&format!("/api/v1/admin/users/{myself}/disable"), json!({})).await.expect(409);
@@ -257,10 +274,18 @@ async fn the_audit_log_is_filtered_and_paged() {
     let path = "/api/v1/admin/audit?action=host.&actor=admin&limit=2";
     let first = api.get(path).await.expect(200).json();
     let names = |page: &Value| -> Vec<String> {
-        page["items"].as_array().unwrap().iter().map(|e| e["subject_id"].as_str().unwrap().to_owned()).collect()
+        page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| e["subject_id"].as_str().unwrap().to_owned())
+            .collect()
     };
     assert_eq!(names(&first), ["c", "b"]);
-    let cursor = first["next_cursor"].as_i64().map(|c| c.to_string()).or(first["next_cursor"].as_str().map(str::to_owned));
+    let cursor = first["next_cursor"]
+        .as_i64()
+        .map(|c| c.to_string())
+        .or(first["next_cursor"].as_str().map(str::to_owned));
     let second = api.get(&format!("{path}&cursor={}", cursor.unwrap())).await.json();
     assert_eq!(names(&second), ["a"]);
     assert!(second["next_cursor"].is_null());

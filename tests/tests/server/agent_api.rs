@@ -27,7 +27,11 @@ async fn a_join_token_is_good_once_and_in_time() {
         (String::new(), "empty"),
     ] {
         let answer = stranger.enroll(&secret, &csr).await;
-        assert_eq!((answer.status, answer.json()["code"].as_str()), (401, Some("join-token-invalid")), "{what}");
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (401, Some("join-token-invalid")),
+            "{what}"
+        );
     }
 
     // A request that cannot be certified leaves the token as it was.
@@ -226,7 +230,8 @@ async fn reports_renew_the_lease_and_tell_the_capacity() {
     });
     let load = json!({ "cpu_used_millicpu": 5, "memory_used_mib": 6, "storage_used_mib": 7, "running": 0 });
     // What the body says about the host's identity is not even read.
-    let report = json!({ "host_id": other.host.unwrap().uuid(), "revision": 999, "host": facts, "load": load });
+    let report =
+        json!({ "host_id": other.host.unwrap().uuid(), "revision": 999, "host": facts, "load": load });
     let receipt = agent.post("reports", &report).await.expect(200);
     assert_eq!(receipt.json()["lease_seconds"], jst_protocol::LEASE_SECONDS);
 

@@ -4,7 +4,8 @@ use jst_tests::{Api, Platform};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti lin@example.com";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti lin@example.com";
 
 async fn send(api: &Api, key: &str, body: Value) -> jst_tests::Answer {
     api.send(Method::POST, "/api/v1/ssh-keys", Some(body), &[("idempotency-key", key)]).await
@@ -69,13 +70,18 @@ async fn a_key_belongs_to_one_tenant_and_one_day() {
     send(&api, "mine", body.clone()).await.expect(201);
     let db = platform.app().db.platform();
     // A request that was cut off: nobody knows whether it took effect, so it is not done again.
-    sqlx::query("UPDATE idempotency_keys SET status = NULL, body = NULL, created_at = now() - interval '1 hour'")
+    sqlx::query(
+        "UPDATE idempotency_keys SET status = NULL, body = NULL, created_at = now() - interval '1 hour'",
+    )
+    .execute(db)
+    .await
+    .unwrap();
+    let answer = send(&api, "mine", body.clone()).await.expect(409);
+    assert_eq!(answer.json()["code"], "idempotency-unknown");
+    sqlx::query("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
         .execute(db)
         .await
         .unwrap();
-    let answer = send(&api, "mine", body.clone()).await.expect(409);
-    assert_eq!(answer.json()["code"], "idempotency-unknown");
-    sqlx::query("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'").execute(db).await.unwrap();
     // After a day the key is new again, and the request is carried out (and refused as a duplicate).
     let answer = send(&api, "mine", body).await.expect(422);
     assert_eq!(answer.json()["errors"][0]["code"], "ssh-key-duplicate");

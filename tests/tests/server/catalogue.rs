@@ -68,7 +68,10 @@ async fn plans_grow_by_versions() {
     assert_eq!(public.get("/api/v1/plans").await.json()["items"], json!([]));
 
     let taken = api.post("/api/v1/admin/plans", plan()).await.expect(422).json();
-    assert_eq!((&taken["errors"][0]["field"], &taken["errors"][0]["code"]), (&json!("slug"), &json!("slug-taken")));
+    assert_eq!(
+        (&taken["errors"][0]["field"], &taken["errors"][0]["code"]),
+        (&json!("slug"), &json!("slug-taken"))
+    );
     platform.stop().await;
 }
 
@@ -91,12 +94,32 @@ async fn bad_plans_are_refused_at_the_field() {
         ("/policy/cpu/vcpus", json!(0), "policy.cpu.vcpus", "policy-out-of-range"),
         ("/policy/cpu/reservation", json!(1501), "policy.cpu.reservation", "policy-reservation-above-limit"),
         ("/policy/cpu/limit", json!(2001), "policy.cpu.limit", "policy-limit-above-size"),
-        ("/policy/memory/reservation", json!(4096), "policy.memory.reservation", "policy-reservation-above-size"),
+        (
+            "/policy/memory/reservation",
+            json!(4096),
+            "policy.memory.reservation",
+            "policy-reservation-above-size",
+        ),
         ("/policy/memory/size", json!(1), "policy.memory.size", "policy-out-of-range"),
         ("/policy/disk/size", json!(u64::MAX), "policy.disk.size", "policy-out-of-range"),
-        ("/policy/disk/write/operations/peak", json!(1), "policy.disk.write.operations.peak", "policy-peak-below-average"),
-        ("/policy/network/outbound/peak", json!(1), "policy.network.outbound.peak", "policy-peak-below-average"),
-        ("/policy/network/outbound/average", Value::Null, "policy.network.outbound.peak", "policy-needs-average"),
+        (
+            "/policy/disk/write/operations/peak",
+            json!(1),
+            "policy.disk.write.operations.peak",
+            "policy-peak-below-average",
+        ),
+        (
+            "/policy/network/outbound/peak",
+            json!(1),
+            "policy.network.outbound.peak",
+            "policy-peak-below-average",
+        ),
+        (
+            "/policy/network/outbound/average",
+            Value::Null,
+            "policy.network.outbound.peak",
+            "policy-needs-average",
+        ),
         ("/policy/network/outbound/burst", json!(1), "policy.network.outbound.burst", "policy-out-of-range"),
         // What cannot be read at all.
         ("/policy/cpu/vcpus", json!(-1), "body", "json"),
@@ -108,9 +131,14 @@ async fn bad_plans_are_refused_at_the_field() {
         ("/polici", json!({}), "body", "json"),
         ("/price_monthly_usd", json!("4.50"), "body", "json"),
     ] {
-        let answer = api.post("/api/v1/admin/plans", plan_with(pointer, value.clone())).await.expect(422).json();
+        let answer =
+            api.post("/api/v1/admin/plans", plan_with(pointer, value.clone())).await.expect(422).json();
         let errors = answer["errors"].as_array().unwrap();
-        assert_eq!((&errors[0]["field"], &errors[0]["code"]), (&json!(field), &json!(code)), "{pointer} = {value}: {answer}");
+        assert_eq!(
+            (&errors[0]["field"], &errors[0]["code"]),
+            (&json!(field), &json!(code)),
+            "{pointer} = {value}: {answer}"
+        );
         assert!(!errors[0]["detail"].as_str().unwrap().contains("Unknown localization"));
     }
     // Everything that is wrong is told at once.
@@ -147,7 +175,11 @@ async fn the_plan_form_previews_refuses_and_saves() {
     assert!(preview.body.contains("0.5 vCPU guaranteed"), "{}", preview.body);
     // The error is in the unit of the form, and what was typed comes back.
     let refused = admin.post("/admin/plans", &fields("2.5", &[])).await.expect(422);
-    assert!(refused.body.contains("This guarantees 2.5, which is more than the 2 that the instance has."), "{}", refused.body);
+    assert!(
+        refused.body.contains("This guarantees 2.5, which is more than the 2 that the instance has."),
+        "{}",
+        refused.body
+    );
     assert!(refused.body.contains("value=\"2.5\"") && refused.body.contains("value=\"中型\""));
     let refused = admin.post("/admin/plans", &fields("x", &[])).await.expect(422);
     assert!(refused.body.contains("at most 3 decimal places"));
@@ -167,12 +199,18 @@ async fn the_plan_form_previews_refuses_and_saves() {
 
 fn image_file(platform: &Platform, name: &str, options: &[&str]) -> Vec<u8> {
     let path = platform.directory.path().join(name);
-    let made = Command::new("qemu-img").args(["create", "-q"]).args(options).arg(&path).arg("16M").status().unwrap();
+    let made =
+        Command::new("qemu-img").args(["create", "-q"]).args(options).arg(&path).arg("16M").status().unwrap();
     assert!(made.success());
     std::fs::read(path).unwrap()
 }
 
-async fn upload(platform: &Platform, token: &str, fields: &[(&str, &str)], file: Option<Vec<u8>>) -> (u16, Value) {
+async fn upload(
+    platform: &Platform,
+    token: &str,
+    fields: &[(&str, &str)],
+    file: Option<Vec<u8>>,
+) -> (u16, Value) {
     let mut form = Multipart::default();
     for (name, value) in fields {
         form.text(name, value);
@@ -197,11 +235,14 @@ struct Multipart(Vec<u8>);
 
 impl Multipart {
     fn text(&mut self, name: &str, value: &str) {
-        self.0.extend(format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
+        self.0.extend(
+            format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+        );
     }
 
     fn file(&mut self, content: &[u8]) {
-        self.0.extend(b"--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"../../x\"\r\n\r\n");
+        self.0
+            .extend(b"--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"../../x\"\r\n\r\n");
         self.0.extend(content);
         self.0.extend(b"\r\n");
     }
@@ -212,8 +253,13 @@ impl Multipart {
     }
 }
 
-const IMAGE: [(&str, &str); 5] =
-    [("slug", "debian-13"), ("name", "Debian 13"), ("os_family", "linux"), ("format", "qcow2"), ("login_user", "debian")];
+const IMAGE: [(&str, &str); 5] = [
+    ("slug", "debian-13"),
+    ("name", "Debian 13"),
+    ("os_family", "linux"),
+    ("format", "qcow2"),
+    ("login_user", "debian"),
+];
 
 #[tokio::test]
 async fn images_are_inspected_before_they_are_kept() {
@@ -236,14 +282,29 @@ async fn images_are_inspected_before_they_are_kept() {
         (&lie[..], Some(good.clone()), "format", "image-format-lie"),
         (&IMAGE[1..], Some(good.clone()), "slug", "required"),
         (&[("slug", "a b"), IMAGE[1], IMAGE[2], IMAGE[3], IMAGE[4]][..], Some(good.clone()), "slug", "slug"),
-        (&[IMAGE[0], IMAGE[1], IMAGE[2], ("format", "vmdk"), IMAGE[4]][..], Some(good.clone()), "format", "choice"),
-        (&[IMAGE[0], IMAGE[1], IMAGE[2], IMAGE[3], ("login_user", "a;b")][..], Some(good.clone()), "login_user", "login-user"),
+        (
+            &[IMAGE[0], IMAGE[1], IMAGE[2], ("format", "vmdk"), IMAGE[4]][..],
+            Some(good.clone()),
+            "format",
+            "choice",
+        ),
+        (
+            &[IMAGE[0], IMAGE[1], IMAGE[2], IMAGE[3], ("login_user", "a;b")][..],
+            Some(good.clone()),
+            "login_user",
+            "login-user",
+        ),
     ] {
         let (status, answer) = upload(&platform, &token, fields, file).await;
         assert_eq!(status, 422, "{answer}");
-        assert_eq!((&answer["errors"][0]["field"], &answer["errors"][0]["code"]), (&json!(field), &json!(code)), "{answer}");
+        assert_eq!(
+            (&answer["errors"][0]["field"], &answer["errors"][0]["code"]),
+            (&json!(field), &json!(code)),
+            "{answer}"
+        );
     }
-    let left: Vec<_> = std::fs::read_dir(&directory).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(&directory).into_iter().flatten().flatten().map(|e| e.file_name()).collect();
     assert!(left.is_empty(), "what was refused is gone: {left:?}");
 
     let (status, image) = upload(&platform, &token, &IMAGE, Some(good.clone())).await;
@@ -259,7 +320,10 @@ async fn images_are_inspected_before_they_are_kept() {
     // The limit counts the bytes that arrive, whatever was announced.
     let api = platform.api(&token);
     api.patch("/api/v1/admin/settings", json!({ "image_max_gib": 1 })).await.expect(200);
-    assert_eq!(platform.api("").get("/api/v1/images").await.expect(200).json()["items"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        platform.api("").get("/api/v1/images").await.expect(200).json()["items"].as_array().unwrap().len(),
+        0
+    );
     let path = format!("/api/v1/admin/images/{}", image["id"].as_str().unwrap());
     let mut public = json!({ "slug": "debian-13", "name": "Debian 13", "format": "qcow2", "login_user": "debian", "public": true });
     api.put(&path, public.clone()).await.expect(200);
@@ -289,7 +353,11 @@ async fn imports_stay_in_their_directory() {
         ("folder", "import-absent"),
     ] {
         let answer = api.post("/api/v1/admin/images", body(path)).await.expect(422).json();
-        assert_eq!((&answer["errors"][0]["field"], &answer["errors"][0]["code"]), (&json!("path"), &json!(code)), "{path}");
+        assert_eq!(
+            (&answer["errors"][0]["field"], &answer["errors"][0]["code"]),
+            (&json!("path"), &json!(code)),
+            "{path}"
+        );
     }
     assert_eq!(api.post("/api/v1/admin/images", body("ours.qcow2")).await.expect(201).json()["slug"], "ours");
     platform.stop().await;
@@ -299,7 +367,8 @@ async fn imports_stay_in_their_directory() {
 async fn pools_do_not_overlap_and_stay_while_they_are_used() {
     let platform = Platform::start().await;
     let api = admin(&platform).await;
-    let pool = |name: &str, network: &str| json!({ "name": name, "network": network, "nameservers": ["9.9.9.9"] });
+    let pool =
+        |name: &str, network: &str| json!({ "name": name, "network": network, "nameservers": ["9.9.9.9"] });
     let made = api.post("/api/v1/admin/pools", pool("one", "203.0.113.0/24")).await.expect(201).json();
     assert_eq!((&made["usable"], &made["used"]), (&json!(254), &json!(0)));
     for (name, network, field, code) in [
@@ -311,10 +380,18 @@ async fn pools_do_not_overlap_and_stay_while_they_are_used() {
         ("", "198.51.100.0/24", "name", "required"),
     ] {
         let answer = api.post("/api/v1/admin/pools", pool(name, network)).await.expect(422).json();
-        assert_eq!((&answer["errors"][0]["field"], &answer["errors"][0]["code"]), (&json!(field), &json!(code)), "{network}");
+        assert_eq!(
+            (&answer["errors"][0]["field"], &answer["errors"][0]["code"]),
+            (&json!(field), &json!(code)),
+            "{network}"
+        );
     }
-    let unknown = json!({ "name": "x", "network": "198.51.100.0/24", "host_id": format!("host_{}", "0".repeat(32)) });
-    assert_eq!(api.post("/api/v1/admin/pools", unknown).await.expect(422).json()["errors"][0]["field"], "host_id");
+    let unknown =
+        json!({ "name": "x", "network": "198.51.100.0/24", "host_id": format!("host_{}", "0".repeat(32)) });
+    assert_eq!(
+        api.post("/api/v1/admin/pools", unknown).await.expect(422).json()["errors"][0]["field"],
+        "host_id"
+    );
     // Of two overlapping pools at once, one is made.
     let both = futures::future::join_all(["198.51.100.0/24", "198.51.100.0/25"].map(|network| {
         let api = api.clone();

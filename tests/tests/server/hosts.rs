@@ -18,11 +18,19 @@ fn facts() -> Value {
 async fn a_join_token_made_by_an_administrator_brings_a_host_in() {
     let platform = Platform::start().await;
     let api = platform.api(&platform.admin_token().await);
-    for (name, code) in [("", "required"), ("a b", "host-name"), ("-a", "host-name"), ("节点", "host-name")] {
+    for (name, code) in [("", "required"), ("a b", "host-name"), ("-a", "host-name"), ("节点", "host-name")]
+    {
         let answer = api.post("/api/v1/admin/host-tokens", json!({ "name": name })).await.expect(422).json();
-        assert_eq!((&answer["errors"][0]["field"], &answer["errors"][0]["code"]), (&json!("name"), &json!(code)));
+        assert_eq!(
+            (&answer["errors"][0]["field"], &answer["errors"][0]["code"]),
+            (&json!("name"), &json!(code))
+        );
     }
-    let made = api.post("/api/v1/admin/host-tokens", json!({ "name": "Node-1", "nat": true })).await.expect(201).json();
+    let made = api
+        .post("/api/v1/admin/host-tokens", json!({ "name": "Node-1", "nat": true }))
+        .await
+        .expect(201)
+        .json();
     let token: JoinToken = made["token"].as_str().unwrap().parse().unwrap();
     assert_eq!(token.ca_fingerprint, platform.app().ca.fingerprint());
     assert!(made["command"].as_str().unwrap().contains(made["token"].as_str().unwrap()));
@@ -33,11 +41,12 @@ async fn a_join_token_made_by_an_administrator_brings_a_host_in() {
     // The secret is nowhere but in the answer.
     let events = api.get("/api/v1/admin/audit?action=host.").await.json().to_string();
     assert!(events.contains("host.enrolled") && !events.contains(&token.secret));
-    let stored: bool = sqlx::query_scalar("SELECT bool_or(encode(secret_hash, 'hex') = $1) FROM host_join_tokens")
-        .bind(&token.secret)
-        .fetch_one(platform.app().db.platform())
-        .await
-        .unwrap();
+    let stored: bool =
+        sqlx::query_scalar("SELECT bool_or(encode(secret_hash, 'hex') = $1) FROM host_join_tokens")
+            .bind(&token.secret)
+            .fetch_one(platform.app().db.platform())
+            .await
+            .unwrap();
     assert!(!stored, "the database keeps a hash only");
     platform.stop().await;
 }
@@ -55,19 +64,34 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     assert_eq!(before["capacity"]["memory_mib"], 8192 - 1024);
     assert_eq!(before["capacity"]["network_kbit"], 0, "the agent could not measure it");
     let after = api
-        .patch(&path, json!({ "system_memory_mib": 2048, "uplink_kbit": 1000000, "overcommit_cpu_permille": 4000 }))
+        .patch(
+            &path,
+            json!({ "system_memory_mib": 2048, "uplink_kbit": 1000000, "overcommit_cpu_permille": 4000 }),
+        )
         .await
         .expect(200)
         .json();
-    assert_eq!(after["capacity"], json!({ "cpu_millicpu": 4000, "memory_mib": 6144, "storage_mib": 100000, "network_kbit": 1000000 }));
+    assert_eq!(
+        after["capacity"],
+        json!({ "cpu_millicpu": 4000, "memory_mib": 6144, "storage_mib": 100000, "network_kbit": 1000000 })
+    );
     assert!(after["revision"].as_i64() > before["revision"].as_i64(), "the agent is told");
     // The agent's next report does not undo what the operator said.
-    agent.post("reports", &json!({ "revision": 1, "host": { "agent_version": "0.1.1", "hypervisor": "sim",
+    agent
+        .post(
+            "reports",
+            &json!({ "revision": 1, "host": { "agent_version": "0.1.1", "hypervisor": "sim",
         "hypervisor_version": "1", "kernel": "6.1", "cpu_model": "test", "cpus": 8, "memory_mib": 8192,
         "storage_mib": 100000, "uplink": "eth0", "uplink_kbit": 0, "qualification": { "status": "simulated" },
-        "capabilities": [], "absent": [] } })).await.expect(200);
+        "capabilities": [], "absent": [] } }),
+        )
+        .await
+        .expect(200);
     let later = api.get(&path).await.json();
-    assert_eq!((&later["capacity"]["network_kbit"], &later["capacity"]["memory_mib"]), (&json!(1000000), &json!(6144)));
+    assert_eq!(
+        (&later["capacity"]["network_kbit"], &later["capacity"]["memory_mib"]),
+        (&json!(1000000), &json!(6144))
+    );
     assert_eq!(later["capacity"]["cpu_millicpu"], 8000);
 
     for (change, field) in [
@@ -92,10 +116,20 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         let page = admin.get_in(&page_path, language).await.expect(200);
         assert!(!page.body.contains("Unknown localization"), "{language}");
     }
-    let form = [("overcommit_cpu", "2.5"), ("overcommit_memory", "1"), ("overcommit_storage", "0.5"), ("system_memory_mib", "1024")];
+    let form = [
+        ("overcommit_cpu", "2.5"),
+        ("overcommit_memory", "1"),
+        ("overcommit_storage", "0.5"),
+        ("system_memory_mib", "1024"),
+    ];
     let refused = admin.post(&page_path, &form).await.expect(422);
     assert!(refused.body.contains("Enter a number from 1 to 100"), "{}", refused.body);
-    let form = [("overcommit_cpu", "2.5"), ("overcommit_memory", "1"), ("overcommit_storage", "1"), ("system_memory_mib", "1024")];
+    let form = [
+        ("overcommit_cpu", "2.5"),
+        ("overcommit_memory", "1"),
+        ("overcommit_storage", "1"),
+        ("system_memory_mib", "1024"),
+    ];
     admin.post(&page_path, &form).await.expect(303);
     let saved = api.get(&path).await.json();
     assert_eq!((&saved["overcommit_cpu_permille"], &saved["uplink_kbit"]), (&json!(2500), &Value::Null));
@@ -143,6 +177,9 @@ async fn the_place_of_a_plan_is_explained() {
         let page = admin.get_in("/admin/placement?plan=s1", language).await.expect(200);
         assert!(page.body.contains("good") && !page.body.contains("Unknown localization"));
     }
-    assert_eq!(api.get("/api/v1/admin/placement?plan=none").await.expect(422).json()["errors"][0]["field"], "plan");
+    assert_eq!(
+        api.get("/api/v1/admin/placement?plan=none").await.expect(422).json()["errors"][0]["field"],
+        "plan"
+    );
     platform.stop().await;
 }

@@ -6,7 +6,8 @@ use serde_json::json;
 use ssh_key::public::{DsaPublicKey, KeyData, RsaPublicKey};
 use ssh_key::{Mpint, PublicKey};
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti lin@example.com";
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti lin@example.com";
 
 /// The token that the page shows once.
 async fn token(client: &Client, scopes: &[&str]) -> String {
@@ -38,7 +39,8 @@ async fn only_safe_keys_are_kept() {
     let platform = Platform::start().await;
     let client = platform.customer("lin@example.com").await;
     let api = platform.api(&token(&client, &["read", "write"]).await);
-    let private = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----";
+    let private =
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----";
     let long = format!("{KEY} {}", "x".repeat(20_000));
     let cases: [(&str, &str); 11] = [
         ("", "required"),
@@ -54,7 +56,8 @@ async fn only_safe_keys_are_kept() {
         (&long, "ssh-key-too-long"),
     ];
     for (key, code) in cases {
-        let answer = api.post("/api/v1/ssh-keys", json!({ "name": "k", "public_key": key })).await.expect(422);
+        let answer =
+            api.post("/api/v1/ssh-keys", json!({ "name": "k", "public_key": key })).await.expect(422);
         let problem = answer.json();
         assert_eq!(problem["errors"][0]["code"], code, "{key:.60} {problem}");
         assert_eq!(problem["errors"][0]["field"], "public_key");
@@ -188,7 +191,10 @@ async fn tokens_are_listed_without_their_secret_and_revoked() {
     client.post(&format!("/api-tokens/{id}/revoke"), &[]).await.expect(404);
 
     let expires = token(&client, &["read"]).await;
-    sqlx::query("UPDATE api_tokens SET expires_at = now()").execute(platform.app().db.platform()).await.unwrap();
+    sqlx::query("UPDATE api_tokens SET expires_at = now()")
+        .execute(platform.app().db.platform())
+        .await
+        .unwrap();
     platform.api(&expires).get("/api/v1/account").await.expect(401);
     platform.stop().await;
 }

@@ -54,16 +54,19 @@ async fn mail_server(refusals: usize) -> (String, Arc<Mutex<Vec<String>>>) {
 #[tokio::test]
 async fn mails_are_sent_once_and_tried_again_when_refused() {
     let (url, taken) = mail_server(1).await;
-    let platform = Platform::start_with(&["--smtp-url", &url, "--mail-from", "Jinshitong <no-reply@example.com>"]).await;
+    let platform =
+        Platform::start_with(&["--smtp-url", &url, "--mail-from", "Jinshitong <no-reply@example.com>"]).await;
     let client = platform.client();
     client.post("/sign-up", &[("email", "lin@example.com"), ("password", PASSWORD)]).await.expect(303);
     let db = platform.app().db.platform();
     // Refused at first: noted, and due again later.
     eventually("the refusal is noted", Duration::from_secs(40), || async {
-        sqlx::query_scalar::<_, String>("SELECT last_error FROM mail_outbox WHERE last_error IS NOT NULL AND sent_at IS NULL")
-            .fetch_optional(db)
-            .await
-            .unwrap()
+        sqlx::query_scalar::<_, String>(
+            "SELECT last_error FROM mail_outbox WHERE last_error IS NOT NULL AND sent_at IS NULL",
+        )
+        .fetch_optional(db)
+        .await
+        .unwrap()
     })
     .await;
     sqlx::query("UPDATE mail_outbox SET next_attempt_at = now()").execute(db).await.unwrap();
@@ -101,12 +104,17 @@ async fn what_people_type_adds_no_header() {
 #[tokio::test]
 async fn without_a_mail_server_mails_wait_in_the_outbox() {
     let platform = Platform::start().await;
-    platform.client().post("/sign-up", &[("email", "lin@example.com"), ("password", PASSWORD)]).await.expect(303);
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM mail_outbox WHERE sent_at IS NULL AND attempts = 0")
-        .fetch_one(platform.app().db.platform())
+    platform
+        .client()
+        .post("/sign-up", &[("email", "lin@example.com"), ("password", PASSWORD)])
         .await
-        .unwrap();
+        .expect(303);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let waiting: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM mail_outbox WHERE sent_at IS NULL AND attempts = 0")
+            .fetch_one(platform.app().db.platform())
+            .await
+            .unwrap();
     assert_eq!(waiting, 1);
     platform.stop().await;
 }

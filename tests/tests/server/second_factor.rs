@@ -151,7 +151,8 @@ async fn turning_it_off_takes_the_password_and_a_code() {
     client.post(path, &[("current_password", PASSWORD), ("code", "000000")]).await.expect(422);
     client.post(path, &[("current_password", "wrong password"), ("code", &recovery[0])]).await.expect(422);
     let renew = "/security/two-factor/codes";
-    let page = client.post(renew, &[("current_password", PASSWORD), ("code", &recovery[0])]).await.expect(200);
+    let page =
+        client.post(renew, &[("current_password", PASSWORD), ("code", &recovery[0])]).await.expect(200);
     let fresh = between(&page.body, "<pre class=\"code\"><code>", "\n").to_owned();
     // The codes from before do not work any more.
     client.post(path, &[("current_password", PASSWORD), ("code", &recovery[1])]).await.expect(422);

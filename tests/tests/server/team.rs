@@ -23,7 +23,10 @@ async fn join(platform: &Platform, owner: &Client, email: &str, role: &str) -> C
 }
 
 async fn members(platform: &Platform, token: &str) -> Vec<Value> {
-    platform.api(token).get("/api/v1/team/members").await.expect(200).json()["items"].as_array().unwrap().clone()
+    platform.api(token).get("/api/v1/team/members").await.expect(200).json()["items"]
+        .as_array()
+        .unwrap()
+        .clone()
 }
 
 fn id_of(members: &[Value], email: &str) -> String {
@@ -35,7 +38,10 @@ fn id_of(members: &[Value], email: &str) -> String {
 async fn an_invitation_is_for_one_person_and_one_time() {
     let platform = Platform::start().await;
     let owner = platform.customer("owner@example.com").await;
-    owner.post("/team/invitations", &[("email", "guest@example.com"), ("role", "operator")]).await.expect(303);
+    owner
+        .post("/team/invitations", &[("email", "guest@example.com"), ("role", "operator")])
+        .await
+        .expect(303);
     let again = owner.post("/team/invitations", &[("email", "Guest@example.com"), ("role", "viewer")]).await;
     assert_eq!(again.status, 422, "one open invitation for each address");
     for (email, role) in
@@ -86,7 +92,10 @@ async fn a_withdrawn_or_expired_invitation_does_not_work() {
 
     invite("guest@example.com").await;
     let link = platform.token_in_mail("guest@example.com", "/invitation?token=").await;
-    sqlx::query("UPDATE invitations SET expires_at = now()").execute(platform.app().db.platform()).await.unwrap();
+    sqlx::query("UPDATE invitations SET expires_at = now()")
+        .execute(platform.app().db.platform())
+        .await
+        .unwrap();
     guest.post("/invitation", &[("token", &link)]).await.expect(403);
     // An expired one makes room for another.
     invite("guest@example.com").await;
@@ -99,7 +108,8 @@ async fn roles_limit_what_members_do() {
     let owner = platform.customer("owner@example.com").await;
     let viewer = join(&platform, &owner, "viewer@example.com", "viewer").await;
     let operator = join(&platform, &owner, "operator@example.com", "operator").await;
-    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti lin@example.com";
+    let key =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti lin@example.com";
     viewer.get("/team").await.expect(200);
     viewer.post("/ssh-keys", &[("public_key", key)]).await.expect(403);
     operator.post("/ssh-keys", &[("public_key", key)]).await.expect(303);
@@ -117,7 +127,8 @@ async fn roles_limit_what_members_do() {
     operator.post(&format!("/team/members/{owner_id}/remove"), &[]).await.expect(403);
     owner.post(&format!("/team/members/{operator_id}/role"), &[("role", "king")]).await.expect(422);
     owner.post(&format!("/team/members/{operator_id}/role"), &[("role", "viewer")]).await.expect(303);
-    let other_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8Gq4b8pXxYtY0Zr4s2O7p8i1tWmT5Qx0b6q8xqkq3H x@example.com";
+    let other_key =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB8Gq4b8pXxYtY0Zr4s2O7p8i1tWmT5Qx0b6q8xqkq3H x@example.com";
     operator.post("/ssh-keys", &[("public_key", other_key)]).await.expect(403);
     platform.stop().await;
 }

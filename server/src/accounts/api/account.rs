@@ -68,7 +68,11 @@ struct ChangeAccount {
 /// Change the account
 #[utoipa::path(patch, path = "/api/v1/account", tag = "account", request_body = ChangeAccount,
     responses((status = 200, body = Account), Refusals))]
-async fn change(State(app): State<App>, mut actor: Actor, Json(body): Json<ChangeAccount>) -> Result<Json<Account>> {
+async fn change(
+    State(app): State<App>,
+    mut actor: Actor,
+    Json(body): Json<ChangeAccount>,
+) -> Result<Json<Account>> {
     if let Some(locale) = &body.locale {
         let language = Language::from_code(locale).ok_or(Error::invalid("locale", "choice"))?;
         preferences::set_locale(&app, &actor, language).await?;

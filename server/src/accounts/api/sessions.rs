@@ -47,7 +47,11 @@ impl From<SessionRow> for SessionView {
 /// List where one is signed in, the newest first
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "sessions", params(PageParams),
     responses((status = 200, body = Listed<SessionView>), Refusals))]
-async fn list(State(app): State<App>, actor: Actor, paging: Paging<SessionKey>) -> Result<Json<Listed<SessionView>>> {
+async fn list(
+    State(app): State<App>,
+    actor: Actor,
+    paging: Paging<SessionKey>,
+) -> Result<Json<Listed<SessionView>>> {
     Ok(Json(sessions::list(&app, &actor, &paging).await?.map(SessionView::from)))
 }
 

@@ -48,7 +48,11 @@ impl From<SshKey> for SshKeyView {
 /// List SSH keys, the newest first
 #[utoipa::path(get, path = "/api/v1/ssh-keys", tag = "ssh-keys", params(PageParams),
     responses((status = 200, body = Listed<SshKeyView>), Refusals))]
-async fn list(State(app): State<App>, actor: Actor, paging: Paging<SshKeyId>) -> Result<Json<Listed<SshKeyView>>> {
+async fn list(
+    State(app): State<App>,
+    actor: Actor,
+    paging: Paging<SshKeyId>,
+) -> Result<Json<Listed<SshKeyView>>> {
     Ok(Json(ssh_keys::list(&app, &actor, &paging).await?.map(SshKeyView::from)))
 }
 
@@ -65,7 +69,11 @@ struct AddSshKey {
 /// Add an SSH key
 #[utoipa::path(post, path = "/api/v1/ssh-keys", tag = "ssh-keys", params(IdempotencyParams), request_body = AddSshKey,
     responses((status = 201, body = SshKeyView), Refusals, Conflicts))]
-async fn add(State(app): State<App>, actor: Actor, Json(body): Json<AddSshKey>) -> Result<(StatusCode, Json<SshKeyView>)> {
+async fn add(
+    State(app): State<App>,
+    actor: Actor,
+    Json(body): Json<AddSshKey>,
+) -> Result<(StatusCode, Json<SshKeyView>)> {
     let key = ssh_keys::add(&app, &actor, &body.name, &body.public_key).await?;
     Ok((StatusCode::CREATED, Json(key.into())))
 }

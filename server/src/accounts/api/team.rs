@@ -143,7 +143,11 @@ struct Invited {
 /// Invite somebody by mail
 #[utoipa::path(post, path = "/api/v1/team/invitations", tag = "team", params(IdempotencyParams), request_body = Invite,
     responses((status = 201, body = Invited), Refusals))]
-async fn invite(State(app): State<App>, actor: Actor, Json(body): Json<Invite>) -> Result<(StatusCode, Json<Invited>)> {
+async fn invite(
+    State(app): State<App>,
+    actor: Actor,
+    Json(body): Json<Invite>,
+) -> Result<(StatusCode, Json<Invited>)> {
     let language = Language::from_code(&actor.locale).unwrap_or_default();
     let id = invitations::create(&app, &actor, &body.email, role(&body.role)?, language).await?;
     Ok((StatusCode::CREATED, Json(Invited { id })))

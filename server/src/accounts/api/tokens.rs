@@ -58,7 +58,11 @@ impl From<ApiToken> for TokenView {
 /// Tokens are created in the portal only: a token cannot make another one.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", params(PageParams),
     responses((status = 200, body = Listed<TokenView>), Refusals))]
-async fn list(State(app): State<App>, actor: Actor, paging: Paging<TokenId>) -> Result<Json<Listed<TokenView>>> {
+async fn list(
+    State(app): State<App>,
+    actor: Actor,
+    paging: Paging<TokenId>,
+) -> Result<Json<Listed<TokenView>>> {
     Ok(Json(tokens::list(&app, &actor, &paging).await?.map(TokenView::from)))
 }
 

@@ -18,7 +18,12 @@ pub struct EventRow {
 }
 
 /// A tenant's events, the newest first.
-pub async fn list(tx: &mut Tx, tenant: TenantId, after: Option<i64>, fetch: i64) -> sqlx::Result<Vec<EventRow>> {
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<i64>,
+    fetch: i64,
+) -> sqlx::Result<Vec<EventRow>> {
     let rows = sqlx::query!(
         "SELECT id, at, actor_kind, actor_label, ip AS \"ip: IpNet\", action, subject_kind, subject_id, data FROM events \
          WHERE tenant_id = $1 AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",

@@ -12,7 +12,12 @@ pub struct Member {
 }
 
 /// The newest member first.
-pub async fn list(tx: &mut Tx, tenant: TenantId, after: Option<UserId>, fetch: i64) -> sqlx::Result<Vec<Member>> {
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<UserId>,
+    fetch: i64,
+) -> sqlx::Result<Vec<Member>> {
     let rows = sqlx::query!(
         "SELECT users.id, users.email, memberships.role, memberships.created_at FROM memberships \
          JOIN users ON users.id = memberships.user_id WHERE memberships.tenant_id = $1 \
@@ -117,7 +122,9 @@ pub async fn delete(tx: &mut Tx, tenant: TenantId, user: UserId) -> sqlx::Result
 }
 
 pub async fn rename_tenant(tx: &mut Tx, tenant: TenantId, name: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE tenants SET name = $2 WHERE id = $1", tenant.uuid(), name).execute(&mut **tx).await?;
+    sqlx::query!("UPDATE tenants SET name = $2 WHERE id = $1", tenant.uuid(), name)
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
 
@@ -140,7 +147,11 @@ pub async fn of_user(pool: &PgPool, user: UserId) -> sqlx::Result<Vec<Membership
     Ok(rows
         .into_iter()
         .filter_map(|row| {
-            Some(Membership { tenant_id: row.id.into(), tenant_name: row.name, role: Role::parse(&row.role)? })
+            Some(Membership {
+                tenant_id: row.id.into(),
+                tenant_name: row.name,
+                role: Role::parse(&row.role)?,
+            })
         })
         .collect())
 }

@@ -14,7 +14,12 @@ pub struct SessionRow {
 }
 
 /// Notes from where somebody signed in, for the list of sessions.
-pub async fn describe(pool: &PgPool, id_hash: &[u8], ip: Option<IpAddr>, user_agent: &str) -> sqlx::Result<()> {
+pub async fn describe(
+    pool: &PgPool,
+    id_hash: &[u8],
+    ip: Option<IpAddr>,
+    user_agent: &str,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE sessions SET ip = $2, user_agent = $3 WHERE id_hash = $1",
         id_hash,
@@ -27,7 +32,12 @@ pub async fn describe(pool: &PgPool, id_hash: &[u8], ip: Option<IpAddr>, user_ag
 }
 
 /// The newest first.
-pub async fn list(pool: &PgPool, user: UserId, after: Option<&[u8]>, fetch: i64) -> sqlx::Result<Vec<SessionRow>> {
+pub async fn list(
+    pool: &PgPool,
+    user: UserId,
+    after: Option<&[u8]>,
+    fetch: i64,
+) -> sqlx::Result<Vec<SessionRow>> {
     let rows = sqlx::query!(
         "SELECT id_hash, ip AS \"ip: IpNet\", user_agent, created_at, last_seen_at FROM sessions \
          WHERE user_id = $1 AND expires_at > now() AND ($2::bytea IS NULL OR \
@@ -73,8 +83,14 @@ pub async fn delete_all(tx: &mut Tx, user: UserId, keep: Option<&[u8]>) -> sqlx:
 /// Removes what has expired: sessions, links, counters, and answers kept for repeated requests.
 pub async fn delete_expired(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM sessions WHERE expires_at < now()").execute(pool).await?;
-    sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'").execute(pool).await?;
-    sqlx::query!("DELETE FROM attempt_limits WHERE window_start < now() - interval '2 days'").execute(pool).await?;
-    sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'").execute(pool).await?;
+    sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'")
+        .execute(pool)
+        .await?;
+    sqlx::query!("DELETE FROM attempt_limits WHERE window_start < now() - interval '2 days'")
+        .execute(pool)
+        .await?;
+    sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'")
+        .execute(pool)
+        .await?;
     Ok(())
 }

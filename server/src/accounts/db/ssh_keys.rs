@@ -14,7 +14,12 @@ pub struct SshKey {
 }
 
 /// The newest first.
-pub async fn list(tx: &mut Tx, tenant: TenantId, after: Option<SshKeyId>, fetch: i64) -> sqlx::Result<Vec<SshKey>> {
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<SshKeyId>,
+    fetch: i64,
+) -> sqlx::Result<Vec<SshKey>> {
     let rows = sqlx::query!(
         "SELECT id, name, public_key, fingerprint, created_at FROM ssh_keys \
          WHERE tenant_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",

@@ -16,7 +16,12 @@ pub struct ApiToken {
 }
 
 /// Those not revoked, the newest first.
-pub async fn list(tx: &mut Tx, tenant: TenantId, after: Option<TokenId>, fetch: i64) -> sqlx::Result<Vec<ApiToken>> {
+pub async fn list(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<TokenId>,
+    fetch: i64,
+) -> sqlx::Result<Vec<ApiToken>> {
     let rows = sqlx::query!(
         "SELECT api_tokens.id, name, prefix, scopes, user_id, coalesce(users.email, '') AS \"owner!\", \
          api_tokens.created_at, expires_at, coalesce(expires_at <= now(), false) AS \"expired!\", last_used_at \
@@ -97,9 +102,13 @@ pub async fn find(tx: &mut Tx, tenant: TenantId, id: TokenId) -> sqlx::Result<Op
 }
 
 pub async fn revoke(tx: &mut Tx, tenant: TenantId, id: TokenId) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE api_tokens SET revoked_at = now() WHERE tenant_id = $1 AND id = $2", tenant.uuid(), id.uuid())
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE api_tokens SET revoked_at = now() WHERE tenant_id = $1 AND id = $2",
+        tenant.uuid(),
+        id.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

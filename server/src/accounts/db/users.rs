@@ -51,7 +51,13 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: UserId) -> sqlx::Result<Op
 }
 
 /// False when the address has an account already, also where that happened a moment ago.
-pub async fn insert(tx: &mut Tx, id: UserId, email: &str, password_hash: &str, locale: &str) -> sqlx::Result<bool> {
+pub async fn insert(
+    tx: &mut Tx,
+    id: UserId,
+    email: &str,
+    password_hash: &str,
+    locale: &str,
+) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "INSERT INTO users (id, email, password_hash, locale) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (lower(email)) DO NOTHING",
@@ -67,7 +73,9 @@ pub async fn insert(tx: &mut Tx, id: UserId, email: &str, password_hash: &str, l
 
 /// A tenant with its first owner.
 pub async fn insert_tenant(tx: &mut Tx, id: TenantId, name: &str, owner: UserId) -> sqlx::Result<()> {
-    sqlx::query!("INSERT INTO tenants (id, name) VALUES ($1, $2)", id.uuid(), name).execute(&mut **tx).await?;
+    sqlx::query!("INSERT INTO tenants (id, name) VALUES ($1, $2)", id.uuid(), name)
+        .execute(&mut **tx)
+        .await?;
     sqlx::query!(
         "INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, 'owner')",
         id.uuid(),
@@ -159,7 +167,11 @@ pub async fn delete_links(tx: &mut Tx, user: UserId, purpose: &str) -> sqlx::Res
 }
 
 /// Uses a link up.  Of two requests with it at once, one gets None.
-pub async fn use_link(tx: &mut Tx, purpose: &str, token_hash: &[u8]) -> sqlx::Result<Option<(UserId, String)>> {
+pub async fn use_link(
+    tx: &mut Tx,
+    purpose: &str,
+    token_hash: &[u8],
+) -> sqlx::Result<Option<(UserId, String)>> {
     let row = sqlx::query!(
         "UPDATE email_tokens SET used_at = now() \
          WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL AND expires_at > now() RETURNING user_id, email",

@@ -56,7 +56,12 @@ fn kind(action: &str) -> &'static str {
     match action.rsplit('.').next().unwrap_or("") {
         end if end.contains("failed") => "failed",
         end if end.contains("refused") || end.contains("overdue") || end.contains("drift") => "attention",
-        end if ["deleted", "revoked", "removed", "stopped", "ended"].iter().any(|word| end.contains(word)) => "stopped",
+        end if ["deleted", "revoked", "removed", "stopped", "ended"]
+            .iter()
+            .any(|word| end.contains(word)) =>
+        {
+            "stopped"
+        }
         _ => "running",
     }
 }

@@ -9,11 +9,11 @@ use crate::web::flash;
 use crate::web::page::Page;
 use askama::Template;
 use askama_web::WebTemplate;
+use axum::Router;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Router;
 use serde::Deserialize;
 
 pub fn routes() -> Router<App> {
@@ -41,7 +41,12 @@ async fn show_forgot(page: Page, Query(form): Query<ForgotForm>) -> ForgotPage {
     ForgotPage { page, form, errors: Vec::new() }
 }
 
-async fn forgot(State(app): State<App>, page: Page, caller: Caller, Form(form): Form<ForgotForm>) -> Result<Response> {
+async fn forgot(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    Form(form): Form<ForgotForm>,
+) -> Result<Response> {
     match recovery::request(&app, &caller, &form.email).await {
         Ok(()) => Ok(flash::redirect("/sign-in", "reset-sent")),
         Err(error) => {
@@ -71,7 +76,12 @@ async fn show_reset(page: Page, Query(query): Query<LinkQuery>) -> ResetPage {
     ResetPage { page, token: query.token, errors: Vec::new() }
 }
 
-async fn reset(State(app): State<App>, page: Page, caller: Caller, Form(form): Form<ResetForm>) -> Result<Response> {
+async fn reset(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    Form(form): Form<ResetForm>,
+) -> Result<Response> {
     match recovery::reset(&app, &caller, &form.token, form.password).await {
         Ok(()) => Ok(flash::redirect("/sign-in", "password-reset")),
         Err(error) => {
@@ -93,7 +103,12 @@ async fn show_change_email(page: Page, Query(query): Query<LinkQuery>) -> Change
     ChangeEmailPage { page, token: query.token }
 }
 
-async fn change_email(State(app): State<App>, page: Page, caller: Caller, Form(form): Form<LinkQuery>) -> Result<Response> {
+async fn change_email(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    Form(form): Form<LinkQuery>,
+) -> Result<Response> {
     email_change::confirm(&app, &caller, &form.token).await?;
     let path = if page.user.is_some() { "/security" } else { "/sign-in" };
     Ok(flash::redirect(path, "email-changed"))

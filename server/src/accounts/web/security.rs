@@ -126,7 +126,12 @@ async fn show_email(page: Page, actor: Actor) -> EmailPage {
     EmailPage { page, actor, form: EmailForm::default(), errors: Vec::new() }
 }
 
-async fn change_email(State(app): State<App>, page: Page, actor: Actor, Form(form): Form<EmailForm>) -> Result<Response> {
+async fn change_email(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    Form(form): Form<EmailForm>,
+) -> Result<Response> {
     match email_change::request(&app, &actor, &form.email, &form.current_password).await {
         Ok(()) => Ok(flash::redirect_with("/security", "email-change-sent", form.email.trim())),
         Err(error) => {

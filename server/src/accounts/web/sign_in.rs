@@ -12,11 +12,11 @@ use crate::web::session_store::id_hash;
 use crate::web::{flash, local_path, set_cookie};
 use askama::Template;
 use askama_web::WebTemplate;
+use axum::Router;
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::Router;
 use serde::Deserialize;
 use tower_sessions::Session;
 
@@ -63,10 +63,12 @@ async fn submit(
 ) -> Result<Response> {
     match sign_in::with_password(&app, &caller, &form.email, form.password.clone()).await {
         Ok(Step::Done(who)) => begin(&app, &caller, &session, &headers, who, &form.next).await,
-        Ok(Step::CodeNeeded { ticket }) => {
-            Ok(CodePage { page, form: CodeForm { ticket, next: form.next, code: String::new() }, errors: Vec::new() }
-                .into_response())
+        Ok(Step::CodeNeeded { ticket }) => Ok(CodePage {
+            page,
+            form: CodeForm { ticket, next: form.next, code: String::new() },
+            errors: Vec::new(),
         }
+        .into_response()),
         Err(error) => {
             let errors = field_errors(error)?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, errors }).into_response())

@@ -9,11 +9,11 @@ use crate::web::page::Page;
 use crate::web::{flash, local_path};
 use askama::Template;
 use askama_web::WebTemplate;
+use axum::Router;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::Router;
 use serde::Deserialize;
 
 pub fn routes() -> Router<App> {
@@ -49,9 +49,13 @@ async fn show(page: Page, Query(form): Query<SignUpForm>) -> Response {
     SignUpPage { page, form, errors: Vec::new() }.into_response()
 }
 
-async fn submit(State(app): State<App>, page: Page, caller: Caller, Form(form): Form<SignUpForm>) -> Result<Response> {
-    let new =
-        SignUp { email: form.email.clone(), password: form.password.clone(), language: page.language };
+async fn submit(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    Form(form): Form<SignUpForm>,
+) -> Result<Response> {
+    let new = SignUp { email: form.email.clone(), password: form.password.clone(), language: page.language };
     match sign_up::sign_up(&app, &caller, new).await {
         Ok(()) => Ok(Redirect::to("/sign-up/done").into_response()),
         Err(error) => {
@@ -106,7 +110,12 @@ async fn show_resend(page: Page, Query(form): Query<ResendForm>) -> ResendPage {
     ResendPage { page, form, errors: Vec::new() }
 }
 
-async fn resend(State(app): State<App>, page: Page, caller: Caller, Form(form): Form<ResendForm>) -> Result<Response> {
+async fn resend(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    Form(form): Form<ResendForm>,
+) -> Result<Response> {
     match sign_up::resend(&app, &caller, &form.email).await {
         Ok(()) => Ok(flash::redirect("/sign-in", "verification-sent")),
         Err(error) => {

@@ -42,13 +42,23 @@ struct KeysPage {
     errors: Vec<FieldError>,
 }
 
-async fn show(State(app): State<App>, page: Page, actor: Actor, paging: Paging<SshKeyId>) -> Result<KeysPage> {
+async fn show(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    paging: Paging<SshKeyId>,
+) -> Result<KeysPage> {
     let list = ssh_keys::list(&app, &actor, &paging).await?;
     let next = next_href("/ssh-keys", &list);
     Ok(KeysPage { page, actor, keys: list.items, next, form: KeyForm::default(), errors: Vec::new() })
 }
 
-async fn add(State(app): State<App>, page: Page, actor: Actor, Form(form): Form<KeyForm>) -> Result<Response> {
+async fn add(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    Form(form): Form<KeyForm>,
+) -> Result<Response> {
     match ssh_keys::add(&app, &actor, &form.name, &form.public_key).await {
         Ok(key) => Ok(flash::redirect_with("/ssh-keys", "ssh-key-added", &key.name)),
         Err(error) => {

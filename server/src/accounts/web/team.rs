@@ -106,14 +106,24 @@ async fn again(app: &App, page: Page, actor: Actor, form: TeamForm, error: Error
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
 }
 
-async fn rename(State(app): State<App>, page: Page, actor: Actor, Form(form): Form<TeamForm>) -> Result<Response> {
+async fn rename(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    Form(form): Form<TeamForm>,
+) -> Result<Response> {
     match members::rename(&app, &actor, &form.name).await {
         Ok(()) => Ok(flash::redirect("/team", "tenant-renamed")),
         Err(error) => again(&app, page, actor, form, error).await,
     }
 }
 
-async fn invite(State(app): State<App>, page: Page, actor: Actor, Form(mut form): Form<TeamForm>) -> Result<Response> {
+async fn invite(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    Form(mut form): Form<TeamForm>,
+) -> Result<Response> {
     form.name.clone_from(&actor.tenant_name);
     let invited = match Role::parse(&form.role) {
         Some(role) => invitations::create(&app, &actor, &form.email, role, page.language).await.map(|_| ()),
@@ -157,7 +167,9 @@ async fn leave(State(app): State<App>, actor: Actor, session: Session) -> Result
     members::remove(&app, &actor, actor.user_id).await?;
     match members::tenants(&app, &actor).await?.first() {
         Some(other) => {
-            session.insert(SESSION_USER, SessionUser { user_id: actor.user_id, tenant_id: other.tenant_id }).await?;
+            session
+                .insert(SESSION_USER, SessionUser { user_id: actor.user_id, tenant_id: other.tenant_id })
+                .await?;
         }
         // Signing in again makes a place of one's own.
         None => session.flush().await?,
@@ -198,7 +210,11 @@ struct InvitationPage {
     next: String,
 }
 
-async fn show_invitation(State(app): State<App>, page: Page, Query(query): Query<LinkQuery>) -> Result<InvitationPage> {
+async fn show_invitation(
+    State(app): State<App>,
+    page: Page,
+    Query(query): Query<LinkQuery>,
+) -> Result<InvitationPage> {
     let invitation = invitations::open(&app, &query.token).await?;
     let fits = page.user.as_ref().is_some_and(|user| user.email.eq_ignore_ascii_case(&invitation.email));
     let next = format!("/invitation?token={}", query.token);

@@ -57,7 +57,11 @@ struct TokensPage {
 impl TokensPage {
     async fn load(app: &App, page: Page, actor: Actor, paging: &Paging<TokenId>) -> Result<Self> {
         let list = tokens::list(app, &actor, paging).await?;
-        let form = TokenForm { scopes: vec!["read".to_owned()], valid_days: "90".to_owned(), ..TokenForm::default() };
+        let form = TokenForm {
+            scopes: vec!["read".to_owned()],
+            valid_days: "90".to_owned(),
+            ..TokenForm::default()
+        };
         let next = next_href("/api-tokens", &list);
         Ok(Self { page, actor, tokens: list.items, next, form, errors: Vec::new(), created: None })
     }
@@ -67,11 +71,21 @@ impl TokensPage {
     }
 }
 
-async fn show(State(app): State<App>, page: Page, actor: Actor, paging: Paging<TokenId>) -> Result<TokensPage> {
+async fn show(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    paging: Paging<TokenId>,
+) -> Result<TokensPage> {
     TokensPage::load(&app, page, actor, &paging).await
 }
 
-async fn create(State(app): State<App>, page: Page, actor: Actor, Form(form): Form<TokenForm>) -> Result<Response> {
+async fn create(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    Form(form): Form<TokenForm>,
+) -> Result<Response> {
     let new = CreateToken { name: &form.name, scopes: &form.scopes, valid_days: &form.valid_days };
     let created = tokens::create(&app, &actor, new).await;
     let fresh = TokensPage::load(&app, page, actor, &Paging::default()).await?;

@@ -66,7 +66,12 @@ async fn show(State(app): State<App>, page: Page, actor: Actor) -> Result<Respon
     Ok(SetupPage { page, setup, errors: Vec::new() }.into_response())
 }
 
-async fn enable(State(app): State<App>, page: Page, actor: Actor, Form(form): Form<FactorForm>) -> Result<Response> {
+async fn enable(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    Form(form): Form<FactorForm>,
+) -> Result<Response> {
     match second_factor::enable(&app, &actor, &form.current_password, &form.sealed, &form.code).await {
         Ok(codes) => Ok(CodesPage { page, codes }.into_response()),
         Err(error) => {
@@ -81,12 +86,18 @@ async fn show_disable(page: Page, _actor: Actor) -> ConfirmPage {
     ConfirmPage { page, disables: true, errors: Vec::new() }
 }
 
-async fn disable(State(app): State<App>, page: Page, actor: Actor, Form(form): Form<FactorForm>) -> Result<Response> {
+async fn disable(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    Form(form): Form<FactorForm>,
+) -> Result<Response> {
     match second_factor::disable(&app, &actor, &form.current_password, &form.code).await {
         Ok(()) => Ok(flash::redirect("/security", "second-factor-off")),
         Err(error) => {
             let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, ConfirmPage { page, disables: true, errors }).into_response())
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, ConfirmPage { page, disables: true, errors })
+                .into_response())
         }
     }
 }
@@ -95,12 +106,18 @@ async fn show_renew(page: Page, _actor: Actor) -> ConfirmPage {
     ConfirmPage { page, disables: false, errors: Vec::new() }
 }
 
-async fn renew(State(app): State<App>, page: Page, actor: Actor, Form(form): Form<FactorForm>) -> Result<Response> {
+async fn renew(
+    State(app): State<App>,
+    page: Page,
+    actor: Actor,
+    Form(form): Form<FactorForm>,
+) -> Result<Response> {
     match second_factor::renew_codes(&app, &actor, &form.current_password, &form.code).await {
         Ok(codes) => Ok(CodesPage { page, codes }.into_response()),
         Err(error) => {
             let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, ConfirmPage { page, disables: false, errors }).into_response())
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, ConfirmPage { page, disables: false, errors })
+                .into_response())
         }
     }
 }

@@ -82,7 +82,11 @@ async fn update(
 #[utoipa::path(delete, path = "/api/v1/admin/plans/{id}", tag = "Administration: catalogue", operation_id = "admin_retire_plan",
     params(("id" = PlanId, Path, description = "`plan_…`")),
     responses((status = 200, body = PlanView), (status = 404, description = "There is no such plan.", body = Problem)))]
-async fn retire(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Json<PlanView>> {
+async fn retire(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<Json<PlanView>> {
     Ok(Json(edit::set_retired(&app, &actor, id.parse()?, true).await?.into()))
 }
 
@@ -90,6 +94,10 @@ async fn retire(State(app): State<App>, Admin(actor): Admin, Path(id): Path<Stri
 #[utoipa::path(post, path = "/api/v1/admin/plans/{id}/restore", tag = "Administration: catalogue",
     operation_id = "admin_restore_plan", params(("id" = PlanId, Path, description = "`plan_…`")),
     responses((status = 200, body = PlanView), (status = 404, description = "There is no such plan.", body = Problem)))]
-async fn restore(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Json<PlanView>> {
+async fn restore(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<Json<PlanView>> {
     Ok(Json(edit::set_retired(&app, &actor, id.parse()?, false).await?.into()))
 }

@@ -120,7 +120,8 @@ async fn list(
     paging: Paging<TenantId>,
 ) -> Result<Json<Listed<CustomerView>>> {
     let rows =
-        db::list(app.db.platform(), query.search.trim(), query.suspended, paging.after, paging.fetch()).await?;
+        db::list(app.db.platform(), query.search.trim(), query.suspended, paging.after, paging.fetch())
+            .await?;
     let listed = Listed::new(rows, &paging, |customer| customer.id.to_string());
     Ok(Json(listed.map(CustomerView::from)))
 }
@@ -165,7 +166,11 @@ async fn set_quotas(
     operation_id = "admin_suspend_customer", params(("id" = TenantId, Path, description = "`ten_…`")),
     responses((status = 200, body = CustomerDetail), (status = 404, description = "There is no such customer.", body = Problem),
         (status = 409, description = "It is your own.", body = Problem)))]
-async fn suspend(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Json<CustomerDetail>> {
+async fn suspend(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<Json<CustomerDetail>> {
     let id = id.parse()?;
     customers::set_suspended(&app, &actor, id, true).await?;
     detail(&app, id).await

@@ -205,11 +205,8 @@ async fn create_token(
     Json(new): Json<NewHostToken>,
 ) -> Result<(StatusCode, Json<HostToken>)> {
     let made = enrol::create_join_token(&app, &actor, &new.name, new.nat).await?;
-    let token = HostToken {
-        token: made.token.reveal(),
-        command: made.command(&app),
-        expires_at: made.expires_at,
-    };
+    let token =
+        HostToken { token: made.token.reveal(), command: made.command(&app), expires_at: made.expires_at };
     Ok((StatusCode::CREATED, Json(token)))
 }
 

@@ -83,13 +83,12 @@ async fn create(
 
 async fn import(app: &App, actor: &Actor, request: Request) -> Result<crate::images::Image> {
     let (parts, body) = request.into_parts();
-    let bytes = axum::body::to_bytes(body, crate::router::MAX_BODY_BYTES).await.map_err(|_| Error::Refused {
-        status: StatusCode::PAYLOAD_TOO_LARGE,
-        code: "too-large",
-        arguments: Vec::new(),
+    let bytes = axum::body::to_bytes(body, crate::router::MAX_BODY_BYTES).await.map_err(|_| {
+        Error::Refused { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too-large", arguments: Vec::new() }
     })?;
     let request = Request::from_parts(parts, axum::body::Body::from(bytes));
-    let Json(mut body) = Json::<serde_json::Map<String, serde_json::Value>>::from_request(request, app).await?;
+    let Json(mut body) =
+        Json::<serde_json::Map<String, serde_json::Value>>::from_request(request, app).await?;
     let path = match body.remove("path") {
         Some(serde_json::Value::String(path)) => path,
         Some(_) => return Err(Error::invalid("path", "import-path")),
@@ -133,7 +132,11 @@ async fn update(
 #[utoipa::path(delete, path = "/api/v1/admin/images/{id}", tag = "Administration: catalogue",
     operation_id = "admin_retire_image", params(("id" = ImageId, Path, description = "`img_…`")),
     responses((status = 200, body = ImageView), (status = 404, description = "There is no such image.", body = Problem)))]
-async fn retire(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Json<ImageView>> {
+async fn retire(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<Json<ImageView>> {
     Ok(Json(register::set_retired(&app, &actor, id.parse()?, true).await?.into()))
 }
 
@@ -141,6 +144,10 @@ async fn retire(State(app): State<App>, Admin(actor): Admin, Path(id): Path<Stri
 #[utoipa::path(post, path = "/api/v1/admin/images/{id}/restore", tag = "Administration: catalogue",
     operation_id = "admin_restore_image", params(("id" = ImageId, Path, description = "`img_…`")),
     responses((status = 200, body = ImageView), (status = 404, description = "There is no such image.", body = Problem)))]
-async fn restore(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Json<ImageView>> {
+async fn restore(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<Json<ImageView>> {
     Ok(Json(register::set_retired(&app, &actor, id.parse()?, false).await?.into()))
 }

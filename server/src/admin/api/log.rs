@@ -103,7 +103,8 @@ async fn list_operations(
     paging: Paging<OperationId>,
 ) -> Result<Json<Listed<OperationView>>> {
     let rows =
-        operations::list(app.db.platform(), &query.state, query.instance, paging.after, paging.fetch()).await?;
+        operations::list(app.db.platform(), &query.state, query.instance, paging.after, paging.fetch())
+            .await?;
     Ok(Json(Listed::new(rows, &paging, |row| row.id.to_string()).map(OperationView::from)))
 }
 
@@ -220,8 +221,8 @@ async fn list_mail(
     Query(query): Query<MailQuery>,
     paging: Paging<MailId>,
 ) -> Result<Json<Listed<MailView>>> {
-    let rows =
-        mail::list(app.db.platform(), query.search.trim(), &query.state, paging.after, paging.fetch()).await?;
+    let rows = mail::list(app.db.platform(), query.search.trim(), &query.state, paging.after, paging.fetch())
+        .await?;
     Ok(Json(Listed::new(rows, &paging, |row| row.id.to_string()).map(MailView::from)))
 }
 
@@ -238,7 +239,11 @@ async fn show_mail(State(app): State<App>, _: Admin, Path(id): Path<String>) -> 
 #[utoipa::path(post, path = "/api/v1/admin/mail/{id}/retry", tag = "Administration: platform",
     operation_id = "admin_retry_mail", params(("id" = MailId, Path, description = "`mail_…`")),
     responses((status = 204, description = "It waits to be sent."), (status = 404, description = "There is no such mail.", body = Problem)))]
-async fn retry_mail(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<StatusCode> {
+async fn retry_mail(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
     crate::admin::mail::retry(&app, &actor, id.parse()?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

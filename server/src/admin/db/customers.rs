@@ -92,11 +92,17 @@ pub async fn members(executor: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::R
 
 /// Locks the tenant's row until the transaction ends.
 pub async fn lock(tx: &mut Tx, id: TenantId) -> sqlx::Result<()> {
-    sqlx::query!("SELECT id FROM tenants WHERE id = $1 FOR UPDATE", id.uuid()).fetch_optional(&mut **tx).await?;
+    sqlx::query!("SELECT id FROM tenants WHERE id = $1 FOR UPDATE", id.uuid())
+        .fetch_optional(&mut **tx)
+        .await?;
     Ok(())
 }
 
-pub async fn set_quotas(tx: &mut Tx, id: TenantId, quotas: &crate::admin::customers::Quotas) -> sqlx::Result<()> {
+pub async fn set_quotas(
+    tx: &mut Tx,
+    id: TenantId,
+    quotas: &crate::admin::customers::Quotas,
+) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE tenants SET quota_instances = $2, quota_vcpus = $3, quota_memory_mib = $4, quota_disk_mib = $5, may_buy = $6 \
          WHERE id = $1",

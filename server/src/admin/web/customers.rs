@@ -71,7 +71,13 @@ struct CustomerPage {
 }
 
 impl CustomerPage {
-    async fn build(app: &App, page: Page, customer: Customer, form: Sent, errors: Vec<FieldError>) -> Result<Self> {
+    async fn build(
+        app: &App,
+        page: Page,
+        customer: Customer,
+        form: Sent,
+        errors: Vec<FieldError>,
+    ) -> Result<Self> {
         let pool = app.db.platform();
         let members = db::members(pool, customer.id).await?;
         let filter = instances::Filter { tenant: Some(customer.id), ..Default::default() };

@@ -307,8 +307,7 @@ fn cpu_stack(page: &Page, host: &Host, instances: &[InstanceRow]) -> Stack {
 fn memory_stack(page: &Page, host: &Host, instances: &[InstanceRow]) -> Stack {
     let whole = host.capacity.memory.get();
     let booked = host.booked.memory_reservation.get();
-    let text =
-        page.t2("admin-host-guaranteed", "part", format::mib(booked), "whole", format::mib(whole));
+    let text = page.t2("admin-host-guaranteed", "part", format::mib(booked), "whole", format::mib(whole));
     stack(page.t("policy-memory"), format::mib(whole), text, whole, instances, |instance| {
         // As it is booked: with the overhead of the guest's process.
         let amount = Booking::of(&instance.policy).memory_reservation.get();
@@ -334,11 +333,35 @@ fn bars(page: &Page, host: &Host) -> Vec<Bar> {
     };
     let capacity = &host.capacity;
     vec![
-        bar("policy-cpu", booked.cpu_reservation.get(), Some(load.cpu_used_millicpu), capacity.cpu.get(), &cores),
-        bar("policy-memory", booked.memory_reservation.get(), Some(load.memory_used_mib), capacity.memory.get(), &format::mib),
+        bar(
+            "policy-cpu",
+            booked.cpu_reservation.get(),
+            Some(load.cpu_used_millicpu),
+            capacity.cpu.get(),
+            &cores,
+        ),
+        bar(
+            "policy-memory",
+            booked.memory_reservation.get(),
+            Some(load.memory_used_mib),
+            capacity.memory.get(),
+            &format::mib,
+        ),
         bar("policy-disk", booked.disk.get(), Some(load.storage_used_mib), capacity.disk.get(), &format::mib),
-        bar("policy-inbound", booked.network_reservation_in.get(), None, capacity.uplink.get(), &format::kbit),
-        bar("policy-outbound", booked.network_reservation_out.get(), None, capacity.uplink.get(), &format::kbit),
+        bar(
+            "policy-inbound",
+            booked.network_reservation_in.get(),
+            None,
+            capacity.uplink.get(),
+            &format::kbit,
+        ),
+        bar(
+            "policy-outbound",
+            booked.network_reservation_out.get(),
+            None,
+            capacity.uplink.get(),
+            &format::kbit,
+        ),
     ]
 }
 
@@ -396,12 +419,12 @@ fn read(form: &Sent) -> Result<HostChange, Vec<FieldError>> {
     let system_memory_mib = number(form, "system_memory_mib", &mut problems);
     let mut thousandths = |name: &'static str, empty: Option<i64>| match (sent(form, name), empty) {
         ("", Some(empty)) => empty,
-        (text, _) => policy_form::parse_decimal(text, 3).and_then(|figure| i64::try_from(figure).ok()).unwrap_or_else(
-            || {
+        (text, _) => policy_form::parse_decimal(text, 3)
+            .and_then(|figure| i64::try_from(figure).ok())
+            .unwrap_or_else(|| {
                 problems.push(FieldError::new(name, "policy-decimal").with("places", 3));
                 0
-            },
-        ),
+            }),
     };
     let change = HostChange {
         state: None,

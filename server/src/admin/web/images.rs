@@ -93,7 +93,13 @@ impl EditPage {
         FORMATS
     }
 
-    async fn new(app: &App, page: Page, image: Option<Image>, form: Sent, errors: Vec<FieldError>) -> Result<Self> {
+    async fn new(
+        app: &App,
+        page: Page,
+        image: Option<Image>,
+        form: Sent,
+        errors: Vec<FieldError>,
+    ) -> Result<Self> {
         let max = settings::get(app.db.platform()).await?.image_max_gib.unsigned_abs();
         Ok(Self { page, image, form, errors, max: format::mib(max << 10) })
     }

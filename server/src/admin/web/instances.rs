@@ -91,7 +91,15 @@ async fn list(
     let next = next_href("/admin/instances", &filters, &listed);
     let states = STATES.into_iter().map(|state| (state, word(&page, "instance", state))).collect();
     let attention = wanted.attention == "on";
-    Ok(ListPage { page, rows: listed.items, states, search: wanted.search, state: wanted.state, attention, next })
+    Ok(ListPage {
+        page,
+        rows: listed.items,
+        states,
+        search: wanted.search,
+        state: wanted.state,
+        attention,
+        next,
+    })
 }
 
 #[derive(Template, WebTemplate)]
@@ -158,7 +166,9 @@ async fn set_policy(
         },
     };
     let (errors, refusal) = match changed {
-        Ok(_) => return Ok(flash::redirect_with(&format!("/admin/instances/{id}"), "policy-sent", &instance.name)),
+        Ok(_) => {
+            return Ok(flash::redirect_with(&format!("/admin/instances/{id}"), "policy-sent", &instance.name));
+        }
         Err(error @ Error::Refused { .. }) => {
             (Vec::new(), Some(crate::web::errors::words(&error, page.language).1))
         }

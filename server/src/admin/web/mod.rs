@@ -77,7 +77,8 @@ fn field_errors(error: Error) -> Result<Vec<FieldError>> {
 /// The link to the next part of a list with the same filters, or "".
 fn next_href<T>(path: &str, filters: &[(&str, &str)], list: &Listed<T>) -> String {
     let Some(cursor) = &list.next_cursor else { return String::new() };
-    let mut query: Vec<(&str, &str)> = filters.iter().copied().filter(|(_, value)| !value.is_empty()).collect();
+    let mut query: Vec<(&str, &str)> =
+        filters.iter().copied().filter(|(_, value)| !value.is_empty()).collect();
     query.push(("cursor", cursor));
     format!("{path}?{}", serde_urlencoded::to_string(query).unwrap_or_default())
 }

@@ -62,9 +62,21 @@ async fn show(State(app): State<App>, _: Admin, page: Page) -> Result<OverviewPa
     let concerns = concerns(&page, &overview, &hosts);
     let steps = vec![
         Step { done: !hosts.is_empty(), text: page.t("admin-step-host"), href: "/admin/hosts/enrol" },
-        Step { done: !networks::db::list(pool).await?.is_empty(), text: page.t("admin-step-pool"), href: "/admin/pools/new" },
-        Step { done: !images::db::list_public(pool).await?.is_empty(), text: page.t("admin-step-image"), href: "/admin/images/new" },
-        Step { done: !plans::db::list_public(pool).await?.is_empty(), text: page.t("admin-step-plan"), href: "/admin/plans/new" },
+        Step {
+            done: !networks::db::list(pool).await?.is_empty(),
+            text: page.t("admin-step-pool"),
+            href: "/admin/pools/new",
+        },
+        Step {
+            done: !images::db::list_public(pool).await?.is_empty(),
+            text: page.t("admin-step-image"),
+            href: "/admin/images/new",
+        },
+        Step {
+            done: !plans::db::list_public(pool).await?.is_empty(),
+            text: page.t("admin-step-plan"),
+            href: "/admin/plans/new",
+        },
     ];
     let steps = if steps.iter().all(|step| step.done) { Vec::new() } else { steps };
     Ok(OverviewPage { page, overview, concerns, steps, failed })

@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::ids::HostId;
 use crate::plans::{self, Plan};
 use crate::state::App;
+use crate::web::format;
 use crate::web::page::Page;
 use askama::Template;
 use askama_web::WebTemplate;
@@ -16,7 +17,6 @@ use axum::extract::{Query, State};
 use axum::routing::get;
 use jst_policy::admission::{Resource, Shortage};
 use jst_policy::placement::{Outcome, Qualification, Rejection, Score};
-use crate::web::format;
 use serde::Deserialize;
 
 pub fn routes() -> Router<App> {
@@ -47,7 +47,12 @@ struct PlacementPage {
     found: bool,
 }
 
-async fn show(State(app): State<App>, _: Admin, page: Page, Query(question): Query<Question>) -> Result<PlacementPage> {
+async fn show(
+    State(app): State<App>,
+    _: Admin,
+    page: Page,
+    Query(question): Query<Question>,
+) -> Result<PlacementPage> {
     let plans = plans::db::list_all(app.db.platform()).await?;
     let plan = plans.iter().find(|plan| plan.slug == question.plan).or(plans.first());
     let asked = plan.map_or_else(String::new, |plan| plan.slug.clone());
@@ -60,7 +65,9 @@ async fn show(State(app): State<App>, _: Admin, page: Page, Query(question): Que
             .map(|verdict| {
                 let (score, reasons) = match verdict.outcome {
                     Outcome::Eligible { score } => (Some(score), Vec::new()),
-                    Outcome::Rejected { reasons } => (None, reasons.iter().map(|r| reason(&page, r)).collect()),
+                    Outcome::Rejected { reasons } => {
+                        (None, reasons.iter().map(|r| reason(&page, r)).collect())
+                    }
                 };
                 Verdict {
                     host: verdict.host.into(),

@@ -95,9 +95,8 @@ struct EditPage {
 impl EditPage {
     fn new(page: Page, plan: Option<Plan>, form: Sent, errors: Vec<FieldError>) -> Self {
         let groups = policy_form::groups(&page, &form, &errors);
-        let bars = policy_form::to_policy(&form)
-            .map(|policy| policy_form::bars(&page, &policy))
-            .unwrap_or_default();
+        let bars =
+            policy_form::to_policy(&form).map(|policy| policy_form::bars(&page, &policy)).unwrap_or_default();
         Self { page, plan, form, groups, bars, errors }
     }
 
@@ -145,7 +144,9 @@ fn plan_form(plan: &Plan) -> Sent {
     set("price_hourly_usd", figure(plan.price_hourly_usd_micro, 6));
     set("price_hourly_cny", figure(plan.price_hourly_cny_micro, 6));
     set("sort_order", plan.sort_order.to_string());
-    for (name, on) in [("trial", plan.trial), ("public", plan.public), ("restart_on_crash", plan.restart_on_crash)] {
+    for (name, on) in
+        [("trial", plan.trial), ("public", plan.public), ("restart_on_crash", plan.restart_on_crash)]
+    {
         set(name, if on { "on" } else { "" }.to_owned());
     }
     form
@@ -249,7 +250,9 @@ async fn update(
         Err(problems) => Err(Error::Invalid(problems)),
     };
     match changed {
-        Ok(plan) => Ok(flash::redirect_with(&format!("/admin/plans/{id}"), "plan-saved", &plan.version.to_string())),
+        Ok(plan) => {
+            Ok(flash::redirect_with(&format!("/admin/plans/{id}"), "plan-saved", &plan.version.to_string()))
+        }
         Err(error) => Ok(refused(page, Some(plan), form, field_errors(error)?)),
     }
 }

@@ -63,7 +63,13 @@ pub const GROUPS: &[GroupSpec] = &[
             field("cpu.reservation", "policy-reservation", "vCPU", MILLI),
             field("cpu.limit", "policy-limit", "vCPU", MILLI),
             shares("cpu.shares"),
-            Spec { path: "cpu.dedicated", label: "policy-dedicated", unit: "", kind: Kind::Checkbox, required: false },
+            Spec {
+                path: "cpu.dedicated",
+                label: "policy-dedicated",
+                unit: "",
+                kind: Kind::Checkbox,
+                required: false,
+            },
         ],
     },
     GroupSpec {
@@ -334,8 +340,22 @@ pub fn bars(page: &Page, policy: &ResourcePolicy) -> Vec<Bar> {
     let cores = |millicpu: u64| format!("{} vCPU", format::cores(millicpu));
     let iops = |iops: u64| format!("{iops} IOPS");
     let mut bars = vec![
-        bar(page, "policy-cpu", policy.cpu_claim().reservation, policy.cpu_claim().limit, policy.cpu.size().get(), cores),
-        bar(page, "policy-memory", policy.memory.reservation.get(), policy.memory_claim().limit, policy.memory.size.get(), format::mib),
+        bar(
+            page,
+            "policy-cpu",
+            policy.cpu_claim().reservation,
+            policy.cpu_claim().limit,
+            policy.cpu.size().get(),
+            cores,
+        ),
+        bar(
+            page,
+            "policy-memory",
+            policy.memory.reservation.get(),
+            policy.memory_claim().limit,
+            policy.memory.size.get(),
+            format::mib,
+        ),
     ];
     let operations = policy.disk_claim();
     let whole = operations.limit.unwrap_or(operations.reservation);
@@ -378,12 +398,29 @@ mod tests {
 
     #[test]
     fn decimals_are_exact() {
-        for (text, decimals, figure) in
-            [("1.5", 3, 1500), ("0.001", 3, 1), ("12", 3, 12_000), ("100.5", 6, 100_500_000), ("7", 0, 7), ("2.", 3, 2000)]
-        {
+        for (text, decimals, figure) in [
+            ("1.5", 3, 1500),
+            ("0.001", 3, 1),
+            ("12", 3, 12_000),
+            ("100.5", 6, 100_500_000),
+            ("7", 0, 7),
+            ("2.", 3, 2000),
+        ] {
             assert_eq!(parse_decimal(text, decimals), Some(figure), "{text}");
         }
-        for bad in ["", ".", ".5", "1.2345", "-1", "1e3", "1,5", "one", "٣", "99999999999999999999", "18446744073709551615"] {
+        for bad in [
+            "",
+            ".",
+            ".5",
+            "1.2345",
+            "-1",
+            "1e3",
+            "1,5",
+            "one",
+            "٣",
+            "99999999999999999999",
+            "18446744073709551615",
+        ] {
             assert_eq!(parse_decimal(bad, 3), None, "{bad}");
         }
         for figure in [0, 1, 10, 999, 1000, 1001, 123_456_789] {
@@ -397,7 +434,8 @@ mod tests {
             "throughput": { "average": 1_500_001, "peak": 2_000_000, "peak_seconds": 60 },
             "operations": { "average": 10, "peak": 20, "peak_seconds": 30 },
         });
-        let network = json!({ "reservation": 1, "average": 2500, "peak": 3000, "burst": 40, "shares": "high" });
+        let network =
+            json!({ "reservation": 1, "average": 2500, "peak": 3000, "burst": 40, "shares": "high" });
         serde_json::from_value(json!({
             "cpu": { "vcpus": 2, "reservation": 500, "limit": 1500, "shares": 77, "dedicated": false },
             "memory": { "size": 2048, "reservation": 512, "limit": 1024, "shares": "low" },
@@ -424,7 +462,11 @@ mod tests {
         fn leaves(path: &str, value: &Value, found: &mut Vec<String>) {
             match value {
                 Value::Object(fields) => fields.iter().for_each(|(key, value)| {
-                    leaves(&if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, value, found);
+                    leaves(
+                        &if path.is_empty() { key.clone() } else { format!("{path}.{key}") },
+                        value,
+                        found,
+                    );
                 }),
                 _ => found.push(path.to_owned()),
             }

@@ -71,7 +71,13 @@ impl EditPage {
         checked(&self.form, name)
     }
 
-    async fn new(app: &App, page: Page, pool: Option<Pool>, form: Sent, errors: Vec<FieldError>) -> Result<Self> {
+    async fn new(
+        app: &App,
+        page: Page,
+        pool: Option<Pool>,
+        form: Sent,
+        errors: Vec<FieldError>,
+    ) -> Result<Self> {
         let hosts = hosts::db::list(app.db.platform()).await?;
         Ok(Self { page, pool, hosts, form, errors })
     }

@@ -68,7 +68,12 @@ fn read(form: &Sent) -> Result<Settings> {
     if problems.is_empty() { Ok(settings) } else { Err(Error::Invalid(problems)) }
 }
 
-async fn save(State(app): State<App>, Admin(actor): Admin, page: Page, Form(form): Form<Sent>) -> Result<Response> {
+async fn save(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    page: Page,
+    Form(form): Form<Sent>,
+) -> Result<Response> {
     let saved = match read(&form) {
         Ok(wanted) => settings::update(&app, &actor, &wanted).await,
         Err(error) => Err(error),

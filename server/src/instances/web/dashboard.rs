@@ -3,8 +3,8 @@
 use super::words::{OperationWords, state_look, state_word};
 use crate::auth::Actor;
 use crate::error::Result;
-use crate::instances::view::{self, View};
 use crate::instances::operations;
+use crate::instances::view::{self, View};
 use crate::state::App;
 use crate::trials;
 use crate::web::page::Page;
@@ -45,7 +45,11 @@ impl Row {
             address: view.addresses.first().map(ToString::to_string).unwrap_or_default(),
             plan: view.plan.name(page.language).to_owned(),
             image: view.image.name.clone(),
-            step: view.operation.as_ref().map(|operation| OperationWords::of(page, operation).how).unwrap_or_default(),
+            step: view
+                .operation
+                .as_ref()
+                .map(|operation| OperationWords::of(page, operation).how)
+                .unwrap_or_default(),
         }
     }
 }

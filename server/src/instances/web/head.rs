@@ -38,7 +38,8 @@ impl Head {
         let path = format!("/instances/{}", instance.id);
         let operates = page.user.as_ref().is_some_and(|user| user.may_operate);
         let state = instance.state;
-        let button = |name: &str, key, look, icon| Button { action: format!("{path}/{name}"), key, look, icon };
+        let button =
+            |name: &str, key, look, icon| Button { action: format!("{path}/{name}"), key, look, icon };
         let may = |request| operates && state.allows(request);
         let locked = instance.lock_reason.is_some();
         let mut buttons = Vec::new();

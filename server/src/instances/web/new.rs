@@ -105,17 +105,18 @@ struct Wish {
     plan: String,
 }
 
-async fn show(
-    State(app): State<App>,
-    page: Page,
-    actor: Actor,
-    Query(wish): Query<Wish>,
-) -> Result<NewPage> {
+async fn show(State(app): State<App>, page: Page, actor: Actor, Query(wish): Query<Wish>) -> Result<NewPage> {
     actor.may_operate()?;
     render(&app, page, &actor, NewForm { plan: wish.plan, ..NewForm::default() }, Refusal::default()).await
 }
 
-async fn render(app: &App, page: Page, actor: &Actor, mut form: NewForm, refusal: Refusal) -> Result<NewPage> {
+async fn render(
+    app: &App,
+    page: Page,
+    actor: &Actor,
+    mut form: NewForm,
+    refusal: Refusal,
+) -> Result<NewPage> {
     let may_buy = catalogue::may_buy(app.db.platform(), actor.tenant_id).await?;
     let trial_left = crate::trials::offer(app, actor).await?.is_some();
     let public = plans::db::list_public(app.db.platform()).await?;

@@ -68,9 +68,7 @@ async fn overview(
     let instance = &view.instance;
     let running = instance.applied.is_some();
     let (failure, failure_is_final) = match &instance.outcome {
-        Some(Outcome::Failed { code, permanent, .. }) => {
-            (failure_words(&page, &wire_name(code)), *permanent)
-        }
+        Some(Outcome::Failed { code, permanent, .. }) => (failure_words(&page, &wire_name(code)), *permanent),
         _ => (String::new(), false),
     };
     let words = |fields: &[String]| fields_words(&page, fields.iter().map(String::as_str));

@@ -14,7 +14,9 @@ fn at_depth(document: &Value, schema: &Value, depth: u32) -> Value {
     if depth == 0 {
         return Value::Null;
     }
-    if let Some(given) = schema.get("example").or_else(|| schema["examples"].get(0)).or_else(|| schema.get("default")) {
+    if let Some(given) =
+        schema.get("example").or_else(|| schema["examples"].get(0)).or_else(|| schema.get("default"))
+    {
         return given.clone();
     }
     if let Some(reference) = schema["$ref"].as_str() {
@@ -31,7 +33,9 @@ fn at_depth(document: &Value, schema: &Value, depth: u32) -> Value {
         }
         return Value::Object(fields);
     }
-    if let Some(first) = schema["oneOf"].as_array().and_then(|all| all.iter().find(|one| one["type"] != "null")) {
+    if let Some(first) =
+        schema["oneOf"].as_array().and_then(|all| all.iter().find(|one| one["type"] != "null"))
+    {
         return at_depth(document, first, depth - 1);
     }
     if let Some(first) = schema["enum"].get(0) {
@@ -81,7 +85,9 @@ pub fn kind(schema: &Value) -> String {
 fn plain_type(schema: &Value) -> &str {
     match &schema["type"] {
         Value::String(name) => name,
-        Value::Array(names) => names.iter().filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("any"),
+        Value::Array(names) => {
+            names.iter().filter_map(Value::as_str).find(|name| *name != "null").unwrap_or("any")
+        }
         _ if schema.get("properties").is_some() => "object",
         _ => "any",
     }

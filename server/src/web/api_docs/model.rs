@@ -169,9 +169,12 @@ impl Schema {
         parts.extend(schema["allOf"].as_array().into_iter().flatten());
         let fields = parts
             .iter()
-            .flat_map(|part| part["properties"].as_object().into_iter().flatten().map(move |field| (part, field)))
+            .flat_map(|part| {
+                part["properties"].as_object().into_iter().flatten().map(move |field| (part, field))
+            })
             .map(|(part, (name, property))| {
-                let required = part["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+                let required =
+                    part["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
                 Field {
                     name: name.clone(),
                     place: String::new(),
@@ -206,9 +209,10 @@ impl Field {
 
 /// The name of the schema that this one refers to, itself or as a list.
 fn named(schema: &Value) -> Option<String> {
-    let reference = schema["$ref"].as_str().or_else(|| schema["items"]["$ref"].as_str()).or_else(|| {
-        schema["oneOf"].as_array().into_iter().flatten().find_map(|one| one["$ref"].as_str())
-    })?;
+    let reference = schema["$ref"]
+        .as_str()
+        .or_else(|| schema["items"]["$ref"].as_str())
+        .or_else(|| schema["oneOf"].as_array().into_iter().flatten().find_map(|one| one["$ref"].as_str()))?;
     reference.rsplit('/').next().map(str::to_owned)
 }
 

@@ -65,7 +65,9 @@ async fn twenty_at_once_on_a_host_with_room_for_five() {
     desk.books_agree().await;
     assert_eq!(desk.count("SELECT count(*) FROM instances").await, 5);
     assert_eq!(desk.count("SELECT count(*) FROM addresses").await, 5);
-    assert!(desk.event("instance.refused").await.unwrap()["in_words"][0].as_str().unwrap().contains("host-1"));
+    assert!(
+        desk.event("instance.refused").await.unwrap()["in_words"][0].as_str().unwrap().contains("host-1")
+    );
     desk.platform.stop().await;
 }
 
@@ -75,18 +77,28 @@ async fn a_quota_holds_under_a_race() {
     let customer = desk.buyer("quota@example.com").await;
     sqlx::query("UPDATE tenants SET quota_vcpus = 3").execute(desk.pool()).await.unwrap();
     let customer = &customer;
-    let answers =
-        join_all((0..8).map(|number| async move { customer.try_create(&format!("vm-{number}"), "small").await }))
-            .await;
+    let answers = join_all(
+        (0..8).map(|number| async move { customer.try_create(&format!("vm-{number}"), "small").await }),
+    )
+    .await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 3, "{answers:?}");
     for answer in answers.iter().filter(|answer| answer.status != 202) {
         assert_eq!((answer.status, text(&answer.json()["code"])), (403, "quota-vcpus"), "{}", answer.body);
     }
-    sqlx::query("UPDATE tenants SET quota_vcpus = 100, quota_instances = 3").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE tenants SET quota_vcpus = 100, quota_instances = 3")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     assert_eq!(customer.try_create("x", "small").await.expect(403).json()["code"], "quota-instances");
-    sqlx::query("UPDATE tenants SET quota_instances = 9, quota_memory_mib = 900").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE tenants SET quota_instances = 9, quota_memory_mib = 900")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     assert_eq!(customer.try_create("x", "small").await.expect(403).json()["code"], "quota-memory");
-    sqlx::query("UPDATE tenants SET quota_memory_mib = 9000, quota_disk_mib = 2000").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE tenants SET quota_memory_mib = 9000, quota_disk_mib = 2000")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     assert_eq!(customer.try_create("x", "small").await.expect(403).json()["code"], "quota-disk");
     desk.platform.stop().await;
 }
@@ -95,7 +107,8 @@ async fn a_quota_holds_under_a_race() {
 async fn one_name_goes_to_one_of_two() {
     let desk = Desk::open().await;
     let customer = &desk.buyer("names@example.com").await;
-    let answers = join_all(["Web", "web"].map(|name| async move { customer.try_create(name, "small").await })).await;
+    let answers =
+        join_all(["Web", "web"].map(|name| async move { customer.try_create(name, "small").await })).await;
     let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     assert_eq!(statuses, [202, 422], "{answers:?}");
@@ -119,11 +132,16 @@ async fn an_empty_pool_undoes_everything() {
     assert_eq!(refused["code"], "no-address-free");
     assert_eq!(desk.count("SELECT count(*) FROM instances").await, 1);
     // A pool that fills up between the choice and the booking.
-    sqlx::query("INSERT INTO address_pools (id, name, network) VALUES (gen_random_uuid(), 'v6', '2001:db8::/127')")
+    sqlx::query(
+        "INSERT INTO address_pools (id, name, network) VALUES (gen_random_uuid(), 'v6', '2001:db8::/127')",
+    )
+    .execute(desk.pool())
+    .await
+    .unwrap();
+    sqlx::query("UPDATE address_pools SET excluded = '{}' WHERE name = 'v4'")
         .execute(desk.pool())
         .await
         .unwrap();
-    sqlx::query("UPDATE address_pools SET excluded = '{}' WHERE name = 'v4'").execute(desk.pool()).await.unwrap();
     assert_eq!(customer.try_create("third", "small").await.expect(409).json()["code"], "no-address-free");
     assert_eq!(desk.count("SELECT count(*) FROM instances").await, 1);
     assert_eq!(desk.count("SELECT count(*) FROM addresses").await, 1);
@@ -162,7 +180,10 @@ async fn only_hosts_that_can_take_it_are_asked() {
         ("qualification = 'failed'", "no-host"),
         ("qualification = 'simulated', capabilities = '{}'", "no-capable-host"),
     ] {
-        sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE hosts SET {change}"))).execute(desk.pool()).await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(format!("UPDATE hosts SET {change}")))
+            .execute(desk.pool())
+            .await
+            .unwrap();
         let answer = customer.try_create("x", "small").await;
         assert_eq!((answer.status, text(&answer.json()["code"])), (409, code), "{change}: {}", answer.body);
     }
@@ -183,15 +204,20 @@ async fn only_hosts_that_can_take_it_are_asked() {
 async fn every_wrong_field_is_named() {
     let desk = Desk::open().await;
     desk.plan("tiny", false, policy(1, 64, 0, 64)).await;
-    sqlx::query("UPDATE images SET min_memory_mib = 100, virtual_bytes = 104857600").execute(desk.pool()).await.unwrap();
-    let customer = desk.buyer("fields@example.com").await;
-    let other = desk.buyer("other@example.com").await;
-    sqlx::query("INSERT INTO ssh_keys (id, tenant_id, name, public_key, fingerprint) VALUES ($1, $2, 'k', 'k', 'f')")
-        .bind(uuid_of("vm_0199b0c4a7d27c6e8f3a5b1c2d3e4f50"))
-        .bind(other.tenant)
+    sqlx::query("UPDATE images SET min_memory_mib = 100, virtual_bytes = 104857600")
         .execute(desk.pool())
         .await
         .unwrap();
+    let customer = desk.buyer("fields@example.com").await;
+    let other = desk.buyer("other@example.com").await;
+    sqlx::query(
+        "INSERT INTO ssh_keys (id, tenant_id, name, public_key, fingerprint) VALUES ($1, $2, 'k', 'k', 'f')",
+    )
+    .bind(uuid_of("vm_0199b0c4a7d27c6e8f3a5b1c2d3e4f50"))
+    .bind(other.tenant)
+    .execute(desk.pool())
+    .await
+    .unwrap();
     let good = json!({ "name": "web", "plan": "small", "image": "test" });
     for (change, field, code) in [
         (json!({ "name": "" }), "name", "required"),

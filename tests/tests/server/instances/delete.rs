@@ -39,11 +39,17 @@ async fn after_the_grace_period_everything_goes_and_nothing_before_the_host_says
     worker::purge::pass(desk.platform.app().clone()).await.unwrap();
     assert!(matches!(desk.told(&id).await.unwrap().presence, Presence::Retained { .. }), "too early");
 
-    sqlx::query("UPDATE instances SET purge_at = now() - interval '1 second'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE instances SET purge_at = now() - interval '1 second'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     worker::purge::pass(desk.platform.app().clone()).await.unwrap();
     let told = desk.told(&id).await.unwrap();
     assert_eq!(told.presence, Presence::Deleted);
-    assert_eq!(customer.act(&id, "undelete", json!({})).await.expect(409).json()["code"], "undelete-too-late");
+    assert_eq!(
+        customer.act(&id, "undelete", json!({})).await.expect(409).json()["code"],
+        "undelete-too-late"
+    );
 
     // A report about what was desired before is no acknowledgement, and neither is one of work.
     let mut early = obeyed(&told);

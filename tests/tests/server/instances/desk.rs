@@ -65,14 +65,16 @@ impl Desk {
     }
 
     pub async fn plan(&self, slug: &str, trial: bool, policy: Value) {
-        sqlx::query("INSERT INTO plans (id, slug, name_en, name_zh, policy, trial) VALUES ($1, $2, $2, $2, $3, $4)")
-            .bind(Uuid::now_v7())
-            .bind(slug)
-            .bind(policy)
-            .bind(trial)
-            .execute(self.pool())
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO plans (id, slug, name_en, name_zh, policy, trial) VALUES ($1, $2, $2, $2, $3, $4)",
+        )
+        .bind(Uuid::now_v7())
+        .bind(slug)
+        .bind(policy)
+        .bind(trial)
+        .execute(self.pool())
+        .await
+        .unwrap();
     }
 
     /// A customer who may buy.
@@ -100,12 +102,14 @@ impl Desk {
             .execute(pool)
             .await
             .unwrap();
-        sqlx::query("INSERT INTO users (id, email, email_verified_at, password_hash) VALUES ($1, $2, now(), '')")
-            .bind(user)
-            .bind(email)
-            .execute(pool)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO users (id, email, email_verified_at, password_hash) VALUES ($1, $2, now(), '')",
+        )
+        .bind(user)
+        .bind(email)
+        .execute(pool)
+        .await
+        .unwrap();
         sqlx::query("INSERT INTO memberships (tenant_id, user_id, role) VALUES ($1, $2, 'owner')")
             .bind(tenant)
             .bind(user)
@@ -213,7 +217,9 @@ pub fn obeyed(told: &DesiredInstance) -> InstanceReport {
         Presence::Present { power: Power::Running, spec } => {
             (Observed::Running, Some(Applied { policy: spec.policy.clone(), drift: Vec::new() }))
         }
-        Presence::Present { power: Power::Stopped, .. } | Presence::Retained { .. } => (Observed::Stopped, None),
+        Presence::Present { power: Power::Stopped, .. } | Presence::Retained { .. } => {
+            (Observed::Stopped, None)
+        }
         Presence::Deleted => (Observed::Absent, None),
     };
     InstanceReport {
@@ -233,7 +239,10 @@ pub fn obeyed(told: &DesiredInstance) -> InstanceReport {
 }
 
 pub fn uuid_of(id: &str) -> Uuid {
-    id.parse::<InstanceId>().map(InstanceId::uuid).or_else(|_| id.parse::<OperationId>().map(OperationId::uuid)).unwrap()
+    id.parse::<InstanceId>()
+        .map(InstanceId::uuid)
+        .or_else(|_| id.parse::<OperationId>().map(OperationId::uuid))
+        .unwrap()
 }
 
 pub fn text(value: &Value) -> &str {

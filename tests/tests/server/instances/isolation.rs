@@ -59,8 +59,11 @@ async fn lists_come_in_parts() {
     }
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
-        let part = customer.api.get(&format!("/api/v1/instances?limit=2&cursor={cursor}")).await.expect(200).json();
-        seen.extend(part["items"].as_array().unwrap().iter().map(|instance| text(&instance["name"]).to_owned()));
+        let part =
+            customer.api.get(&format!("/api/v1/instances?limit=2&cursor={cursor}")).await.expect(200).json();
+        seen.extend(
+            part["items"].as_array().unwrap().iter().map(|instance| text(&instance["name"]).to_owned()),
+        );
         match part["next_cursor"].as_str() {
             Some(next) => cursor = next.to_owned(),
             None => break,
@@ -90,7 +93,11 @@ async fn a_viewer_changes_nothing() {
     customer.api.delete(&format!("/api/v1/instances/{id}")).await.expect(403);
     customer.api.put(&format!("/api/v1/instances/{id}/name"), json!({ "name": "x" })).await.expect(403);
     customer.api.put(&format!("/api/v1/instances/{id}/firewall"), json!({})).await.expect(403);
-    customer.api.patch(&format!("/api/v1/instances/{id}"), json!({ "delete_protection": true })).await.expect(403);
+    customer
+        .api
+        .patch(&format!("/api/v1/instances/{id}"), json!({ "delete_protection": true }))
+        .await
+        .expect(403);
     assert_eq!(customer.instance(&id).await, before);
     desk.platform.stop().await;
 }

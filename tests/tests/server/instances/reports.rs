@@ -16,7 +16,8 @@ async fn picture(customer: &super::desk::Customer, id: &str) -> Value {
         .iter()
         .map(|operation| (text(&operation["kind"]).into(), text(&operation["state"]).into()))
         .collect();
-    let keys = ["state", "power", "applied_generation", "applied_policy", "restart_required", "drift", "generation"];
+    let keys =
+        ["state", "power", "applied_generation", "applied_policy", "restart_required", "drift", "generation"];
     let mut picture: serde_json::Map<String, Value> =
         keys.iter().map(|key| ((*key).to_owned(), instance[*key].clone())).collect();
     picture.insert("operations".into(), json!(operations));
@@ -151,7 +152,10 @@ async fn drift_and_usage_are_shown() {
     let desk = Desk::open().await;
     let customer = desk.buyer("a@example.com").await;
     let id = desk.running(&customer, "web", "small").await;
-    assert_eq!(customer.api.get(&format!("/api/v1/instances/{id}/usage")).await.expect(200).json(), json!(null));
+    assert_eq!(
+        customer.api.get(&format!("/api/v1/instances/{id}/usage")).await.expect(200).json(),
+        json!(null)
+    );
     let mut report = obeyed(&desk.told(&id).await.unwrap());
     let policy = report.applied.take().unwrap().policy;
     report.applied = Some(Applied { policy, drift: vec!["network.inbound.average".into()] });
@@ -172,15 +176,15 @@ async fn a_deadline_alerts_and_a_late_success_still_counts() {
     let pass = || worker::deadlines::pass(desk.platform.app().clone());
     pass().await.unwrap();
     assert_eq!(customer.operation(text(&operation["id"])).await["state"], "pending");
-    sqlx::query("UPDATE operations SET deadline_at = now() - interval '1 second'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE operations SET deadline_at = now() - interval '1 second'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     pass().await.unwrap();
     pass().await.unwrap();
     let seen = customer.operation(text(&operation["id"])).await;
     assert_eq!((text(&seen["state"]), text(&seen["failure_code"])), ("failed", "deadline"));
-    assert_eq!(
-        desk.count("SELECT count(*) FROM events WHERE action = 'operation.deadline_passed'").await,
-        1
-    );
+    assert_eq!(desk.count("SELECT count(*) FROM events WHERE action = 'operation.deadline_passed'").await, 1);
     assert!(desk.told(&id).await.is_some(), "the host goes on trying");
     desk.obey().await;
     assert_eq!(customer.operation(text(&operation["id"])).await["state"], "succeeded");
@@ -201,10 +205,16 @@ async fn every_step_moves_the_deadline_and_standing_still_does_not() {
         ..obeyed(&told)
     };
     let due = "SELECT extract(epoch FROM deadline_at - now())::bigint FROM operations";
-    sqlx::query("UPDATE operations SET deadline_at = now() + interval '5 seconds'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE operations SET deadline_at = now() + interval '5 seconds'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     desk.report(&[report(10)]).await;
     assert!(desk.count(due).await > 500);
-    sqlx::query("UPDATE operations SET deadline_at = now() + interval '5 seconds'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE operations SET deadline_at = now() + interval '5 seconds'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     desk.report(&[report(10)]).await;
     assert!(desk.count(due).await < 10);
     desk.platform.stop().await;
@@ -218,7 +228,8 @@ async fn what_changed_after_a_revision_is_told() {
     let id = desk.running(&customer, "web", "small").await;
     let other = desk.running(&customer, "db", "small").await;
     let revision: i64 = desk.count("SELECT revision FROM hosts").await;
-    let after = |revision| jst_server::instances::desired::changed_since(desk.platform.app(), desk.host, revision);
+    let after =
+        |revision| jst_server::instances::desired::changed_since(desk.platform.app(), desk.host, revision);
     assert_eq!(after(revision).await.unwrap(), []);
     customer.asked(&id, "shutdown").await;
     let changed = after(revision).await.unwrap();

@@ -26,7 +26,10 @@ async fn a_resize_books_the_difference_and_tells_what_needs_a_restart() {
     customer.act(&id, "resize", json!({ "plan": "small" })).await.expect(202);
     desk.obey().await;
     let instance = customer.instance(&id).await;
-    assert_eq!((&instance["policy"]["disk"]["size"], &instance["policy"]["memory"]["size"]), (&json!(1024), &json!(256)));
+    assert_eq!(
+        (&instance["policy"]["disk"]["size"], &instance["policy"]["memory"]["size"]),
+        (&json!(1024), &json!(256))
+    );
     assert_eq!(instance["restart_required"], json!([]));
     desk.books_agree().await;
     desk.platform.stop().await;
@@ -36,7 +39,10 @@ async fn a_resize_books_the_difference_and_tells_what_needs_a_restart() {
 async fn a_resize_that_does_not_fit_changes_nothing() {
     let desk = Desk::open().await;
     add_host(desk.pool(), "host-2", 4_000_000).await;
-    sqlx::query("UPDATE hosts SET state = 'draining' WHERE name = 'host-2'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE hosts SET state = 'draining' WHERE name = 'host-2'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     let customer = desk.buyer("a@example.com").await;
     let id = desk.running(&customer, "web", "small").await;
     let before = customer.instance(&id).await;
@@ -52,7 +58,10 @@ async fn a_resize_that_does_not_fit_changes_nothing() {
         "quota-memory"
     );
     sqlx::query("UPDATE tenants SET may_buy = false").execute(desk.pool()).await.unwrap();
-    assert_eq!(customer.act(&id, "resize", json!({ "plan": "large" })).await.expect(403).json()["code"], "may-not-buy");
+    assert_eq!(
+        customer.act(&id, "resize", json!({ "plan": "large" })).await.expect(403).json()["code"],
+        "may-not-buy"
+    );
     assert_eq!(customer.instance(&id).await, before);
     desk.books_agree().await;
     desk.platform.stop().await;
@@ -64,7 +73,10 @@ async fn shrinking_is_never_short() {
     let desk = Desk::open().await;
     let customer = desk.buyer("a@example.com").await;
     let id = desk.running(&customer, "web", "large").await;
-    sqlx::query("UPDATE hosts SET capacity_memory_mib = 100, capacity_cpu_millicpu = 0").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE hosts SET capacity_memory_mib = 100, capacity_cpu_millicpu = 0")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     desk.plan("slightly-larger", false, policy(2, 1100, 512, 1024)).await;
     let refused = customer.act(&id, "resize", json!({ "plan": "slightly-larger" })).await.expect(409).json();
     assert_eq!(refused["code"], "short-here");
@@ -103,11 +115,13 @@ async fn an_administrator_changes_the_policy_within_a_plan() {
     let told = desk.told(&id).await.unwrap();
     let Presence::Present { spec, .. } = &told.presence else { panic!("{told:?}") };
     assert_eq!(spec.policy.network.outbound.average.unwrap().get(), 200_000);
-    let wrong = set_policy(app, &admin, instance, with(|body| body["memory"]["reservation"] = json!(999))).await;
+    let wrong =
+        set_policy(app, &admin, instance, with(|body| body["memory"]["reservation"] = json!(999))).await;
     assert!(matches!(wrong, Err(Error::Invalid(errors)) if errors[0].field == "memory.reservation"));
     let shrunk = set_policy(app, &admin, instance, with(|body| body["disk"]["size"] = json!(256))).await;
     assert!(matches!(shrunk, Err(Error::Invalid(errors)) if errors[0].code == "disk-never-shrinks"));
-    let large = set_policy(app, &admin, instance, with(|body| body["memory"]["size"] = json!(1_000_000))).await;
+    let large =
+        set_policy(app, &admin, instance, with(|body| body["memory"]["size"] = json!(1_000_000))).await;
     assert_eq!(large.unwrap_err().code(), "short-here");
     desk.books_agree().await;
     desk.platform.stop().await;

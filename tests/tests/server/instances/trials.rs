@@ -36,8 +36,10 @@ async fn a_trial_lives_is_reminded_of_stopped_and_deleted() {
     pass(&desk).await;
     assert_eq!(mails(&desk, "trial-ending").await, 0);
     let ends_in = |interval: &'static str| {
-        let query = format!("UPDATE trials SET started_at = now() - interval '7 days', expires_at = now() + interval '{interval}', \
-                             reminded_at = reminded_at - interval '2 days'");
+        let query = format!(
+            "UPDATE trials SET started_at = now() - interval '7 days', expires_at = now() + interval '{interval}', \
+                             reminded_at = reminded_at - interval '2 days'"
+        );
         sqlx::query(sqlx::AssertSqlSafe(query)).execute(desk.pool())
     };
     for (interval, count) in [("71 hours", 1), ("70 hours", 1), ("23 hours", 2)] {
@@ -60,7 +62,10 @@ async fn a_trial_lives_is_reminded_of_stopped_and_deleted() {
     assert_eq!(mails(&desk, "trial-stopped").await, 1);
     assert_eq!(customer.act(&id, "start", json!({})).await.expect(403).json()["code"], "trial-expired");
 
-    sqlx::query("UPDATE trials SET stopped_at = now() - interval '30 days'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE trials SET stopped_at = now() - interval '30 days'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     pass(&desk).await;
     pass(&desk).await;
     assert_eq!(desk.told(&id).await.unwrap().presence, Presence::Deleted);
@@ -79,7 +84,10 @@ async fn a_trial_is_bought_with_its_disk_and_addresses() {
     let customer = desk.stranger("try@example.com").await;
     let id = desk.running(&customer, "try", "small").await;
     let addresses = customer.instance(&id).await["addresses"].clone();
-    sqlx::query("UPDATE trials SET expires_at = now() - interval '1 second'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE trials SET expires_at = now() - interval '1 second'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     pass(&desk).await;
     desk.obey().await;
     let answer = customer.act(&id, "resize", json!({ "plan": "large" })).await;
@@ -95,7 +103,10 @@ async fn a_trial_is_bought_with_its_disk_and_addresses() {
     assert_eq!(instance["addresses"], addresses);
     assert_eq!(instance["firewall"]["blocked_outbound_tcp"], json!([]));
     // It is no trial any more: nothing ends.
-    sqlx::query("UPDATE trials SET stopped_at = now() - interval '30 days'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE trials SET stopped_at = now() - interval '30 days'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     pass(&desk).await;
     assert_eq!(customer.instance(&id).await["state"], "running");
     desk.platform.stop().await;
@@ -120,7 +131,8 @@ async fn one_person_has_one_trial_by_whatever_address() {
     let desk = Desk::open().await;
     let first = &desk.stranger("li.wen@gmail.com").await;
     let answers =
-        join_all((0..4).map(|number| async move { first.try_create(&format!("t-{number}"), "small").await })).await;
+        join_all((0..4).map(|number| async move { first.try_create(&format!("t-{number}"), "small").await }))
+            .await;
     assert_eq!(answers.iter().filter(|answer| answer.status == 202).count(), 1, "{answers:?}");
     for answer in answers.iter().filter(|answer| answer.status != 202) {
         assert_eq!((answer.status, text(&answer.json()["code"])), (403, "trial-used"));
@@ -146,7 +158,10 @@ async fn one_network_starts_a_few_trials_a_day() {
     for answer in answers.iter().filter(|answer| answer.status != 202) {
         assert_eq!((answer.status, text(&answer.json()["code"])), (403, "trial-network"));
     }
-    sqlx::query("UPDATE trials SET started_at = now() - interval '25 hours'").execute(desk.pool()).await.unwrap();
+    sqlx::query("UPDATE trials SET started_at = now() - interval '25 hours'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
     let late = desk.stranger("late@example.com").await;
     late.create("t", "small").await;
     desk.platform.stop().await;
@@ -159,7 +174,8 @@ async fn a_trial_that_could_not_be_made_is_given_back() {
     let id = customer.create("try", "small").await;
     let mut report = obeyed(&desk.told(&id).await.unwrap());
     report.observed = Observed::Absent;
-    report.outcome = Outcome::Failed { code: FailureCode::StorageFull, detail: String::new(), permanent: true };
+    report.outcome =
+        Outcome::Failed { code: FailureCode::StorageFull, detail: String::new(), permanent: true };
     desk.report(&[report]).await;
     customer.create("again", "small").await;
     desk.platform.stop().await;
