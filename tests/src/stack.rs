@@ -56,6 +56,8 @@ fn free_port() -> u16 {
 impl Stack {
     /// Starts server and agent, enrols the agent and waits until its host is qualified.
     pub async fn start(guests: Guests) -> Self {
+        // Every client of ours speaks TLS with the provider of the process, even where it does not.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::Builder::new().prefix("jst-stack-").tempdir().expect("a directory");
         // Guests' processes and Postgres run as users of their own, who must get through.
         std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
@@ -253,7 +255,7 @@ impl Stack {
 
     /// Kills every process of the database at once, as a power cut would.
     pub fn kill_postgres(&self) {
-        for pid in self.postmaster() {
+        if let Some(pid) = self.postmaster() {
             // The postmaster leads a group of its own; its workers die with it.
             send(pid, libc::SIGKILL);
         }
@@ -350,7 +352,7 @@ impl Drop for Stack {
         }
         kill(&mut self.agent);
         kill(&mut self.server);
-        for pid in self.postmaster() {
+        if let Some(pid) = self.postmaster() {
             send(pid, libc::SIGQUIT);
             // Its files are removed next; it must be gone by then.
             for _ in 0..100 {

@@ -38,7 +38,11 @@ pub fn money(currency: &str, minor: i64) -> String {
 
 fn one_decimal(value: u64, unit: u64) -> String {
     let tenths = (value * 10 + unit / 2) / unit;
-    if tenths % 10 == 0 { format!("{}", tenths / 10) } else { format!("{}.{}", tenths / 10, tenths % 10) }
+    if tenths.is_multiple_of(10) {
+        format!("{}", tenths / 10)
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    }
 }
 
 #[cfg(test)]

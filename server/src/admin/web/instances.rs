@@ -167,7 +167,11 @@ async fn set_policy(
     };
     let (errors, refusal) = match changed {
         Ok(_) => {
-            return Ok(flash::redirect_with(&format!("/admin/instances/{id}"), "policy-sent", &instance.name));
+            return Ok(flash::redirect_with(
+                &format!("/admin/instances/{id}"),
+                "policy-sent",
+                &instance.name,
+            ));
         }
         Err(error @ Error::Refused { .. }) => {
             (Vec::new(), Some(crate::web::errors::words(&error, page.language).1))
