@@ -32,7 +32,7 @@ pub fn routes(document: Arc<OpenApi>) -> Router<App> {
 
 /// The messages themselves name every code that there is.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/locales/en"]
+#[folder = "$CARGO_MANIFEST_DIR/locales"]
 #[include = "*.ftl"]
 struct Messages;
 
@@ -69,18 +69,46 @@ impl DocsPage {
 
 /// Every code with this prefix, and what it says, in alphabetical order.
 fn codes(prefix: &str, language: Language) -> Vec<Code> {
-    let mut codes: Vec<String> = Messages::iter()
+    let folder = format!("{}/", language.code());
+    let files = Messages::iter().filter(|name| name.starts_with(&folder));
+    let mut codes: Vec<Code> = files
         .filter_map(|name| Messages::get(&name))
-        .flat_map(|file| {
-            let text = String::from_utf8_lossy(&file.data).into_owned();
-            let keys = text.lines().filter_map(|line| line.split_once(" =").map(|(key, _)| key));
-            keys.filter_map(|key| key.strip_prefix(prefix).map(str::to_owned)).collect::<Vec<_>>()
+        .flat_map(|file| entries(&String::from_utf8_lossy(&file.data)))
+        .filter_map(|(key, text)| {
+            Some(Code { code: key.strip_prefix(prefix)?.to_owned(), text: in_general(&text) })
         })
         // Words of the error page, which are no codes.
-        .filter(|code| !code.starts_with("title-") && !["back-home", "request-id"].contains(&code.as_str()))
+        .filter(|Code { code, .. }| {
+            !code.starts_with("title-") && !["back-home", "request-id"].contains(&code.as_str())
+        })
         .collect();
-    codes.sort();
-    codes.into_iter().map(|code| Code { text: language.text(&format!("{prefix}{code}")), code }).collect()
+    codes.sort_by(|a, b| a.code.cmp(&b.code));
+    codes
+}
+
+/// The messages of a file: a key, and its text with the lines that continue it.
+fn entries(file: &str) -> Vec<(String, String)> {
+    let mut entries: Vec<(String, String)> = Vec::new();
+    for line in file.lines() {
+        if let Some(continued) = line.strip_prefix([' ', '}']).filter(|_| !entries.is_empty()) {
+            if let Some((_, text)) = entries.last_mut() {
+                text.push('\n');
+                text.push_str(continued.trim());
+            }
+        } else if let Some((key, text)) = line.split_once(" =") {
+            entries.push((key.to_owned(), text.trim().to_owned()));
+        }
+    }
+    entries
+}
+
+/// A message without its figures: of several forms the general one, and `‹name›` for a placeable.
+fn in_general(text: &str) -> String {
+    let text = match text.lines().find_map(|line| line.trim().strip_prefix("*[other]")) {
+        Some(other) => other.trim(),
+        None => text,
+    };
+    text.replace('\n', " ").replace("{ $", "‹").replace("{$", "‹").replace(" }", "›").replace('}', "›")
 }
 
 #[cfg(test)]
@@ -92,7 +120,16 @@ mod tests {
         for language in Language::ALL {
             let codes = codes("error-", language);
             assert!(codes.iter().any(|code| code.code == "not-found"), "the codes are found");
-            assert!(codes.iter().all(|code| !code.text.is_empty() && !code.code.contains("title")));
+            assert!(codes.iter().all(|code| !code.text.is_empty() && !code.text.contains(['{', '}', '*'])));
         }
+    }
+
+    #[test]
+    fn messages_are_shown_without_their_figures() {
+        let file = "# Words\na-b = Enter { $min } to { $max }.\nc = { $count ->\n    [one] One.\n   *[other] { $count } of them.\n}\n";
+        let entries = entries(file);
+        let shown: Vec<(&str, String)> =
+            entries.iter().map(|(key, text)| (key.as_str(), in_general(text))).collect();
+        assert_eq!(shown, [("a-b", "Enter ‹min› to ‹max›.".into()), ("c", "‹count› of them.".into())]);
     }
 }

@@ -112,8 +112,10 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
 
     // The page shows it, with what is absent and why, and takes decimals.
     let page_path = format!("/admin/hosts/{}", agent.host.unwrap());
-    for language in ["en", "zh-CN"] {
-        let page = admin.get_in(&page_path, language).await.expect(200);
+    for language in ["zh-CN", "en"] {
+        admin.post("/preferences", &[("language", language)]).await.expect(303);
+        let page = admin.get(&page_path).await.expect(200);
+        assert!(page.body.contains(&format!("lang=\"{language}\"")), "{language}");
         assert!(!page.body.contains("Unknown localization"), "{language}");
     }
     let form = [
@@ -174,7 +176,8 @@ async fn the_place_of_a_plan_is_explained() {
     assert!(silent.host.is_some());
 
     for language in ["en", "zh-CN"] {
-        let page = admin.get_in("/admin/placement?plan=s1", language).await.expect(200);
+        admin.post("/preferences", &[("language", language)]).await.expect(303);
+        let page = admin.get("/admin/placement?plan=s1").await.expect(200);
         assert!(page.body.contains("good") && !page.body.contains("Unknown localization"));
     }
     assert_eq!(
