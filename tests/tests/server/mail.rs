@@ -78,7 +78,7 @@ async fn mails_are_sent_once_and_tried_again_when_refused() {
     })
     .await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let taken = taken.lock().unwrap();
+    let taken = taken.lock().unwrap().clone();
     assert_eq!(taken.len(), 1, "{taken:?}");
     assert!(taken[0].contains("To: lin@example.com") && taken[0].contains("/verify?token="), "{}", taken[0]);
     platform.stop().await;
