@@ -64,7 +64,7 @@ impl EmbeddedPostgres {
             )?;
             std::fs::rename(&new, &cluster)?;
         }
-        postgres.ensure_running().await?;
+        postgres.start_patiently().await?;
         let base = PgConnectOptions::new_without_pgpass()
             .socket(&postgres.directory)
             .username("postgres")
@@ -72,6 +72,25 @@ impl EmbeddedPostgres {
         let options = base.clone().database(DATABASE);
         postgres.ensure_database(base.database("postgres")).await?;
         Ok((postgres, options))
+    }
+
+    /// Starts the cluster, again and again for a while: after a crash of everything its last processes
+    /// may still hold its memory.
+    async fn start_patiently(&self) -> anyhow::Result<()> {
+        let mut attempts = 20;
+        loop {
+            attempts -= 1;
+            match self.ensure_running().await {
+                Err(error) if attempts > 0 => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the private Postgres did not start; trying again"
+                    );
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+                result => return result,
+            }
+        }
     }
 
     /// Starts the cluster unless it runs.

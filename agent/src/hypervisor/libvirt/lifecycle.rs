@@ -24,12 +24,15 @@ impl Libvirt {
             .map(drop)
     }
 
-    pub(super) async fn start(&self, id: Uuid) -> Result<(), Fault> {
+    /// Starts the guest without letting it run yet.
+    pub(super) async fn start_paused(&self, id: Uuid) -> Result<(), Fault> {
         let started = self
             .conn
-            .domain(id, "start", SLOW, |domain| match domain.create() {
-                Err(error) if error::is_wrong_state(&error) && domain.is_active()? => Ok(()),
-                result => result,
+            .domain(id, "start", SLOW, |domain| {
+                match domain.create_with_flags(virt::sys::VIR_DOMAIN_START_PAUSED) {
+                    Err(error) if error::is_wrong_state(&error) && domain.is_active()? => Ok(()),
+                    result => result,
+                }
             })
             .await?;
         started

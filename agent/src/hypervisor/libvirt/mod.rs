@@ -285,7 +285,13 @@ impl Libvirt {
             }
             Action::Define => self.define(target).await?,
             Action::Undefine => self.undefine(id).await?,
-            Action::Start => self.start(id).await?,
+            Action::Start => {
+                self.start_paused(id).await?;
+                // libvirt puts a queue of its own on every tap it opens, in place of our limits.  The
+                // guest runs once they are back, so that there is no moment without them.
+                self.attach(target).await?;
+                self.quick(id, "resume", |domain| domain.resume()).await?;
+            }
             Action::Shutdown => self.shutdown(id).await?,
             Action::Destroy => self.destroy(id).await?,
             Action::Resume => self.quick(id, "resume", |domain| domain.resume()).await?,
