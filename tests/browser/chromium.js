@@ -55,18 +55,23 @@ export async function settle(page) {
 export async function picture(page, name) {
   const path = `${ROOT}target/screenshots/${name}.png`;
   mkdirSync(dirname(path), { recursive: true });
-  await page.screenshot({ path, fullPage: true });
+  const size = page.viewportSize();
+  // As on a screen that is tall enough: else the bars that stick to its edges stand in the middle.
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  if (height > size.height) await page.setViewportSize({ ...size, height });
+  await page.screenshot({ path });
+  if (height > size.height) await page.setViewportSize(size);
 }
 
-/** The same page in both looks and all sizes. */
-export async function pictures(page, name, each = async () => {}) {
+/** The same page in both looks and all sizes. `wanted` says of which there shall be a picture. */
+export async function pictures(page, name, { each = async () => {}, wanted = () => true } = {}) {
   for (const [size, viewport] of Object.entries(SIZES)) {
     await page.setViewportSize(viewport);
     for (const look of ["light", "dark"]) {
       await page.emulateMedia({ colorScheme: look });
       await settle(page);
       await each({ size, look });
-      await picture(page, `${name}-${viewport.width}-${look}`);
+      if (wanted({ size, look })) await picture(page, `${name}-${viewport.width}-${look}`);
     }
   }
   await page.setViewportSize(SIZES.tablet);

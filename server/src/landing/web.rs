@@ -1,4 +1,4 @@
-//! The landing page, with the plans that everybody is offered.
+//! The landing page, the plans that everybody is offered, and help.
 
 use crate::error::Result;
 use crate::plans::{self, Plan};
@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::routing::get;
 
 pub fn routes() -> Router<App> {
-    Router::new().route("/", get(show))
+    Router::new().route("/", get(show)).route("/plans", get(plans)).route("/help", get(help))
 }
 
 #[derive(Template, WebTemplate)]
@@ -21,6 +21,20 @@ struct LandingPage {
     page: Page,
     trial: bool,
     plans: Vec<PlanCard>,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "public/plans.html")]
+struct PlansPage {
+    page: Page,
+    trial: bool,
+    plans: Vec<PlanCard>,
+}
+
+#[derive(Template, WebTemplate)]
+#[template(path = "public/help.html")]
+struct HelpPage {
+    page: Page,
 }
 
 /// A plan in the words and the bars of the landing page.
@@ -42,10 +56,24 @@ struct Bar {
 }
 
 async fn show(State(app): State<App>, page: Page) -> Result<LandingPage> {
+    let (plans, trial) = offer(&app, &page).await?;
+    Ok(LandingPage { page, trial, plans })
+}
+
+async fn plans(State(app): State<App>, page: Page) -> Result<PlansPage> {
+    let (plans, trial) = offer(&app, &page).await?;
+    Ok(PlansPage { page, trial, plans })
+}
+
+async fn help(page: Page) -> HelpPage {
+    HelpPage { page }
+}
+
+/// The plans that can be bought, and whether one can be tried.
+async fn offer(app: &App, page: &Page) -> Result<(Vec<PlanCard>, bool)> {
     let public = plans::db::list_public(app.db.platform()).await?;
     let trial = public.iter().any(|plan| plan.trial);
-    let plans = public.iter().filter(|plan| !plan.trial).map(|plan| PlanCard::new(&page, plan)).collect();
-    Ok(LandingPage { plans, trial, page })
+    Ok((public.iter().filter(|plan| !plan.trial).map(|plan| PlanCard::new(page, plan)).collect(), trial))
 }
 
 impl PlanCard {
