@@ -1,13 +1,16 @@
 use crate::admin::db::instances::{self as db, Filter, InstanceRow};
 use crate::auth::Admin;
 use crate::error::{Error, Result};
-use crate::ids::{HostId, InstanceId, TenantId};
+use crate::ids::{HostId, InstanceId, OperationId, TenantId};
+use crate::instances::resize;
+use crate::plans::edit::policy_problems;
 use crate::plans::schema;
 use crate::state::App;
 use crate::web::api::Problem;
 use crate::web::json::Json;
 use crate::web::paging::{Listed, PageParams, Paging};
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use jst_policy::instance::ResourcePolicy;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -17,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(set_policy))
 }
 
 /// An instance of any customer.
@@ -122,4 +125,41 @@ async fn list(
 async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<InstanceView>> {
     let row = db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)?;
     Ok(Json(row.into()))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PolicyChange {
+    #[serde(deserialize_with = "schema::strict")]
+    #[schema(value_type = schema::ResourcePolicy)]
+    policy: ResourcePolicy,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PolicyAccepted {
+    /// Ask for it until its state is `succeeded` or `failed`.
+    operation_id: OperationId,
+}
+
+/// Give an instance a policy of its own
+///
+/// Within its plan, for this instance only, and without regard to quotas. What can change while the guest runs is in
+/// force at once; the rest waits for a restart. The host must have room, and a disk never shrinks.
+#[utoipa::path(put, path = "/api/v1/admin/instances/{id}/policy", tag = "Administration: instances",
+    operation_id = "admin_set_instance_policy", params(("id" = InstanceId, Path, description = "`vm_…`")), request_body = PolicyChange,
+    responses((status = 202, body = PolicyAccepted), (status = 404, description = "There is no such instance.", body = Problem),
+        (status = 409, description = "The host has no room for it, or cannot do it.", body = Problem),
+        (status = 422, description = "A field of the policy is wrong.", body = Problem)))]
+async fn set_policy(
+    State(app): State<App>,
+    admin: Admin,
+    Path(id): Path<String>,
+    Json(PolicyChange { policy }): Json<PolicyChange>,
+) -> Result<(StatusCode, Json<PolicyAccepted>)> {
+    let problems = policy_problems("policy", &policy);
+    if !problems.is_empty() {
+        return Err(Error::Invalid(problems));
+    }
+    let operation = resize::set_policy(&app, &admin, id.parse()?, policy).await?;
+    Ok((StatusCode::ACCEPTED, Json(PolicyAccepted { operation_id: operation.id })))
 }

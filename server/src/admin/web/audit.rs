@@ -62,7 +62,7 @@ fn text(value: &Value) -> String {
         other => other.to_string(),
     };
     // A whole policy or user data in a table cell helps nobody; the API has all of it.
-    if text.chars().count() > 300 { text.chars().take(300).chain(['…']).collect() } else { text }
+    if text.chars().count() > 120 { text.chars().take(120).chain(['…']).collect() } else { text }
 }
 
 async fn list(

@@ -165,6 +165,13 @@ pub struct Group {
     pub fields: Vec<Field>,
 }
 
+impl Group {
+    /// Fields side by side: five fit into a line, and six are two lines of three.
+    pub fn rows(&self) -> std::slice::Chunks<'_, Field> {
+        self.fields.chunks(if self.fields.len() > 5 { 3 } else { 5 })
+    }
+}
+
 fn specs() -> impl Iterator<Item = &'static Spec> {
     GROUPS.iter().flat_map(|group| group.fields)
 }

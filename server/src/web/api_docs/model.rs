@@ -48,7 +48,7 @@ pub struct Body {
 
 pub struct Answer {
     pub status: String,
-    pub description: String,
+    pub description: Vec<Paragraph>,
     pub kind: String,
     pub schema: Option<String>,
     pub example: String,
@@ -79,9 +79,9 @@ impl Reference {
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
             for method in METHODS {
                 let Some(operation) = item.get(method) else { continue };
-                let name = operation["tags"][0].as_str().unwrap_or("Other");
+                let name = &heading(operation["tags"][0].as_str().unwrap_or("other"));
                 let made = Operation::of(document, method, path, operation);
-                match groups.iter_mut().find(|group| group.name == name) {
+                match groups.iter_mut().find(|group| group.name == *name) {
                     Some(group) => group.operations.push(made),
                     None => groups.push(Group {
                         name: name.to_owned(),
@@ -112,7 +112,7 @@ impl Operation {
             method: method.to_uppercase(),
             path: path.to_owned(),
             anchor: anchor(&id),
-            summary: operation["summary"].as_str().unwrap_or(path).to_owned(),
+            summary: operation["summary"].as_str().unwrap_or(path).trim_end_matches('.').replace('`', ""),
             description: paragraphs(operation["description"].as_str().unwrap_or("")),
             needs_token: operation.get("security").is_none(),
             parameters: parameters.map(Field::of_parameter).collect(),
@@ -154,7 +154,7 @@ impl Answer {
         let shown = schema.filter(|_| status.starts_with('2')).map(|schema| example(document, schema));
         Self {
             status: status.to_owned(),
-            description: answer["description"].as_str().unwrap_or("").to_owned(),
+            description: paragraphs(answer["description"].as_str().unwrap_or("")),
             kind: schema.map(kind).unwrap_or_default(),
             schema: schema.and_then(named),
             example: shown.as_ref().map(pretty).unwrap_or_default(),
@@ -218,6 +218,16 @@ fn named(schema: &Value) -> Option<String> {
 
 fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// A tag as a heading: `ssh-keys` is `SSH keys`.
+fn heading(tag: &str) -> String {
+    let words = tag.replace('-', " ");
+    if let Some(rest) = words.strip_prefix("ssh ") {
+        return format!("SSH {rest}");
+    }
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn anchor(text: &str) -> String {
