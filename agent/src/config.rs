@@ -57,6 +57,8 @@ pub struct Sim {
     pub shutdown_ms: u64,
     /// One action in so many fails for a passing reason; 0: none.
     pub fail_one_in: u32,
+    /// Guests run and are never heard of.
+    pub silent: bool,
 }
 
 /// All in seconds.
@@ -72,6 +74,8 @@ pub struct Timing {
     pub shutdown: u64,
     /// How long a guest may take to restart before it is reset.
     pub reboot: u64,
+    /// How long a guest may take to be heard of, the first time it is started from a new disk.
+    pub boot: u64,
     /// A guest that has run this long from a build needs its seed no more.
     pub seed: u64,
 }
@@ -109,6 +113,7 @@ impl Default for Sim {
             delay_ms: 20,
             shutdown_ms: 200,
             fail_one_in: 0,
+            silent: false,
         }
     }
 }
@@ -116,7 +121,7 @@ impl Default for Sim {
 impl Default for Timing {
     fn default() -> Self {
         // The heartbeat is a sixth of the lease: five reports may be lost before it lapses.
-        Self { check: 30, usage: 10, heartbeat: 5, shutdown: 60, reboot: 60, seed: 600 }
+        Self { check: 30, usage: 10, heartbeat: 5, shutdown: 60, reboot: 60, boot: 300, seed: 600 }
     }
 }
 

@@ -65,6 +65,9 @@ pub struct Memo {
     /// The generation at which a crash ended the restarts.
     #[serde(default)]
     pub crashed_at_generation: Option<i64>,
+    /// The build from which the guest has come up at least once.
+    #[serde(default)]
+    pub alive_build: Option<u32>,
     /// The build from which the guest has booted, and whose seed is gone.
     #[serde(default)]
     pub booted_build: Option<u32>,

@@ -148,6 +148,8 @@ pub enum Step {
     CreatingVolume,
     Configuring,
     Starting,
+    /// The guest runs, and has not been heard of yet.
+    Booting,
     Stopping,
     Resizing,
     Deleting,
@@ -170,6 +172,8 @@ pub enum FailureCode {
     HypervisorRefused,
     /// The guest did not stop in time.
     GuestUnresponsive,
+    /// Nothing was heard of a guest that was started from a new disk.
+    GuestDidNotBoot,
     /// A disk would have to shrink.
     DiskNeverShrinks,
     CapabilityAbsent,

@@ -184,7 +184,7 @@ impl Stack {
             &config,
             format!(
                 "data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
-                 [network]\nprefix = \"{}\"\nnat = true\n[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\n",
+                 [network]\nprefix = \"{}\"\nnat = true\n[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
                 self.data("agent").display(),
                 self.agent_url,
                 self.prefix

@@ -111,6 +111,17 @@ impl Hypervisor {
         }
     }
 
+    /// Whether anything was heard of a running guest: a frame from its network device, or figures from
+    /// its balloon driver.  Firmware that finds nothing to boot gives neither.
+    pub async fn is_alive(&self, id: Uuid) -> Result<bool, Fault> {
+        let heard =
+            |(usage, network): (Usage, NetworkReading)| network.out_bytes > 0 || usage.memory_unused_mib > 0;
+        match self {
+            Self::Libvirt(libvirt) => Ok(libvirt.usage(id).await?.is_some_and(heard)),
+            Self::Sim(sim) => Ok(!sim.is_silent()),
+        }
+    }
+
     /// Takes the server's settings of the whole host.
     pub async fn adopt(&self, host: &HostSettings) {
         match self {

@@ -186,6 +186,10 @@ impl Sim {
         Some((usage, NetworkReading { in_bytes: seconds * 125_000, out_bytes: seconds * 250_000 }))
     }
 
+    pub fn is_silent(&self) -> bool {
+        self.config.sim.silent
+    }
+
     pub fn list(&self) -> Vec<Uuid> {
         self.lock().keys().copied().collect()
     }

@@ -19,9 +19,14 @@ use uuid::Uuid;
 /// state takes a few; a plan that never becomes empty is a defect and must not spin.
 const ROUNDS: usize = 6;
 
+/// How often a guest that boots for the first time is looked at.
+const BOOTING: Duration = Duration::from_millis(500);
+
 enum Next {
     /// Nothing to do until something changes or the clock says so.
     Sleep,
+    /// The guest boots; it is looked at again soon.
+    Soon,
     Retry,
     /// What is desired changed meanwhile.
     Again,
@@ -47,6 +52,10 @@ pub async fn keep(context: Arc<Context>, id: Uuid, wake: Arc<Notify>, shutdown: 
                 context.settle(id);
                 measure_until_due(&context, id, &wake, &shutdown, Timing::of(timing.check)).await;
                 Duration::ZERO
+            }
+            Next::Soon => {
+                context.settle(id);
+                BOOTING
             }
             Next::Retry => {
                 recall.failures += 1;
@@ -122,7 +131,15 @@ async fn pass(
             return Next::Sleep;
         }
         if plan.actions.is_empty() {
-            return finish(context, &entry, &target, &wish, &observed, &plan).await;
+            return match first_boot(context, &entry, &observed, recall).await {
+                Ok(Boot::Done) => finish(context, &entry, &target, &wish, &observed, &plan).await,
+                Ok(Boot::Going) => {
+                    let outcome = Outcome::Progress { step: Step::Booting, percent: 0 };
+                    publish(context, &entry, &observed, outcome, None).await;
+                    Next::Soon
+                }
+                Err(fault) => fail(context, &entry, &observed, recall, fault).await,
+            };
         }
         tracing::info!(instance = %id, generation = entry.desired.generation, actions = ?plan.actions, "plan");
         for action in &plan.actions {
@@ -284,6 +301,37 @@ async fn execute(
         .await?;
     }
     result
+}
+
+enum Boot {
+    Going,
+    Done,
+}
+
+/// Whether a guest that was started from a new disk has come up.  It is asked once a build: later the
+/// disk is its owner's, who may boot from it what they like, and as slowly.
+async fn first_boot(
+    context: &Arc<Context>,
+    entry: &Entry,
+    observed: &Observed,
+    recall: &Recall,
+) -> Result<Boot, Fault> {
+    let Some(build) = memory::spec(entry).map(|spec| spec.build) else { return Ok(Boot::Done) };
+    let memo = &entry.memo;
+    if !memory::is_live(observed) || [memo.alive_build, memo.booted_build].contains(&Some(build)) {
+        return Ok(Boot::Done);
+    }
+    let id = entry.desired.id;
+    if context.hypervisor.is_alive(id).await? {
+        remember(context, id, move |memo| memo.alive_build = Some(build)).await?;
+        return Ok(Boot::Done);
+    }
+    let patience = Timing::of(context.config.timing.boot);
+    if recall.running_since.is_some_and(|since| since.elapsed() >= patience) {
+        let detail = format!("nothing was heard of the guest in {} s", patience.as_secs());
+        return Err(Fault::permanent(FailureCode::GuestDidNotBoot, detail));
+    }
+    Ok(Boot::Going)
 }
 
 /// Nothing is left to do: read back, and say how it stands.

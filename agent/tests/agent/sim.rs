@@ -96,6 +96,24 @@ async fn a_guest_that_crashes_is_restarted_to_a_ceiling() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_never_heard_of_fails_for_good() {
+    let server = Server::start().await;
+    let _agent = Agent::enrolled(&server, HypervisorKind::Sim, |config| {
+        config.sim.silent = true;
+        config.timing.boot = 2;
+    })
+    .await;
+    let wanted = instance(Power::Running);
+    server.set(wanted.clone());
+    let report = server.until(wanted.id, 10, |r| matches!(r.outcome, Outcome::Failed { .. })).await;
+    let Outcome::Failed { code, permanent, .. } = report.outcome else { panic!("{report:?}") };
+    assert_eq!((code, permanent), (FailureCode::GuestDidNotBoot, true));
+    let history = server.history(wanted.id);
+    assert!(history.iter().any(|r| matches!(r.outcome, Outcome::Progress { step: Step::Booting, .. })));
+    assert!(history.iter().all(|r| r.outcome != Outcome::Applied), "it was said to be in force");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_agent_finds_everything_again() {
     let (server, mut agent) = simulated().await;
     let id = running(&server).await;

@@ -36,19 +36,20 @@ pub const fn operation_look(state: OperationState) -> &'static str {
 }
 
 /// Steps that the platform knows by name; a newer agent's are told as 'working'.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "queued",
     "fetching_image",
     "creating_volume",
     "configuring",
     "starting",
+    "booting",
     "stopping",
     "resizing",
     "deleting",
 ];
 
 /// Failures that the platform knows by name.
-const FAILURES: [&str; 14] = [
+const FAILURES: [&str; 15] = [
     "image_unavailable",
     "image_invalid",
     "storage_full",
@@ -57,6 +58,7 @@ const FAILURES: [&str; 14] = [
     "hypervisor_unavailable",
     "hypervisor_refused",
     "guest_unresponsive",
+    "guest_did_not_boot",
     "disk_never_shrinks",
     "capability_absent",
     "lease_expired",
