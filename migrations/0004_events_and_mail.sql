@@ -10,6 +10,9 @@ CREATE TABLE events (
     actor_label text NOT NULL,
     ip inet,
     request_id text,
+    -- 'tenant/key' of a request that was sent with an Idempotency-Key: the event is written together with
+    -- the change, so it says whether a request that was cut off has taken effect.
+    request_key text,
     -- 'instance.created', 'plan.updated', 'trial.refused' …
     action text NOT NULL,
     subject_kind text NOT NULL,
@@ -18,6 +21,7 @@ CREATE TABLE events (
     data jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX events_tenant ON events (tenant_id, id DESC);
+CREATE INDEX events_request_key ON events (request_key) WHERE request_key IS NOT NULL;
 CREATE INDEX events_subject ON events (subject_kind, subject_id, id DESC);
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

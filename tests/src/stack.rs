@@ -5,7 +5,7 @@ use crate::client::{Answer, Api, Client};
 use crate::eventually;
 use crate::platform::PASSWORD;
 use serde_json::json;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -28,11 +28,40 @@ pub struct Stack {
     guests: Guests,
     /// At most four characters: several stacks may share a machine.
     pub prefix: String,
+    place: Place,
     server: Option<Child>,
     agent: Option<Child>,
     /// The administrator's API token.
     pub token: String,
     pub host_id: String,
+}
+
+/// A number that no other stack on this machine has, for names of devices and for addresses.  The port
+/// that belongs to it is its lock, which the kernel frees however the test ends.
+struct Place {
+    number: u16,
+    _lock: UdpSocket,
+}
+
+impl Place {
+    const FIRST_PORT: u16 = 47_000;
+    const COUNT: u16 = 200;
+
+    fn take() -> Self {
+        let free = (0..Self::COUNT).find_map(|number| {
+            let lock = UdpSocket::bind(("127.0.0.1", Self::FIRST_PORT + number)).ok()?;
+            Some(Self { number, _lock: lock })
+        });
+        free.expect("fewer than 200 stacks run on this machine")
+    }
+
+    fn prefix(&self) -> String {
+        format!("t{:02x}", self.number)
+    }
+
+    fn network(&self) -> String {
+        format!("10.61.{}.0/24", self.number + 20)
+    }
 }
 
 /// The folder with our programs: this one's own, or the one above it for a test.
@@ -63,13 +92,14 @@ impl Stack {
         std::fs::set_permissions(directory.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .expect("our own directory");
         let (port, agent_port) = (free_port(), free_port());
-        let prefix = format!("t{:02x}", port & 0xff);
+        let place = Place::take();
         let mut stack = Self {
             directory,
             url: format!("http://127.0.0.1:{port}"),
             agent_url: format!("https://127.0.0.1:{agent_port}"),
             guests,
-            prefix,
+            prefix: place.prefix(),
+            place,
             server: None,
             agent: None,
             token: String::new(),
@@ -270,31 +300,20 @@ impl Stack {
     /// given, or for simulated guests a small made one.
     pub async fn furnish(&self, image: Option<&Path>) {
         let admin = self.admin();
-        let third =
-            self.url.rsplit(':').next().and_then(|port| port.parse::<u32>().ok()).unwrap_or(0) % 200 + 20;
         admin
             .post(
                 "/api/v1/admin/pools",
-                json!({ "name": "lab", "network": format!("10.61.{third}.0/24"), "nameservers": ["9.9.9.9"] }),
+                json!({ "name": "lab", "network": self.place.network(), "nameservers": ["9.9.9.9"] }),
             )
             .await
             .expect(201);
         admin.patch("/api/v1/admin/settings", json!({ "allow_emulated": true })).await.expect(200);
-        let made;
+        let blank;
         let file = match image {
             Some(file) => file,
             None => {
-                made = self.data("made.qcow2");
-                let output = Command::new("qemu-img")
-                    .args(["create", "-q", "-f", "qcow2"])
-                    .arg(&made)
-                    .arg("64M")
-                    .output();
-                assert!(
-                    output.is_ok_and(|output| output.status.success()),
-                    "qemu-img is installed by tests/run"
-                );
-                &made
+                blank = self.blank_image();
+                &blank
             }
         };
         self.upload_image("test", file).await.expect(201);
@@ -322,11 +341,22 @@ impl Stack {
         }
     }
 
+    /// An image with nothing on it, from which no guest boots.
+    pub fn blank_image(&self) -> PathBuf {
+        let made = self.data("blank.qcow2");
+        let output =
+            Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&made).arg("64M").output();
+        assert!(output.is_ok_and(|output| output.status.success()), "qemu-img is installed by tests/run");
+        made
+    }
+
     pub async fn upload_image(&self, slug: &str, file: &Path) -> Answer {
         let import = self.data("server").join("import");
         std::fs::create_dir_all(&import).expect("our own directory");
-        std::fs::copy(file, import.join("test.qcow2")).expect("the image is there");
-        let body = json!({ "slug": slug, "name": slug, "format": "qcow2", "path": "test.qcow2", "login_user": "root" });
+        let name = format!("{slug}.qcow2");
+        std::fs::copy(file, import.join(&name)).expect("the image is there");
+        let body =
+            json!({ "slug": slug, "name": slug, "format": "qcow2", "path": name, "login_user": "root" });
         self.admin().post("/api/v1/admin/images", body).await
     }
 
@@ -362,7 +392,41 @@ impl Drop for Stack {
                 std::thread::sleep(Duration::from_millis(50));
             }
         }
+        if self.guests == Guests::Real {
+            self.remove_guests();
+        }
     }
+}
+
+impl Stack {
+    /// What a test leaves on the machine when it fails, and the tables of the agent that no longer runs.
+    fn remove_guests(&self) {
+        let virsh =
+            |arguments: &[&str]| printed("virsh", &[&["-q", "-c", "qemu:///system"], arguments].concat());
+        let ours = self.data("agent");
+        for domain in virsh(&["list", "--all", "--uuid"]).split_whitespace() {
+            // Its disks are in our directory, which no other stack has.
+            if virsh(&["dumpxml", domain]).contains(&format!("{}/", ours.display())) {
+                virsh(&["destroy", domain]);
+                virsh(&["undefine", domain, "--managed-save"]);
+            }
+        }
+        for line in printed("ip", &["-o", "link", "show"]).lines() {
+            let name = line.split(": ").nth(1).and_then(|name| name.split('@').next()).unwrap_or_default();
+            if name.starts_with(&format!("{}-", self.prefix)) {
+                printed("ip", &["link", "delete", name]);
+            }
+        }
+        for family in ["inet", "arp"] {
+            printed("nft", &["delete", "table", family, &self.prefix]);
+        }
+    }
+}
+
+/// What a program prints; nothing where it fails.
+fn printed(program: &str, arguments: &[&str]) -> String {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
 fn kill(child: &mut Option<Child>) {

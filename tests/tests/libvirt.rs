@@ -59,6 +59,28 @@ impl Lab {
         operation
     }
 
+    /// libvirtd dies this many milliseconds after the operation was acknowledged, and the operation ends well.
+    async fn survives(&self, operation: &Value, after: u64) {
+        tokio::time::sleep(Duration::from_millis(after)).await;
+        let struck = tokio::task::spawn_blocking(|| {
+            let script = concat!(env!("CARGO_MANIFEST_DIR"), "/kill-libvirt");
+            Command::new(script).output().expect("the script is there")
+        });
+        let output = struck.await.expect("no panic");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let start = Instant::now();
+        let ended =
+            self.stack.wait_for_operation(&self.customer, operation["id"].as_str().expect("an id")).await;
+        assert_eq!(ended["state"], "succeeded", "{ended}");
+        println!("{} ended after {:.1} s", operation["kind"], start.elapsed().as_secs_f64());
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "{} took {:?}",
+            operation["kind"],
+            start.elapsed()
+        );
+    }
+
     async fn get(&self, instance: &Instance) -> Value {
         self.customer.get(&format!("/api/v1/instances/{}", instance.id)).await.expect(200).json()
     }
@@ -220,5 +242,78 @@ async fn what_was_changed_by_hand_is_shown() {
         "{drift:?}"
     );
     lab.stack.delete_now(&lab.customer, &instance.id).await;
+    lab.stack.stop().await;
+}
+
+/// The guest's own life does not hang on libvirtd, and no operation is lost with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn libvirtd_dies_in_every_operation() {
+    if std::env::var_os("JST_TEST_MAY_KILL_LIBVIRTD").is_none() {
+        eprintln!("left out: libvirtd was not started by tests/run, so that it is not ours to kill");
+        return;
+    }
+    let lab = Lab::open("daemon@example.com").await;
+    let before = lab.belongings();
+    let steady = lab.create("steady").await;
+    let boot_id = lab.sees(&steady, "cat /proc/sys/kernel/random/boot_id", LIVE_WITHIN, |_| true).await;
+
+    let body = json!({ "name": "struck", "plan": "small", "image": "test", "ssh_keys": [] });
+    let created = lab.customer.post("/api/v1/instances", body).await.expect(202).json();
+    let id = created["instance_id"].as_str().expect("an id");
+    let path = format!("/api/v1/instances/{id}");
+    lab.survives(&created, 300).await;
+    for (moment, (action, body, state)) in [
+        ("shutdown", json!({}), "stopped"),
+        ("start", json!({}), "running"),
+        ("reboot", json!({}), "running"),
+        ("resize", json!({ "plan": "large" }), "running"),
+        ("rebuild", json!({ "image": "test" }), "running"),
+        ("power-off", json!({}), "stopped"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let operation = lab.customer.post(&format!("{path}/actions/{action}"), body).await.expect(202).json();
+        lab.survives(&operation, [0, 100, 400][moment % 3]).await;
+        lab.stack.wait_for_state(&lab.customer, id, state).await;
+    }
+    let operation = lab.customer.delete(&format!("{path}?now=true")).await.expect(202).json();
+    lab.survives(&operation, 50).await;
+
+    let after = lab.sees(&steady, "cat /proc/sys/kernel/random/boot_id", LIVE_WITHIN, |_| true).await;
+    assert_eq!(boot_id, after, "a running guest was restarted");
+    lab.stack.delete_now(&lab.customer, &steady.id).await;
+    let after = lab.belongings();
+    let leaked: Vec<&String> = after.difference(&before).collect();
+    assert!(leaked.is_empty(), "left behind: {leaked:#?}");
+    lab.stack.stop().await;
+}
+
+/// A disk without a system: the customer learns why, and nothing stays booked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_does_not_boot_is_explained_and_given_back() {
+    let lab = Lab::open("blank@example.com").await;
+    let before = lab.belongings();
+    lab.stack.upload_image("blank", &lab.stack.blank_image()).await.expect(201);
+    let booked = |host: &Value| host["booked"].clone();
+    let host = format!("/api/v1/admin/hosts/{}", lab.stack.host_id);
+    let free = lab.stack.admin().get(&host).await.expect(200).json();
+
+    let body = json!({ "name": "blank", "plan": "small", "image": "blank" });
+    let created = lab.customer.post("/api/v1/instances", body).await.expect(202).json();
+    let operation = created["id"].as_str().expect("an id");
+    let ended = lab.stack.wait_for_operation(&lab.customer, operation).await;
+    assert_eq!(
+        (&ended["state"], &ended["failure_code"]),
+        (&json!("failed"), &json!("guest_did_not_boot")),
+        "{ended}"
+    );
+
+    let after = lab.stack.admin().get(&host).await.expect(200).json();
+    assert_eq!(booked(&free), booked(&after), "something stayed booked");
+    eventually("everything is removed", Duration::from_secs(20), || async {
+        lab.belongings().difference(&before).next().is_none().then_some(())
+    })
+    .await;
     lab.stack.stop().await;
 }

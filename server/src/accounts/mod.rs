@@ -70,6 +70,7 @@ fn source(user: UserId, email: &str, caller: &Caller) -> Source {
         label: email.to_owned(),
         ip: caller.ip,
         request_id: caller.request_id.clone(),
+        request_key: None,
     }
 }
 

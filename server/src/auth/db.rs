@@ -29,6 +29,7 @@ impl ActorRow {
             token,
             ip,
             request_id,
+            idempotency_key: None,
         }
     }
 }

@@ -69,6 +69,8 @@ pub struct Actor {
     pub token: Option<TokenId>,
     pub ip: Option<IpAddr>,
     pub request_id: Option<String>,
+    /// Set by the layer that keeps repeated requests from happening twice.
+    pub idempotency_key: Option<String>,
 }
 
 impl Actor {

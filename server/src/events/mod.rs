@@ -21,17 +21,43 @@ pub struct Source {
     pub label: String,
     pub ip: Option<IpAddr>,
     pub request_id: Option<String>,
+    /// [`request_key`] of the request, where it had one.
+    pub request_key: Option<String>,
 }
 
 impl Source {
     /// The platform itself, for workers.  `label` names the worker.
     pub fn system(label: &str) -> Self {
-        Self { kind: "system", id: None, label: label.to_owned(), ip: None, request_id: None }
+        Self {
+            kind: "system",
+            id: None,
+            label: label.to_owned(),
+            ip: None,
+            request_id: None,
+            request_key: None,
+        }
     }
 
     pub fn host(id: Uuid, name: &str) -> Self {
-        Self { kind: "host", id: Some(id), label: name.to_owned(), ip: None, request_id: None }
+        Self {
+            kind: "host",
+            id: Some(id),
+            label: name.to_owned(),
+            ip: None,
+            request_id: None,
+            request_key: None,
+        }
     }
+
+    /// For an event that is no change, such as a refusal: the request that it belongs to may be repeated.
+    pub fn changing_nothing(actor: &Actor) -> Self {
+        Self { request_key: None, ..Self::from(actor) }
+    }
+}
+
+/// What events keep of an `Idempotency-Key`, which is its tenant's own.
+pub fn request_key(tenant: TenantId, key: &str) -> String {
+    format!("{}/{key}", tenant.uuid())
 }
 
 impl From<&Actor> for Source {
@@ -42,6 +68,7 @@ impl From<&Actor> for Source {
             label: actor.email.clone(),
             ip: actor.ip,
             request_id: actor.request_id.clone(),
+            request_key: actor.idempotency_key.as_deref().map(|key| request_key(actor.tenant_id, key)),
         }
     }
 }
@@ -85,14 +112,15 @@ pub fn changes(from: &Value, to: &Value) -> Map<String, Value> {
 
 pub async fn record(tx: &mut Tx, source: &Source, event: Event<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO events (tenant_id, actor_kind, actor_id, actor_label, ip, request_id, action, subject_kind, \
-         subject_id, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO events (tenant_id, actor_kind, actor_id, actor_label, ip, request_id, request_key, action, \
+         subject_kind, subject_id, data) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         event.tenant.map(TenantId::uuid),
         source.kind,
         source.id,
         source.label,
         source.ip.map(ipnet::IpNet::from) as Option<ipnet::IpNet>,
         source.request_id,
+        source.request_key,
         event.action,
         event.subject_kind,
         event.subject_id,

@@ -68,7 +68,7 @@ pub async fn note(
             "in_words": kept.verdicts.iter().map(in_words).collect::<Vec<_>>(),
         }),
     };
-    events::record(&mut tx, &Source::from(actor), event).await?;
+    events::record(&mut tx, &Source::changing_nothing(actor), event).await?;
     tx.commit().await?;
     Ok(())
 }

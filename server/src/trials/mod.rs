@@ -120,7 +120,7 @@ pub async fn note_refusal(app: &App, actor: &Actor, error: &Error) -> Result<()>
             "ip": actor.ip,
         }),
     };
-    events::record(&mut tx, &Source::from(actor), event).await?;
+    events::record(&mut tx, &Source::changing_nothing(actor), event).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -1,4 +1,5 @@
 use crate::db::Db;
+use crate::events;
 use crate::ids::TenantId;
 
 /// What became of the attempt to use an idempotency key.
@@ -7,9 +8,11 @@ pub enum Booked {
     Fresh,
     /// Another request used it.
     Other,
-    /// The same request used it and has no answer yet.  Not recent: it was cut off.
-    Unfinished {
-        recent: bool,
+    /// The same request used it, and may still be worked on.
+    Unfinished,
+    /// The same request used it and was cut off after its change, which is about `subject`.
+    Done {
+        subject: String,
     },
     Answered {
         status: u16,
@@ -45,16 +48,46 @@ pub async fn book_key(db: &Db, tenant: TenantId, key: &str, request_hash: &[u8])
         .await?;
         match row {
             // Freed between the two statements: the other request was refused at this very moment.
-            None => Booked::Unfinished { recent: true },
+            None => Booked::Unfinished,
             Some(row) if row.request_hash != request_hash => Booked::Other,
             Some(row) => match (row.status, row.body) {
                 (Some(status), Some(sealed)) => Booked::Answered { status: status.unsigned_abs(), sealed },
-                _ => Booked::Unfinished { recent: row.recent },
+                _ if row.recent => Booked::Unfinished,
+                _ => return settle(db, tenant, key).await,
             },
         }
     };
     tx.commit().await?;
     Ok(booked)
+}
+
+/// Finds out what became of a request that was cut off, by the event that its change would have left.
+/// Without one the key is booked anew, by one of those who ask.
+async fn settle(db: &Db, tenant: TenantId, key: &str) -> sqlx::Result<Booked> {
+    // Events of the platform itself, such as a new plan, are no tenant's to read.
+    let mut tx = db.begin_platform().await?;
+    let subject = sqlx::query_scalar!(
+        "SELECT subject_id FROM events JOIN idempotency_keys AS keys ON events.at >= keys.created_at \
+         WHERE keys.tenant_id = $1 AND keys.key = $2 AND events.request_key = $3 ORDER BY events.id DESC LIMIT 1",
+        tenant.uuid(),
+        key,
+        events::request_key(tenant, key),
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(subject) = subject {
+        return Ok(Booked::Done { subject });
+    }
+    let booked = sqlx::query!(
+        "UPDATE idempotency_keys SET created_at = now() WHERE tenant_id = $1 AND key = $2 AND status IS NULL \
+         AND created_at <= now() - interval '2 minutes'",
+        tenant.uuid(),
+        key,
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(if booked.rows_affected() == 1 { Booked::Fresh } else { Booked::Unfinished })
 }
 
 pub async fn keep_answer(

@@ -5,8 +5,9 @@
 //! for 24 hours.  Only success is kept: what was refused changed nothing and may be tried again.
 //!
 //! The request runs in a task of its own, because a client that hangs up must not cut it off
-//! between the change and the note of it.  Where the server itself was cut off there, nobody knows
-//! whether the change was made; the key then stays used, and the answer says so.
+//! between the change and the note of it.  Where the server itself was cut off there, the log tells
+//! whether the change was made: its event carries the key and was written with it.  Without an event nothing
+//! has happened, and the request is carried out now; with one, the answer names what was changed.
 
 use super::db::{self, Booked};
 use crate::auth::Actor;
@@ -21,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use utoipa::IntoParams;
 
 pub const HEADER: &str = "idempotency-key";
@@ -46,8 +48,11 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
 
 async fn once(app: App, request: Request, next: Next) -> Result<Response> {
     let (mut parts, body) = request.into_parts();
-    let actor = Actor::from_request_parts(&mut parts, &app).await?;
+    let mut actor = Actor::from_request_parts(&mut parts, &app).await?;
     let key = key(&parts.headers)?;
+    actor.idempotency_key = Some(key.clone());
+    // Handlers find the actor here, and with it the key for their events.
+    parts.extensions.insert(Arc::new(actor.clone()));
     let body = axum::body::to_bytes(body, crate::router::MAX_BODY_BYTES).await.map_err(|_| {
         Error::Refused { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too-large", arguments: Vec::new() }
     })?;
@@ -61,8 +66,14 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response> {
     match db::book_key(&app.db, actor.tenant_id, &key, &hash).await? {
         Booked::Fresh => {}
         Booked::Other => return Err(Error::invalid("Idempotency-Key", "idempotency-key-reused")),
-        Booked::Unfinished { recent: true } => return Err(Error::conflict("idempotency-in-progress")),
-        Booked::Unfinished { recent: false } => return Err(Error::conflict("idempotency-unknown")),
+        Booked::Unfinished => return Err(Error::conflict("idempotency-in-progress")),
+        Booked::Done { subject } => {
+            return Err(Error::Refused {
+                status: StatusCode::CONFLICT,
+                code: "idempotency-done",
+                arguments: vec![("subject", subject)],
+            });
+        }
         Booked::Answered { status, sealed } => return replay(&app, &actor, &key, status, &sealed),
     }
     let request = Request::from_parts(parts, Body::from(body));
