@@ -44,6 +44,7 @@ start() {
         say "the $name is of an older build or was started otherwise: restarting it"
         stop "$name" 40
     fi
+    say "starting the $name"
     mkdir -p "$log"
     keep_log_short "$log/$name.log"
     printf '%s\n' "$version" >"$run/$name.version"
