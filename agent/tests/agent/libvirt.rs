@@ -113,6 +113,12 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         for id in self.server.ids() {
+            if std::thread::panicking() {
+                let console = self.agent.config.data_dir.join(format!("volumes/{id}/console.log"));
+                let text = std::fs::read_to_string(console).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().collect();
+                eprintln!("--- console of {id}\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+            }
             let id = id.to_string();
             virsh(&["destroy", &id]);
             virsh(&["undefine", &id]);

@@ -162,7 +162,7 @@ impl Server {
         self.state.lock().unwrap().facts.clone()
     }
 
-    /// Waits for a report that satisfies `test`; fails with the last one after `seconds`.
+    /// Waits for a report that satisfies `test`; fails with the last ones after `seconds`.
     pub async fn until(
         &self,
         id: Uuid,
@@ -178,7 +178,10 @@ impl Server {
                 return report;
             }
             if Instant::now() >= deadline {
-                panic!("no such report within {seconds} s; the last: {:#?}", self.report(id));
+                let history = self.history(id);
+                let told = history.iter().rev().take(12).rev();
+                let told: Vec<_> = told.map(|r| (r.generation, r.observed, &r.outcome)).collect();
+                panic!("no such report within {seconds} s; the last: {told:#?}");
             }
             let _ = tokio::time::timeout(Duration::from_millis(200), news).await;
         }

@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 use virt::sys;
 
+/// A guest is asked to stop or restart again and again: while it boots it does not hear it, and a libvirt
+/// that died has forgotten it.
+const REPEAT: Duration = Duration::from_secs(5);
+
 impl Libvirt {
     pub(super) async fn undefine(&self, id: Uuid) -> Result<(), Fault> {
         self.conn
@@ -43,9 +47,7 @@ impl Libvirt {
         Ok(self.conn.domain(id, "state", QUICK, |domain| domain.is_active()).await?.unwrap_or(false))
     }
 
-    /// Asks again now and then: a guest that is still booting does not hear the first request.
     pub(super) async fn shutdown(&self, id: Uuid) -> Result<(), Fault> {
-        const REPEAT: Duration = Duration::from_secs(5);
         let deadline = Instant::now() + Timing::of(self.config.timing.shutdown);
         let mut ask_at = Instant::now();
         while self.is_active(id).await? {
@@ -80,8 +82,13 @@ impl Libvirt {
     pub(super) async fn reboot(&self, id: Uuid) -> Result<(), Fault> {
         let before = self.conn.reboots(id);
         let deadline = Instant::now() + Timing::of(self.config.timing.reboot);
-        self.quick(id, "reboot", |domain| domain.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)).await?;
+        let mut ask_at = Instant::now();
         while Instant::now() < deadline {
+            if Instant::now() >= ask_at {
+                ask_at = Instant::now() + REPEAT;
+                self.quick(id, "reboot", |domain| domain.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN))
+                    .await?;
+            }
             tokio::time::sleep(Duration::from_millis(100)).await;
             // A guest that powers off instead is started by the next plan.
             if self.conn.reboots(id) > before || !self.is_active(id).await? {

@@ -102,6 +102,7 @@ async fn an_administrator_changes_the_policy_within_a_plan() {
         token: None,
         ip: None,
         request_id: None,
+        idempotency_key: None,
     });
     let with = |change: fn(&mut serde_json::Value)| {
         let mut body = policy(1, 256, 128, 512);
