@@ -53,7 +53,11 @@ pub async fn book_key(db: &Db, tenant: TenantId, key: &str, request_hash: &[u8])
             Some(row) => match (row.status, row.body) {
                 (Some(status), Some(sealed)) => Booked::Answered { status: status.unsigned_abs(), sealed },
                 _ if row.recent => Booked::Unfinished,
-                _ => return settle(db, tenant, key).await,
+                _ => {
+                    // The attempt to book it has locked the row.
+                    tx.rollback().await?;
+                    return settle(db, tenant, key).await;
+                }
             },
         }
     };

@@ -69,7 +69,7 @@ async fn a_key_belongs_to_one_tenant_and_one_day() {
     let body = json!({ "name": "first", "public_key": KEY });
     send(&api, "mine", body.clone()).await.expect(201);
     let db = platform.app().db.platform();
-    // A request that was cut off: nobody knows whether it took effect, so it is not done again.
+    // A request that was cut off after its change is not done again: the answer names what it made.
     sqlx::query(
         "UPDATE idempotency_keys SET status = NULL, body = NULL, created_at = now() - interval '1 hour'",
     )
@@ -77,7 +77,20 @@ async fn a_key_belongs_to_one_tenant_and_one_day() {
     .await
     .unwrap();
     let answer = send(&api, "mine", body.clone()).await.expect(409);
-    assert_eq!(answer.json()["code"], "idempotency-unknown");
+    assert_eq!(answer.json()["code"], "idempotency-done");
+    let keys = api.get("/api/v1/ssh-keys").await.expect(200).json();
+    let made = keys["items"][0]["id"].as_str().unwrap();
+    assert!(answer.json()["detail"].as_str().unwrap().contains(made), "{made}");
+    // One that was cut off before has left no event, and is carried out now, once.
+    api.delete(&format!("/api/v1/ssh-keys/{made}")).await.expect(204);
+    sqlx::query("UPDATE idempotency_keys SET key = 'early', created_at = now() - interval '3 minutes'")
+        .execute(db)
+        .await
+        .unwrap();
+    send(&api, "early", body.clone()).await.expect(201);
+    let again = send(&api, "early", body.clone()).await.expect(201);
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    sqlx::query("UPDATE idempotency_keys SET key = 'mine'").execute(db).await.unwrap();
     sqlx::query("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
         .execute(db)
         .await
