@@ -148,13 +148,15 @@ impl Stack {
         let mut command = Command::new(programs().join("jst-server"));
         command
             .env_remove("DATABASE_URL")
-            .env("RUST_LOG", "info")
+            .envs([("RUST_LOG", "info"), ("NO_COLOR", "1")])
             .arg("--data-dir")
             .arg(self.data("server"))
             .args(["--listen", self.url.trim_start_matches("http://")])
             .args(["--agent-listen", self.agent_url.trim_start_matches("https://")])
             .args(["--public-url", &self.url])
             .arg("--allow-simulated")
+            // Tests ask faster than people do.
+            .args(["--api-requests-per-second", "1000"])
             .stdin(Stdio::null());
         command
     }
@@ -222,7 +224,10 @@ impl Stack {
         )
         .expect("our own directory");
         let mut command = Command::new(programs().join("jst-agent"));
-        command.env("RUST_LOG", "info").env("JST_AGENT_CONFIG", config).stdin(Stdio::null());
+        command
+            .envs([("RUST_LOG", "info"), ("NO_COLOR", "1")])
+            .env("JST_AGENT_CONFIG", config)
+            .stdin(Stdio::null());
         command
     }
 
