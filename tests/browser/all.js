@@ -6,6 +6,7 @@ import { Platform, ROOT } from "./platform.js";
 import { journey } from "./journey.js";
 import { pages } from "./pages.js";
 import { plain } from "./plain.js";
+import { readme } from "./readme.js";
 
 const wanted = (process.env.JST_PARTS || "pages plain journey").split(" ");
 for (const part of wanted) rmSync(`${ROOT}target/screenshots/${part}`, { recursive: true, force: true });
@@ -28,3 +29,5 @@ const onSimulated = () => (simulated ??= start("simulated"));
 if (wanted.includes("pages")) pages(browser, onSimulated);
 if (wanted.includes("plain")) plain(browser, onSimulated);
 if (wanted.includes("journey")) journey(browser, () => start("real"));
+// By name only: its pictures are committed.
+if (wanted.includes("readme")) readme(browser, () => start("real"));

@@ -3,12 +3,24 @@ import { AxeBuilder } from "@axe-core/playwright";
 
 const STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 
+/** As on a screen that is tall enough: else the bars that stick to its edges stand over what can be scrolled out from under them. */
+export async function unrolled(page, tallest, run) {
+  const size = page.viewportSize();
+  const height = Math.min(tallest, await page.evaluate(() => document.documentElement.scrollHeight));
+  if (height > size.height) await page.setViewportSize({ ...size, height });
+  try {
+    return await run();
+  } finally {
+    if (height > size.height) await page.setViewportSize(size);
+  }
+}
+
 /** The problems that a machine can see in how accessible the page is; with `rules`, only those. */
 export async function accessibility(page, rules) {
   const builder = new AxeBuilder({ page });
   const scope = rules ? builder.withRules(rules) : builder.withTags(STANDARD);
   // The old way runs within the page; the new one opens a second page for each run.
-  const { violations } = await scope.setLegacyMode().analyze();
+  const { violations } = await unrolled(page, Infinity, () => scope.setLegacyMode().analyze());
   return violations.flatMap(({ id, nodes }) =>
     nodes.map(({ target, any, all, none }) => `${id}: ${target.join(" ")}: ${[...any, ...all, ...none].map(({ message }) => message).join("; ")}`),
   );
@@ -25,13 +37,16 @@ export const overflow = (page) =>
     };
     const clipped = (element) => element && (getComputedStyle(element).clipPath !== "none" || clipped(element.parentElement));
     for (const element of document.querySelectorAll("main *, header *, nav *, footer *")) {
-      if (!(element instanceof HTMLElement) || !element.checkVisibility({ visibilityProperty: true }) || element.closest(".sr, svg") || clipped(element)) continue;
+      if (!(element instanceof HTMLElement)) continue;
       const { right, left, width } = element.getBoundingClientRect();
-      const name = `${element.tagName.toLowerCase()}.${element.className} “${element.textContent.trim().slice(0, 40)}”`;
-      if (width && (right > clientWidth + 1 || left < -1) && !scrolls(element)) found.push(`${name} reaches from ${left} to ${right}`);
+      const outside = width && (right > clientWidth + 1 || left < -1);
       // A control whose words do not fit. Selects measure their longest option, and inputs scroll.
-      if (/^(A|BUTTON|SUMMARY)$/.test(element.tagName) && element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display !== "inline")
-        found.push(`${name} is ${element.scrollWidth} px wide in ${element.clientWidth}`);
+      const tight = /^(A|BUTTON|SUMMARY)$/.test(element.tagName) && element.scrollWidth > element.clientWidth + 1;
+      // What costs time is asked only of the few that look wrong.
+      if (!(outside || tight) || !element.checkVisibility({ visibilityProperty: true }) || element.closest(".sr, svg") || clipped(element)) continue;
+      const name = `${element.tagName.toLowerCase()}.${element.className} “${element.textContent.trim().slice(0, 40)}”`;
+      if (outside && !scrolls(element)) found.push(`${name} reaches from ${left} to ${right}`);
+      if (tight && getComputedStyle(element).display !== "inline") found.push(`${name} is ${element.scrollWidth} px wide in ${element.clientWidth}`);
     }
     return found.slice(0, 5);
   });
@@ -47,7 +62,7 @@ export const texts = (page) =>
       if (!parent.closest("script, style, template, code, pre, time, textarea, .mono, [translate=no], [lang]:not(html)")) found.add(data.trim());
     }
     for (const name of ["aria-label", "title", "placeholder", "alt", "data-done"])
-      for (const element of document.querySelectorAll(`[${name}]`)) if (!element.closest("[lang]:not(html), time")) found.add(element.getAttribute(name).trim());
+      for (const element of document.querySelectorAll(`[${name}]`)) if (!element.closest("[translate=no], [lang]:not(html), time")) found.add(element.getAttribute(name).trim());
     return [...found];
   });
 

@@ -2,13 +2,21 @@
 import { mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { chromium } from "playwright-core";
+import { unrolled } from "./checks.js";
 import { ROOT } from "./platform.js";
 
-export const SIZES = { phone: { width: 360, height: 740 }, tablet: { width: 1024, height: 768 }, desktop: { width: 1920, height: 1080 } };
+export const SIZES = {
+  phone: { width: 360, height: 740 },
+  tablet: { width: 1024, height: 768 },
+  laptop: { width: 1280, height: 800 },
+  desktop: { width: 1920, height: 1080 },
+};
+/** The API's reference is as long as a book; its pages look alike, and its picture would take longer than all others. */
+const TALLEST = 4000;
 
 export const launch = () =>
   chromium.launch({
-    executablePath: "/usr/bin/chromium",
+    executablePath: "/usr/bin/chromium-headless-shell",
     args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"],
   });
 
@@ -55,19 +63,17 @@ export async function settle(page) {
 export async function picture(page, name) {
   const path = `${ROOT}target/screenshots/${name}.png`;
   mkdirSync(dirname(path), { recursive: true });
-  const size = page.viewportSize();
-  // As on a screen that is tall enough: else the bars that stick to its edges stand in the middle.
-  const height = await page.evaluate(() => document.documentElement.scrollHeight);
-  if (height > size.height) await page.setViewportSize({ ...size, height });
-  await page.screenshot({ path });
-  if (height > size.height) await page.setViewportSize(size);
+  await unrolled(page, TALLEST, () => page.screenshot({ path }));
 }
 
-/** The same page in both looks and all sizes. `wanted` says of which there shall be a picture. */
-export async function pictures(page, name, { each = async () => {}, wanted = () => true } = {}) {
+/**
+ * The same page in both looks and all sizes: `each` judges one view and `wanted` says of which there shall be a picture.
+ * Of a view that `judged` leaves out there is neither.
+ */
+export async function pictures(page, name, { each = async () => {}, judged = () => true, wanted = () => true } = {}) {
   for (const [size, viewport] of Object.entries(SIZES)) {
     await page.setViewportSize(viewport);
-    for (const look of ["light", "dark"]) {
+    for (const look of ["light", "dark"].filter((look) => judged({ size, look }))) {
       await page.emulateMedia({ colorScheme: look });
       await settle(page);
       await each({ size, look });

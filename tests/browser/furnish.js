@@ -82,17 +82,29 @@ export async function letBuy(platform, email) {
   });
 }
 
-/** A customer with running and stopped instances, a key, a token, an open invitation. */
+/** Makes the person who is signed in with `send` a member of a team of somebody else's too. */
+export async function joinTeam(platform, browser, send, email, owner, team) {
+  const { context } = await visitor(browser, platform);
+  const invite = await signUp(platform, context, owner);
+  await invite("/team/name", { name: team });
+  await invite("/team/invitations", { email, role: "operator" });
+  await context.close();
+  await send("/invitation", { token: await platform.tokenInMail(email, "/invitation?token=") });
+}
+
+/** A customer with running and stopped instances, a key, a token, an open invitation, and a second team. */
 export async function furnish(platform, browser) {
-  const email = "lin@example.com";
+  const email = "you@example.com";
   await nameCatalogue(platform, SIZES);
   const { context } = await visitor(browser, platform);
   const send = await signUp(platform, context, email);
   await letBuy(platform, email);
-  await send("/ssh-keys", { public_key: sshKey("lin@laptop"), name: "" });
-  await send("/team/name", { name: "Linstudio" });
-  await send("/team/invitations", { email: "mei@example.com", role: "viewer" });
+  await send("/ssh-keys", { public_key: sshKey("you@laptop"), name: "" });
+  await send("/team/name", { name: "Studio" });
+  await send("/team/invitations", { email: "viewer@example.com", role: "viewer" });
   const token = await apiToken(context);
+  // The last step, because it leads into the other team.
+  await joinTeam(platform, browser, send, email, "owner@example.com", "Workshop");
   await context.close();
 
   const api = (method, path, body) => platform.api(method, path, body, token);

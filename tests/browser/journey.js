@@ -6,7 +6,7 @@ import { picture, pictures, settle, signIn, visitor } from "./chromium.js";
 import { nameCatalogue, sshKey } from "./furnish.js";
 import { eventually, PASSWORD } from "./platform.js";
 
-const EMAIL = "chen@example.com";
+const EMAIL = "you@example.com";
 const NAME = "first-1";
 
 /** Guests are emulated, and the machine has other things to do. */
@@ -65,9 +65,9 @@ export function journey(browser, start) {
     });
     await step("add a key", async () => {
       await page.locator("main a[href='/ssh-keys']").first().click();
-      await page.fill("[name=public_key]", sshKey("chen@laptop"));
+      await page.fill("[name=public_key]", sshKey("you@laptop"));
       await submit("form[action='/ssh-keys']");
-      await page.getByRole("rowheader", { name: "chen@laptop" }).waitFor();
+      await page.getByRole("rowheader", { name: "you@laptop" }).waitFor();
     });
     await step("choose a trial", async (file) => {
       await page.click(".brand");

@@ -13,11 +13,13 @@ const SEVERAL = { "/instances/:id": 4, "/admin/instances/:id": 2 };
 const MOST_PAGES = 120;
 /** Both are read side by side. */
 const LANGUAGES = ["en", "zh-CN"];
-/** Every view is checked; pictures are kept of these, because they take longer than all checks. */
+const every = process.env.JST_PICTURES === "all";
+/** Pictures are kept of these, because they take longer than all checks: each size, look and language is in two of them. */
 const SHOWN = {
-  en: ({ size, look }) => look === "light" || size === "tablet",
-  "zh-CN": ({ size, look }) => (size === "phone" && look === "light") || (size === "desktop" && look === "dark"),
+  en: ({ size, look }) => (size === "phone" && look === "light") || (size === "laptop" && look === "dark"),
+  "zh-CN": ({ size, look }) => (size === "phone" && look === "dark") || (size === "laptop" && look === "light"),
 };
+const shown = (language, view) => (every ? ["phone", "laptop"].includes(view.size) : SHOWN[language](view));
 const COLOURS = ["color-contrast", "link-in-text-block"];
 
 export function pages(browser, start) {
@@ -32,7 +34,7 @@ export function pages(browser, start) {
     for (const [name, { seeds, email }] of Object.entries(readers))
       await t.test(name, async (t) => {
         const views = [];
-        for (const language of LANGUAGES) views.push({ language, ...(await visitor(browser, platform, { language })) });
+        for (const language of LANGUAGES) views.push({ language, checked: new Set(), ...(await visitor(browser, platform, { language })) });
         if (email) {
           await signIn(views[0].page, email, PASSWORD);
           // Signing in brings the language of the account along; here each browser has its own.
@@ -70,8 +72,24 @@ async function crawl(seeds, visit) {
   return covered;
 }
 
+/** The links that lead nowhere: to a page that is refused, or to a place that the page does not have. Each is tried once. */
+async function deadLinks(page, links, checked) {
+  const dead = await page.$$eval("a[href^='#']", (links) =>
+    links.map((link) => link.getAttribute("href")).filter((href) => href.length > 1 && !document.getElementById(decodeURIComponent(href.slice(1)))),
+  );
+  for (const link of new Set(links)) {
+    // A choice of language would change what the other pages say.
+    if (checked.has(link) || /^\/language\b/.test(link)) continue;
+    checked.add(link);
+    const answer = await page.context().request.get(link);
+    if (!answer.ok()) dead.push(`${link} (${answer.status()})`);
+    await answer.dispose();
+  }
+  return dead.map((link) => `${new URL(page.url()).pathname} links to ${link}`);
+}
+
 /** Reads one page in one language in all sizes and looks, and gives what is wrong and where it leads. */
-async function look({ page, problems, language }, path, reader) {
+async function look({ page, problems, language, checked }, path, reader) {
   problems.length = 0;
   const answer = await page.goto(path);
   await settle(page);
@@ -80,20 +98,25 @@ async function look({ page, problems, language }, path, reader) {
   const links = await page.$$eval("a[href]", (links) =>
     links.filter((link) => link.origin === location.origin && !link.hasAttribute("download")).map((link) => link.pathname + link.search),
   );
+  // The reader is there already, by whatever status.
+  checked.add(path);
+  problems.push(...(await deadLinks(page, links, checked)));
   const seen = await texts(page);
   const name = `pages/${reader}/${language}${path.replace(/[_-]?[0-9a-f]{32}|\W+$/g, "").replace(/\W+/g, "-")}`;
+  // A look changes colours only, and a language neither colours nor structure.
+  const accessible = ({ size, look }) => language === "en" && (size === "tablet" || (size === "phone" && look === "light"));
   const each = async ({ size, look }) => {
     const where = `${language} ${SIZES[size].width} ${look}`;
-    // A look changes colours only, and a language neither colours nor structure.
     if (look === "light") for (const problem of await overflow(page)) problems.push(`${where}: ${problem}`);
-    if (language === "en" && (size === "tablet" || (size === "phone" && look === "light")))
+    if (accessible({ size, look }))
       for (const problem of await accessibility(page, look === "dark" ? COLOURS : undefined)) problems.push(`${where}: ${problem}`);
   };
-  await pictures(page, name, { each, wanted: (view) => process.env.JST_PICTURES === "all" || SHOWN[language](view) });
+  const wanted = (view) => shown(language, view);
+  await pictures(page, name, { each, wanted, judged: (view) => view.look === "light" || accessible(view) || wanted(view) });
   return {
     problems: [...problems],
     texts: seen,
-    // Neither files nor the other readers' pages.
-    links: links.filter((link) => !/^\/(static|api\/v1|language)\b/.test(link) && (reader === "admin") === /^\/(admin|styleguide)\b/.test(link) && (reader !== "public" || !/^\/dashboard/.test(link))),
+    // Neither files nor the other readers' pages; the API's reference is long, and the same for everybody.
+    links: links.filter((link) => !(reader === "public" ? /^\/(static|api\/v1|language)\b/ : /^\/(static|api|language)\b/).test(link) && (reader === "admin") === /^\/(admin|styleguide)\b/.test(link) && (reader !== "public" || !/^\/dashboard/.test(link))),
   };
 }

@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import assert from "node:assert/strict";
 import { picture, signIn, visitor } from "./chromium.js";
-import { signUp, sshKey } from "./furnish.js";
+import { joinTeam, signUp, sshKey } from "./furnish.js";
 import { eventually, PASSWORD } from "./platform.js";
 
 export function plain(browser, start) {
@@ -10,7 +10,9 @@ export function plain(browser, start) {
     const platform = await start();
     const email = "plain@example.com";
     const other = await browser.newContext({ baseURL: platform.url });
-    await signUp(platform, other, email);
+    const send = await signUp(platform, other, email);
+    await send("/team/name", { name: "Plain" });
+    await joinTeam(platform, browser, send, email, "plain-owner@example.com", "Other");
     await other.close();
     const { page, context, problems } = await visitor(browser, platform, { script: false });
     const submit = (form) => page.locator(form).locator("[type=submit]").first().click();
@@ -26,6 +28,20 @@ export function plain(browser, start) {
     await step("sign in", async () => {
       await signIn(page, email, PASSWORD);
       assert.equal(new URL(page.url()).pathname, "/dashboard");
+    });
+    await step("switch team", async () => {
+      const team = page.locator("header .tenant summary");
+      const goTo = (name) => page.locator("header .tenant button", { hasText: name }).click();
+      await page.goto("/team");
+      assert.match(await team.textContent(), /Plain/, "one's own team comes first");
+      await team.click();
+      await goTo("Other");
+      await page.getByRole("heading", { name: "Other", level: 1 }).waitFor();
+      assert.equal(new URL(page.url()).pathname, "/team", "a list is there in every team");
+      await team.click();
+      await picture(page, "plain/switch team-open");
+      await goTo("Plain");
+      await page.getByRole("heading", { name: "Plain", level: 1 }).waitFor();
     });
     await step("add a key", async () => {
       await page.goto("/ssh-keys");

@@ -431,6 +431,7 @@ admin-trial-refused-trial-network = Too many trials came from this network.
 admin-trial-refused-email-unverified = The mail address is not verified.
 
 # Mail
+admin-mail-to = Mail to { $recipient }
 admin-mail-lede = Every mail that was written, whether it was sent or not.
 admin-mail-empty = No mail here
 admin-mail-empty-text = Mails appear when people sign up, reset a password or start a trial.

@@ -171,6 +171,7 @@ new-means = What your choice means
 new-means-text = Choose a plan to see what you get.
 user-data = User data
 user-data-hint = Cloud-config or a script that runs at the first start. At most 16 KiB.
+plan-free = Free
 plan-price = { $price } a month
 plan-free-trial = Free trial
 plan-disk = { $size } disk

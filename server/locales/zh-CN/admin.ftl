@@ -410,6 +410,7 @@ admin-trial-refused-trial-network = 该网络的试用次数过多。
 admin-trial-refused-email-unverified = 邮箱尚未验证。
 
 # Mail
+admin-mail-to = 发给 { $recipient } 的邮件
 admin-mail-lede = 所有生成的邮件，无论是否已发送。
 admin-mail-empty = 没有邮件
 admin-mail-empty-text = 有人注册、重置密码或开始试用时会出现邮件。

@@ -96,7 +96,7 @@ failure-guest_did_not_boot = 系统未能从该镜像启动。请选择其他镜
 failure-disk_never_shrinks = 磁盘不能缩小。请选择磁盘更大的套餐。
 failure-capability_absent = 宿主机无法提供套餐承诺的能力。我们已收到通知。
 failure-lease_expired = 宿主机与我们失去联系，恢复之前不会启动任何实例。
-failure-deadline = 操作耗时过长。我们已收到通知，宿主机仍在继续尝试。
+failure-deadline = 任务耗时过长。我们已收到通知，宿主机仍在继续尝试。
 failure-guest_crashed = 系统在启动时崩溃。请重装实例，或查看控制台。
 failure-unknown = 宿主机上出了问题。我们已收到通知。
 
@@ -158,8 +158,8 @@ instance-state = 状态
 instance-address = 地址
 instance-plan = 套餐
 instance-image = 系统
-operations-recent = 最近的操作
-operations-title = 该实例的操作
+operations-recent = 最近的任务
+operations-title = 该实例的任务
 operations-none = 暂无。
 
 ## 创建
@@ -171,6 +171,7 @@ new-means = 您的选择意味着什么
 new-means-text = 选择套餐即可查看您将得到什么。
 user-data = 用户数据
 user-data-hint = 首次启动时执行的 cloud-config 或脚本，最多 16 KiB。
+plan-free = 免费
 plan-price = 每月 { $price }
 plan-free-trial = 免费试用
 plan-disk = { $size } 磁盘
@@ -282,7 +283,7 @@ activity-instance-purge-requested = { $name } 的删除已过可撤销时间
 activity-instance-purged = { $name } 及其数据已清除
 activity-instance-retried = { $actor } 重新创建 { $name }
 activity-instance-create-failed = { $name } 创建失败
-activity-instance-operation-failed = { $name } 的操作失败
+activity-instance-operation-failed = { $name } 的任务失败
 activity-instance-crashed = { $name } 崩溃了
 activity-instance-stopped-itself = { $name } 自行关机
-activity-operation-deadline-passed = { $name } 的操作耗时过长
+activity-operation-deadline-passed = { $name } 的任务耗时过长

@@ -1,7 +1,8 @@
 //! The members of a tenant, and moving between tenants.
 
-use super::db::members::{self, Member, Membership};
+use super::db::members::{self, Member};
 use super::name;
+use crate::auth::db::Membership;
 use crate::auth::{Actor, Role};
 use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
@@ -18,7 +19,7 @@ pub async fn list(app: &App, actor: &Actor, paging: &Paging<UserId>) -> Result<L
 
 /// The tenants that somebody may switch to.
 pub async fn tenants(app: &App, actor: &Actor) -> Result<Vec<Membership>> {
-    Ok(members::of_user(app.db.platform(), actor.user_id).await?)
+    Ok(crate::auth::db::memberships(app.db.platform(), actor.user_id).await?)
 }
 
 /// Fails with not found unless the actor is a member there.

@@ -99,3 +99,33 @@ pub async fn set_locale(tx: &mut Tx, user: UserId, locale: &str) -> sqlx::Result
         .await?;
     Ok(())
 }
+
+/// A tenant that somebody belongs to.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    pub tenant_id: TenantId,
+    pub tenant_name: String,
+    pub role: Role,
+}
+
+/// All tenants of one person; the person, not a tenant, is the scope.
+pub async fn memberships(pool: &PgPool, user: UserId) -> sqlx::Result<Vec<Membership>> {
+    let rows = sqlx::query!(
+        "SELECT tenants.id, tenants.name, memberships.role FROM memberships \
+         JOIN tenants ON tenants.id = memberships.tenant_id WHERE memberships.user_id = $1 \
+         ORDER BY memberships.created_at, tenants.id",
+        user.uuid(),
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(Membership {
+                tenant_id: row.id.into(),
+                tenant_name: row.name,
+                role: Role::parse(&row.role)?,
+            })
+        })
+        .collect())
+}

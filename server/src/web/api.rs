@@ -111,14 +111,37 @@ pub fn base() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Description::openapi())
 }
 
-pub fn with_description(routes: Router<App>, mut document: utoipa::openapi::OpenApi) -> Router<App> {
-    for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
-        operations.into_iter().flatten().for_each(describe_problems);
-    }
-    let document = Arc::new(document);
+pub fn with_description(routes: Router<App>, document: utoipa::openapi::OpenApi) -> Router<App> {
+    let document = Arc::new(described(document));
     let pages = super::api_docs::routes(document.clone());
     routes.merge(pages).route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()) }))
+}
+
+/// The document with what all calls have in common.
+pub fn described(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("delete", &mut item.delete),
+            ("patch", &mut item.patch),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(operation_id(method, path));
+            describe_problems(operation);
+        }
+    }
+    document
+}
+
+/// `get_instances_id` for `GET /api/v1/instances/{id}`.  Handlers of several capabilities share a
+/// name; programs that are made from the document need one name a call.
+fn operation_id(method: &str, path: &str) -> String {
+    let parts = path.trim_start_matches("/api/v1").split(['/', '{', '}', '-']);
+    let parts = parts.filter(|part| !part.is_empty());
+    std::iter::once(method).chain(parts).collect::<Vec<_>>().join("_")
 }
 
 /// Every call may end in one of these; an endpoint that says more about one keeps its own words.

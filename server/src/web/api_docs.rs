@@ -1,9 +1,10 @@
 //! `/api/docs`: the API's description as a page that people read.
 //!
 //! Rendered here from the same document that `/api/v1/openapi.json` serves, so that it needs no
-//! script and nothing from elsewhere.  The frame speaks the reader's language; the reference itself is
-//! in English, as the document is.
+//! script and nothing from elsewhere.  What a call does is said in the reader's language; its details
+//! are in English, as the document is.
 
+mod chinese;
 mod example;
 mod model;
 
@@ -15,7 +16,7 @@ use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
-use model::Reference;
+use model::{Paragraph, Reference};
 use rust_embed::RustEmbed;
 use std::sync::Arc;
 use utoipa::openapi::OpenApi;
@@ -59,6 +60,21 @@ impl DocsPage {
             server: app.config.public_url.trim_end_matches('/').to_owned(),
             reference,
             page,
+        }
+    }
+
+    fn introduction(&self) -> Vec<Paragraph> {
+        match self.page.language {
+            Language::English => model::paragraphs(&self.reference.introduction),
+            Language::Chinese => model::paragraphs(chinese::INTRODUCTION),
+        }
+    }
+
+    /// What a group is called and what a call does.
+    fn said<'a>(&self, english: &'a str) -> &'a str {
+        match self.page.language {
+            Language::English => english,
+            Language::Chinese => chinese::of(english),
         }
     }
 

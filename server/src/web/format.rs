@@ -24,6 +24,19 @@ pub fn cores(millicpu: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// `200 IOPS`, `7,000 IOPS`: both languages part thousands in the same way.
+pub fn iops(operations: u64) -> String {
+    let digits = operations.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    format!("{text} IOPS")
+}
+
 /// Minor units with the currency's sign: `¥12.00`, `$3.50`.
 pub fn money(currency: &str, minor: i64) -> String {
     let sign = match currency {
@@ -57,6 +70,8 @@ mod tests {
         assert_eq!(mib(2 * 1024 * 1024), "2 TiB");
         assert_eq!(kbit(100_000), "100 Mbit/s");
         assert_eq!(kbit(2_500_000), "2.5 Gbit/s");
+        assert_eq!(iops(200), "200 IOPS");
+        assert_eq!(iops(1_007_000), "1,007,000 IOPS");
         assert_eq!(cores(500), "0.5");
         assert_eq!(cores(2000), "2");
         assert_eq!(money("CNY", 1205), "¥12.05");

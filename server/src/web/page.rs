@@ -3,7 +3,9 @@
 use super::assets;
 use super::language::Language;
 use crate::auth::Actor;
+use crate::auth::db::{Membership, memberships};
 use crate::error::FieldError;
+use crate::ids::TenantId;
 use crate::state::App;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
@@ -28,7 +30,9 @@ pub struct PageUser {
     pub email_verified: bool,
     pub is_admin: bool,
     pub tenant_name: String,
-    pub tenant_id: String,
+    pub tenant_id: TenantId,
+    /// All tenants of the person, this one too; the top bar switches between them.
+    pub tenants: Vec<Membership>,
     pub may_operate: bool,
     pub may_own: bool,
     /// An administrator who looks at a customer's portal.
@@ -73,6 +77,12 @@ impl Page {
     /// Whether the navigation entry leads to where the reader is.
     pub fn here(&self, prefix: &str) -> bool {
         self.path == prefix || self.path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    /// Where the reader stands after switching to another tenant: lists are there too, but what they
+    /// lead to belongs to one tenant.
+    pub fn elsewhere(&self) -> &str {
+        if self.path.matches('/').count() == 1 { &self.path } else { "/dashboard" }
     }
 
     /// The message for a field, if there is one.
@@ -120,6 +130,11 @@ impl FromRequestParts<App> for Page {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         // Nobody signed in, or the database is away: the frame has no user, and the handler says why.
         let actor = Actor::from_request_parts(parts, app).await.ok();
+        let tenants = match &actor {
+            // Without the list nobody can switch, and everything else goes on.
+            Some(actor) => memberships(app.db.platform(), actor.user_id).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
         let language = parts.extensions.get::<Language>().copied().unwrap_or_default();
         let flash = super::flash::read(&parts.headers, language);
         Ok(Self {
@@ -132,7 +147,8 @@ impl FromRequestParts<App> for Page {
                 email_verified: actor.email_verified,
                 is_admin: actor.is_admin,
                 tenant_name: actor.tenant_name,
-                tenant_id: actor.tenant_id.to_string(),
+                tenant_id: actor.tenant_id,
+                tenants,
                 acting: false,
             }),
             flash,

@@ -1,7 +1,6 @@
 use crate::auth::Role;
 use crate::db::Tx;
 use crate::ids::{TenantId, UserId};
-use sqlx::PgPool;
 use time::OffsetDateTime;
 
 pub struct Member {
@@ -126,32 +125,4 @@ pub async fn rename_tenant(tx: &mut Tx, tenant: TenantId, name: &str) -> sqlx::R
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-pub struct Membership {
-    pub tenant_id: TenantId,
-    pub tenant_name: String,
-    pub role: Role,
-}
-
-/// All tenants of one person; the person, not a tenant, is the scope.
-pub async fn of_user(pool: &PgPool, user: UserId) -> sqlx::Result<Vec<Membership>> {
-    let rows = sqlx::query!(
-        "SELECT tenants.id, tenants.name, memberships.role FROM memberships \
-         JOIN tenants ON tenants.id = memberships.tenant_id WHERE memberships.user_id = $1 \
-         ORDER BY memberships.created_at, tenants.id",
-        user.uuid(),
-    )
-    .fetch_all(pool)
-    .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| {
-            Some(Membership {
-                tenant_id: row.id.into(),
-                tenant_name: row.name,
-                role: Role::parse(&row.role)?,
-            })
-        })
-        .collect())
 }

@@ -2,8 +2,9 @@
 
 use super::{LinkQuery, field_errors, next_href};
 use crate::accounts::db::invitations::{Invitation, Open};
-use crate::accounts::db::members::{Member, Membership};
+use crate::accounts::db::members::Member;
 use crate::accounts::{invitations, members};
+use crate::auth::db::Membership;
 use crate::auth::{Actor, Role, SESSION_USER, SessionUser};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{InvitationId, TenantId, UserId};

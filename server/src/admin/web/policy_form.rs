@@ -345,7 +345,6 @@ pub fn parse_decimal(text: &str, decimals: u32) -> Option<u64> {
 /// What the policy promises, as share bars: how much of each resource is guaranteed, and the limit.
 pub fn bars(page: &Page, policy: &ResourcePolicy) -> Vec<Bar> {
     let cores = |millicpu: u64| format!("{} vCPU", format::cores(millicpu));
-    let iops = |iops: u64| format!("{iops} IOPS");
     let mut bars = vec![
         bar(
             page,
@@ -366,7 +365,7 @@ pub fn bars(page: &Page, policy: &ResourcePolicy) -> Vec<Bar> {
     ];
     let operations = policy.disk_claim();
     let whole = operations.limit.unwrap_or(operations.reservation);
-    bars.push(bar(page, "policy-disk", operations.reservation, operations.limit, whole, iops));
+    bars.push(bar(page, "policy-disk", operations.reservation, operations.limit, whole, format::iops));
     let mut network = |label, limits: &NetworkLimits| {
         let average = limits.average.map(|rate| rate.get());
         let whole = limits.peak.map(|rate| rate.get()).or(average).unwrap_or(limits.reservation.get());

@@ -76,6 +76,8 @@ impl PlanCard {
             name: plan.name(page.language).to_owned(),
             note: if trial {
                 page.t("plan-free-trial")
+            } else if price == 0 {
+                page.t("plan-free")
             } else {
                 page.t1("plan-price", "price", format::money(currency, price))
             },

@@ -39,10 +39,6 @@ fn vcpus(millicpu: u64) -> String {
     format!("{} vCPU", format::cores(millicpu))
 }
 
-fn iops(operations: u64) -> String {
-    format!("{operations} IOPS")
-}
-
 fn figures(policy: &ResourcePolicy, usage: Option<&Usage>) -> [Figures; 5] {
     let network = |label, limits: &NetworkLimits| Figures {
         label,
@@ -75,7 +71,7 @@ fn figures(policy: &ResourcePolicy, usage: Option<&Usage>) -> [Figures; 5] {
             limit: policy.disk_claim().limit,
             shares: policy.disk.shares,
             used: None,
-            write: iops,
+            write: format::iops,
         },
         network("resource-network-in", &policy.network.inbound),
         network("resource-network-out", &policy.network.outbound),

@@ -15,7 +15,7 @@ pub type Paragraph = Vec<Piece>;
 
 #[derive(Default)]
 pub struct Reference {
-    pub introduction: Vec<Paragraph>,
+    pub introduction: String,
     pub groups: Vec<Group>,
     pub schemas: Vec<Schema>,
 }
@@ -95,7 +95,7 @@ impl Reference {
         groups.sort_by_key(|group| (group.name.starts_with("Administration"), group.name.clone()));
         let schemas = document["components"]["schemas"].as_object().into_iter().flatten();
         Self {
-            introduction: paragraphs(document["info"]["description"].as_str().unwrap_or("")),
+            introduction: document["info"]["description"].as_str().unwrap_or("").to_owned(),
             groups,
             schemas: schemas.map(|(name, schema)| Schema::of(name, schema)).collect(),
         }
