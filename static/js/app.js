@@ -149,6 +149,8 @@ function swap(fresh) {
 
 function listen() {
   source = new EventSource(live.live);
+  // What happened between the page's making and the stream's beginning, or while it was broken, was told to nobody.
+  source.onopen = refresh;
   source.onmessage = refresh;
   source.addEventListener("change", refresh);
 }
@@ -157,9 +159,7 @@ if (live) {
   // A hidden page holds no connection; seen again, it catches up first.
   document.addEventListener("visibilitychange", () => {
     source.close();
-    if (document.hidden) return;
-    listen();
-    refresh();
+    if (!document.hidden) listen();
   });
 }
 

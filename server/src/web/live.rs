@@ -55,7 +55,8 @@ async fn live(
         _place: place,
     };
     let stream = unfold(watch, |mut watch| async move {
-        watch.changed().await.then(|| (Ok(Event::default().event("change").data("")), watch))
+        // Browsers pass over an event whose data are empty.
+        watch.changed().await.then(|| (Ok(Event::default().event("change").data("again")), watch))
     });
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }

@@ -256,7 +256,8 @@ async fn pages_are_woken_by_changes_of_their_own_tenant() {
     assert_eq!(stream.next(Duration::from_millis(1500)).await, None, "another tenant's change");
     reader.create("other", "small").await;
     let seen = stream.next(Duration::from_secs(5)).await.expect("a change of one's own");
-    assert!(seen.contains("event: change"), "{seen}");
+    // Without data a browser would pass over it.
+    assert!(seen.contains("event: change\ndata: "), "{seen}");
     assert_eq!(desk.platform.client().get("/live").await.status, 303, "nobody listens unasked");
     // Ten pages are enough for anybody.
     let mut open = Vec::new();
