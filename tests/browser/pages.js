@@ -20,6 +20,12 @@ const SHOWN = {
   "zh-CN": ({ size, look }) => (size === "phone" && look === "dark") || (size === "laptop" && look === "light"),
 };
 const shown = (language, view) => (every ? ["phone", "laptop"].includes(view.size) : SHOWN[language](view));
+/** What a reader is not led through: files, the other readers' pages, and the API's reference a second time, because it is long. */
+const ELSEWHERE = {
+  public: /^\/(static|api\/v1|language|dashboard|admin|styleguide)\b/,
+  customer: /^\/(static|api|language|admin|styleguide)\b/,
+  admin: /^\/(?!admin\b|styleguide\b)/,
+};
 const COLOURS = ["color-contrast", "link-in-text-block"];
 
 export function pages(browser, start) {
@@ -116,7 +122,6 @@ async function look({ page, problems, language, checked }, path, reader) {
   return {
     problems: [...problems],
     texts: seen,
-    // Neither files nor the other readers' pages; the API's reference is long, and the same for everybody.
-    links: links.filter((link) => !(reader === "public" ? /^\/(static|api\/v1|language)\b/ : /^\/(static|api|language)\b/).test(link) && (reader === "admin") === /^\/(admin|styleguide)\b/.test(link) && (reader !== "public" || !/^\/dashboard/.test(link))),
+    links: links.filter((link) => !ELSEWHERE[reader].test(link)),
   };
 }
