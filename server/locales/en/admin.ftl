@@ -113,6 +113,7 @@ admin-host-guests-share = Guaranteed to each instance
 admin-host-guaranteed = { $part } of { $whole } are guaranteed to instances.
 admin-host-booked = Guaranteed and in use
 admin-host-bar = { $booked } guaranteed, { $used } in use now.
+admin-host-bar-unknown = The rate is not known. Set it under the settings of the host.
 admin-host-bar-booked = { $booked } guaranteed.
 admin-host-no-instances = No instance is on this host.
 admin-host-sold = What can still be booked

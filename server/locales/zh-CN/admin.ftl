@@ -95,6 +95,7 @@ admin-host-guests-share = 每个实例的最低保障
 admin-host-guaranteed = { $whole } 中有 { $part } 保障给实例。
 admin-host-booked = 保障与使用
 admin-host-bar = 已保障 { $booked }，当前使用 { $used }。
+admin-host-bar-unknown = 速率未知，请在宿主机设置中填写。
 admin-host-bar-booked = 已保障 { $booked }。
 admin-host-no-instances = 这台宿主机上没有实例。
 admin-host-sold = 还可以预订多少

@@ -322,11 +322,13 @@ fn bars(page: &Page, host: &Host) -> Vec<Bar> {
     let booked = &host.booked;
     let bar = |label: &str, booked: u64, used: Option<u64>, whole: u64, figure: &dyn Fn(u64) -> String| Bar {
         label: page.t(label),
-        value: figure(whole),
+        // Of an uplink whose rate nobody has said or measured, nothing is a share.
+        value: if whole == 0 { "—".to_owned() } else { figure(whole) },
         reserved: percent(booked, whole),
         used: used.map_or(0.0, |used| percent(used, whole)),
         limit: 100.0,
         text: match used {
+            _ if whole == 0 => page.t("admin-host-bar-unknown"),
             Some(used) => page.t2("admin-host-bar", "booked", figure(booked), "used", figure(used)),
             None => page.t1("admin-host-bar-booked", "booked", figure(booked)),
         },
