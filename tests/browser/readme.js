@@ -19,7 +19,7 @@ const plan = (vcpus, memory, mbit, usd) => ({
     cpu: { vcpus, reservation: vcpus * 150, limit: vcpus * 1000, shares: "normal" },
     memory: { size: memory, reservation: memory / 2, shares: "normal" },
     disk: { size: 512 * vcpus, shares: "normal", read: { operations: { average: 5000 } }, write: { operations: { average: 2000 } } },
-    network: { inbound: { average: mbit * 1000 }, outbound: { average: mbit * 1000 } },
+    network: { inbound: { reservation: mbit * 200, average: mbit * 1000 }, outbound: { reservation: mbit * 200, average: mbit * 1000 } },
   },
 });
 const PLANS = { trial: plan(1, 256, 50, 0), small: plan(1, 256, 100, 5), large: plan(2, 512, 200, 12) };
@@ -56,6 +56,9 @@ async function furnish(platform, browser) {
   const [image] = items;
   const { slug, os_family, format, min_memory_mib, login_user } = image;
   await platform.api("PUT", `/admin/images/${image.id}`, { slug, os_family, format, min_memory_mib, login_user, name: "Debian 12" });
+  // What guests are guaranteed of a network is a share of a known rate.
+  const { items: hosts } = await platform.api("GET", "/admin/hosts");
+  await platform.api("PATCH", `/admin/hosts/${hosts[0].id}`, { uplink_kbit: 1_000_000 });
   const { context } = await visitor(browser, platform);
   const send = await signUp(platform, context, EMAIL);
   await letBuy(platform, EMAIL);
@@ -84,7 +87,7 @@ async function take(page, path, name) {
 /** What the window shows, from the top of the page or of the element `from`. */
 async function shot(page, name, from) {
   await settle(page);
-  if (from) await page.locator(from).first().evaluate((element) => scrollBy(0, element.getBoundingClientRect().top - 76));
+  if (from) await page.locator(from).first().evaluate((element) => scrollBy(0, element.getBoundingClientRect().top - 66));
   const path = `${ROOT}docs/screenshots/${name}.png`;
   await page.screenshot({ path, clip: { x: 0, y: 0, ...SIZE } });
   const { size } = statSync(path);
