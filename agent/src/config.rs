@@ -1,6 +1,7 @@
 //! Configuration of the agent: a TOML file, whose every key has a default that suits an ordinary host.
 
 use anyhow::Context as _;
+use jst_policy::units::KbitPerSec;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +41,9 @@ pub struct Network {
     pub prefix: String,
     /// Absent: the device of the default route.
     pub uplink: Option<String>,
+    /// What the uplink carries in each direction, in kbit/s (1,000 bit), where the device does not say it
+    /// (a virtual one) or the line behind it carries less.  Guests get guaranteed rates and shares of this.
+    pub uplink_kbit: Option<KbitPerSec>,
     /// Translate guests' addresses on the way out, whatever the server says.
     pub nat: bool,
 }
@@ -100,7 +104,7 @@ impl Default for Config {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { prefix: "jst".into(), uplink: None, nat: false }
+        Self { prefix: "jst".into(), uplink: None, uplink_kbit: None, nat: false }
     }
 }
 

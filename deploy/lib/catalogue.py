@@ -6,9 +6,10 @@ MIB = 1024 * 1024
 
 
 def plan(slug, names, vcpus, memory, disk, mbit, cents, fen, level="normal", trial=False, order=0):
-    """A plan whose guaranteed part is half of its memory and a fifth of its processors."""
+    """A plan whose guaranteed part is half of its memory, a fifth of its processors and a tenth of its bandwidth."""
     network = {
-        # No guaranteed rate and equal shares: a plan promises nothing that hosts only book and do not enforce yet.
+        "reservation": mbit * 100,
+        "shares": level,
         "average": mbit * 1000,
         # Twice the average for two seconds, so that a page loads at once and a download does not starve others.
         "peak": mbit * 2000,
@@ -60,6 +61,9 @@ def within(plan, capabilities):
     plan = copy.deepcopy(plan)
     if "disk_shares" not in capabilities:
         plan["policy"]["disk"] |= {"reservation": 0, "shares": "normal"}
+    if "network_shares" not in capabilities:
+        for way in ("inbound", "outbound"):
+            plan["policy"]["network"][way] |= {"reservation": 0, "shares": "normal"}
     return plan
 
 

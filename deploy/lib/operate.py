@@ -90,7 +90,6 @@ def wait_host(api, identity, seconds, pid):
 def fill_catalogue(api, images, server_data, identity):
     host = host_of(api, identity)
     settings(api, host)
-    uplink(api, host)
     pools(api)
     for slug, name, file, memory, order in IMAGES:
         image(api, pathlib.Path(images, file), pathlib.Path(server_data), slug, name, memory, order)
@@ -101,13 +100,6 @@ def fill_catalogue(api, images, server_data, identity):
             api.post("/api/v1/admin/plans", within(plan, host["capabilities"]))
             say(f"plan {plan['slug']}")
     return 0
-
-
-def uplink(api, host):
-    """A virtual uplink does not say how fast it is, and without a figure no bandwidth can be guaranteed."""
-    if not host["capacity"]["network_kbit"]:
-        api.send("PATCH", f"/api/v1/admin/hosts/{host['id']}", {"uplink_kbit": 1_000_000})
-        say("the speed of the uplink is not known: taken as 1 Gbit/s (administration, hosts)")
 
 
 def settings(api, host):

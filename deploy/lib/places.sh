@@ -18,7 +18,7 @@ agent_program=$programs/jst-agent
 
 # What may be chosen by the environment at the first run; later runs keep it, because the database,
 # the certificates and the names of network devices depend on it.
-choices=(JST_LISTEN JST_PUBLIC_URL JST_AGENT_LISTEN JST_AGENT_NAMES JST_NETWORK_PREFIX JST_POOL_V4 JST_POOL_V6)
+choices=(JST_LISTEN JST_PUBLIC_URL JST_AGENT_LISTEN JST_AGENT_NAMES JST_NETWORK_PREFIX JST_UPLINK_KBIT JST_POOL_V4 JST_POOL_V6)
 
 # Reads the choices of earlier runs; what the environment says now goes before them.
 read_settings() {

@@ -32,6 +32,10 @@ pub struct HostSettings {
     /// Translate the guests' private addresses on the way out: for a lab host without routed addresses.
     #[serde(default)]
     pub nat: bool,
+    /// What the operator says that the uplink carries in each direction, in kbit/s; absent: what the agent
+    /// finds out.  Reservations are booked against the same figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uplink_kbit: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -216,7 +216,7 @@ impl Stack {
             &config,
             format!(
                 "data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
-                 [network]\nprefix = \"{}\"\nnat = true\n[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
+                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
                 self.data("agent").display(),
                 self.agent_url,
                 self.prefix
@@ -416,6 +416,7 @@ impl Stack {
                 virsh(&["undefine", domain, "--managed-save"]);
             }
         }
+        self.leave_uplink();
         for line in printed("ip", &["-o", "link", "show"]).lines() {
             let name = line.split(": ").nth(1).and_then(|name| name.split('@').next()).unwrap_or_default();
             if name.starts_with(&format!("{}-", self.prefix)) {
@@ -424,6 +425,24 @@ impl Stack {
         }
         for family in ["inet", "arp"] {
             printed("nft", &["delete", "table", family, &self.prefix]);
+        }
+    }
+
+    /// Takes the agent's filter off the uplink, before the device goes that it sends to.  The hook stays:
+    /// another agent on this machine may be about to use it.
+    fn leave_uplink(&self) {
+        let json = |program: &str, arguments: &[&str]| -> Vec<serde_json::Value> {
+            serde_json::from_str(&printed(program, &[&["-j"], arguments].concat())).unwrap_or_default()
+        };
+        let ours = format!("{}-up", self.prefix);
+        for route in json("ip", &["route", "show", "default"]) {
+            let Some(device) = route["dev"].as_str() else { continue };
+            for filter in json("tc", &["filter", "show", "dev", device, "egress"]) {
+                if filter["options"]["actions"][0]["to_dev"] == *ours {
+                    let preference = filter["pref"].to_string();
+                    printed("tc", &["filter", "del", "dev", device, "egress", "pref", &preference]);
+                }
+            }
         }
     }
 }

@@ -219,29 +219,42 @@ async fn a_running_guest_never_notices_what_dies_around_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_changed_by_hand_is_shown() {
+async fn what_was_changed_by_hand_comes_back() {
     let lab = Lab::open("drift@example.com").await;
     let instance = lab.create("drift").await;
+    let prefix = &lab.stack.prefix;
     let tap = printed("ip", &["-o", "link", "show"])
         .lines()
         .filter_map(|line| line.split(": ").nth(1).map(str::to_owned))
-        .find(|name| name.starts_with(&format!("{}-t", lab.stack.prefix)))
+        .find(|name| name.starts_with(&format!("{prefix}-t")))
         .expect("the guest has a tap");
     let limited = || printed("tc", &["qdisc", "show", "dev", &tap]).contains("tbf");
+    let [up, down] = ["up", "down"].map(|way| format!("{prefix}-{way}"));
+    // The class of the guest is the one that is not the whole.
+    let class = |device: &str| {
+        let classes = printed("tc", &["class", "show", "dev", device]);
+        let line = classes.lines().find(|line| line.contains(" leaf "));
+        line.map(|line| line.split(' ').nth(2).expect("a class has an id").to_owned())
+    };
     assert!(limited(), "the tap has no limit to begin with");
+    let before = [&up, &down].map(|device| class(device).expect("the guest has a class"));
+    let shown = lab.get(&instance).await;
+    assert_eq!(shown["drift"], json!([]), "{shown}");
+
     printed("tc", &["qdisc", "del", "dev", &tap, "root"]);
-    assert!(!limited());
-    // What is in force is read back from the kernel, not from what was asked for.
-    let drift = eventually("the drift is shown", Duration::from_secs(60), || async {
-        let shown = lab.get(&instance).await;
-        shown["drift"].as_array().filter(|drift| !drift.is_empty()).cloned()
+    printed("tc", &["class", "del", "dev", &up, "classid", &before[0]]);
+    printed("tc", &["qdisc", "del", "dev", &down, "root"]);
+    assert!(!limited() && class(&up).is_none() && class(&down).is_none());
+    eventually("everything is back", LIVE_WITHIN, || async {
+        (limited() && class(&up).is_some() && class(&down).is_some()).then_some(())
     })
     .await;
-    assert!(
-        drift.iter().any(|field| field.as_str().is_some_and(|f| f.starts_with("network.inbound"))),
-        "{drift:?}"
-    );
+    assert_eq!(before, [&up, &down].map(|device| class(device).expect("it is back")));
+    assert!(lab.stack.log("agent.log").contains("changed by hand"), "the agent has not recorded it");
+    let shown = lab.get(&instance).await;
+    assert_eq!(shown["drift"], json!([]), "{shown}");
     lab.stack.delete_now(&lab.customer, &instance.id).await;
+    assert!(class(&up).is_none() && class(&down).is_none(), "the class was left behind");
     lab.stack.stop().await;
 }
 

@@ -24,6 +24,7 @@ mod rules;
 
 use super::command::run;
 use super::names::{Port, Prefix};
+use super::tree::{self, Slot, Slots};
 use jst_protocol::desired::Firewall;
 use serde_json::Value;
 use std::collections::{BTreeSet, HashSet};
@@ -42,7 +43,10 @@ pub async fn commit(script: &str) -> anyhow::Result<()> {
 ///
 /// `nat` translates what guests send to anywhere but other guests.  The source needs no check here:
 /// nothing comes as far with a source that is not booked.
-pub fn base_script(prefix: &Prefix, nat: bool) -> String {
+///
+/// `divided` is the uplink that a tree divides.  What passes it gets the class of its tap, and the mark
+/// by which it finds the tree; a tap without a class gets neither.  The operator's half of the mark stays.
+pub fn base_script(prefix: &Prefix, nat: bool, divided: Option<&str>) -> String {
     let table = prefix.as_str();
     let taps = prefix.every_tap();
     let mut script = String::new();
@@ -52,9 +56,26 @@ pub fn base_script(prefix: &Prefix, nat: bool) -> String {
     for (family, map) in MAPS {
         let _ = writeln!(script, "add map {family} {table} {map} {{ type ifname : verdict; }}");
     }
+    let _ = writeln!(script, "add map inet {table} classes {{ type ifname : classid; }}");
+    if divided.is_none() {
+        let _ = writeln!(script, "flush map inet {table} classes");
+    }
+    let mark = tree::major(prefix);
+    let classify = divided.map(|uplink| {
+        let then = |side| {
+            format!(
+                "meta priority set {side} map @classes meta mark set meta mark and 0xffff or {mark:#x}0000"
+            )
+        };
+        [
+            format!("oifname \"{uplink}\" iifname TAPS {}", then("iifname")),
+            format!("iifname \"{uplink}\" oifname TAPS {}", then("oifname")),
+        ]
+    });
+    let classify: Vec<&str> = classify.iter().flatten().map(String::as_str).collect();
     // Names, hooks and rules of the base chains.  "raw" comes before connection tracking, so that
     // what is spoofed leaves no trace there.
-    let chains: [(&str, &str, &str, &[&str]); 6] = [
+    let chains: [(&str, &str, &str, &[&str]); 7] = [
         ("arp", "input", "filter hook input priority filter", &["iifname TAPS jump from_guest"]),
         ("inet", "prerouting", "filter hook prerouting priority raw", &["iifname TAPS jump from_guest"]),
         ("inet", "input", "filter hook input priority filter", &["iifname TAPS jump to_host"]),
@@ -70,6 +91,9 @@ pub fn base_script(prefix: &Prefix, nat: bool) -> String {
             "filter hook forward priority filter + 1",
             &["oifname TAPS jump entering_guest"],
         ),
+        // A device's name is all that is asked for, so it does not matter whether addresses are translated
+        // before or after it.
+        ("inet", "classify", "filter hook postrouting priority mangle", &classify),
         (
             "inet",
             "postrouting",
@@ -121,9 +145,25 @@ pub fn base_script(prefix: &Prefix, nat: bool) -> String {
 }
 
 /// The rules of the ports of one instance, to be run after [`base_script`] in one transaction.
-pub fn attach_script(prefix: &Prefix, ports: &[Port], firewall: &Firewall) -> String {
+///
+/// `class` is the instance's, and `known` what the map of classes says now.
+pub fn attach_script(
+    prefix: &Prefix,
+    ports: &[Port],
+    firewall: &Firewall,
+    class: Option<Slot>,
+    known: &Slots,
+) -> String {
     let table = prefix.as_str();
     let mut script = String::new();
+    if let Some(class) = class {
+        for port in ports.iter().filter(|port| known.get(&port.tap) != Some(&class)) {
+            let Port { tap, .. } = port;
+            forget_class(&mut script, prefix, tap, known);
+            let class = class.text(prefix);
+            let _ = writeln!(script, "add element inet {table} classes {{ \"{tap}\" : {class} }}");
+        }
+    }
     for port in ports {
         for (family, map) in MAPS {
             let chain = chain_name(map, &port.tap);
@@ -145,12 +185,20 @@ pub fn attach_script(prefix: &Prefix, ports: &[Port], firewall: &Firewall) -> St
     script
 }
 
+/// Nothing where the map does not know the tap: nftables refuses to delete what does not exist.
+fn forget_class(script: &mut String, prefix: &Prefix, tap: &str, known: &Slots) {
+    if known.contains_key(tap) {
+        let _ = writeln!(script, "delete element inet {} classes {{ \"{tap}\" }}", prefix.as_str());
+    }
+}
+
 /// Removes the rules of these taps.  What is absent is added first, because nftables refuses to
 /// delete what does not exist, and an unconditional transaction has no race.
-pub fn detach_script(prefix: &Prefix, taps: &BTreeSet<String>) -> String {
+pub fn detach_script(prefix: &Prefix, taps: &BTreeSet<String>, known: &Slots) -> String {
     let table = prefix.as_str();
     let mut script = String::new();
     for tap in taps {
+        forget_class(&mut script, prefix, tap, known);
         for (family, map) in MAPS {
             let chain = chain_name(map, tap);
             let _ = writeln!(
@@ -196,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_base_chain_drops_what_no_instance_claims() {
-        let script = base_script(&Prefix::new("jst").unwrap(), true);
+        let script = base_script(&Prefix::new("jst").unwrap(), true, None);
         for chain in ["from_guest", "to_host", "leaving_guest", "entering_guest"] {
             let rules: Vec<_> = script
                 .lines()
@@ -209,7 +257,7 @@ mod tests {
                 "add rule inet jst postrouting iifname \"jst-t*\" oifname != \"jst-t*\" masquerade\n"
             )
         );
-        assert!(!base_script(&Prefix::new("jst").unwrap(), false).contains("masquerade"));
+        assert!(!base_script(&Prefix::new("jst").unwrap(), false, None).contains("masquerade"));
     }
 
     #[test]

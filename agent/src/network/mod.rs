@@ -6,9 +6,9 @@
 //! nothing.
 //!
 //! ```text
-//!            attach: tap made (down) -> rules -> shaping -> tap up -> routes, neighbours
-//!   absent <-------------------------------------------------------------------------> attached
-//!            detach: tap down -> shaping, rules removed -> tap removed
+//!            attach: tap made (down) -> class -> rules -> shaping -> tap up -> routes, neighbours
+//!   absent <---------------------------------------------------------------------------------> attached
+//!            detach: tap down -> shaping, rules, class removed -> tap removed
 //! ```
 //!
 //! The tap is the last thing to go, because its alias is the record that something is left.
@@ -18,8 +18,10 @@ mod firewall;
 mod names;
 mod netlink;
 mod probe;
+mod redirect;
 mod shaping;
 mod taps;
+mod tree;
 
 #[cfg(test)]
 mod netns;
@@ -29,13 +31,17 @@ pub use taps::{GATEWAY_V4, GATEWAY_V6};
 
 use anyhow::Context;
 use jst_policy::instance::NetworkPolicy;
+use jst_policy::placement::Capability;
+use jst_policy::units::KbitPerSec;
 use jst_protocol::desired::{Firewall, Interface};
 use jst_protocol::report::AbsentCapability;
 use names::{Port, Prefix};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use taps::Device;
 use tokio::sync::Mutex;
+use tree::{Slot, Slots, Tree};
 use uuid::Uuid;
 
 #[derive(Clone, Debug)]
@@ -45,13 +51,43 @@ pub struct NetworkSettings {
     pub prefix: String,
     /// The device to the outside.  Absent: that of the default route, or none.
     pub uplink: Option<String>,
+    /// What the uplink carries in each direction.  Absent: what the device says of itself.
+    pub uplink_kbit: Option<KbitPerSec>,
+    /// Where the kernel shows devices.
+    pub sysfs_root: PathBuf,
     /// Translate guests' addresses on their way out, for a host to which no addresses are routed.
     pub nat: bool,
 }
 
 impl Default for NetworkSettings {
     fn default() -> Self {
-        Self { prefix: "jst".to_owned(), uplink: None, nat: false }
+        Self {
+            prefix: "jst".to_owned(),
+            uplink: None,
+            uplink_kbit: None,
+            sysfs_root: "/sys".into(),
+            nat: false,
+        }
+    }
+}
+
+/// The uplink that settings lead to on this machine now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink {
+    pub device: Option<String>,
+    /// Absent where nobody says it.
+    pub link: Option<KbitPerSec>,
+}
+
+impl NetworkSettings {
+    pub async fn uplink(&self) -> anyhow::Result<Uplink> {
+        let device = match &self.uplink {
+            Some(uplink) => Some(uplink.clone()),
+            None => default_uplink().await?,
+        };
+        let says = |device: &String| KbitPerSec(crate::facts::uplink_kbit(&self.sysfs_root, device));
+        let link = self.uplink_kbit.or_else(|| device.as_ref().map(says));
+        Ok(Uplink { device, link: link.filter(|link| *link > KbitPerSec::ZERO) })
     }
 }
 
@@ -79,7 +115,9 @@ pub struct Network(Arc<Inner>);
 
 struct Inner {
     prefix: Prefix,
-    uplink: Option<String>,
+    uplink: Uplink,
+    /// Absent where the uplink's rate is not known, or the kernel cannot divide it.
+    tree: Option<Tree>,
     nat: bool,
     probed: probe::Probed,
     /// One change at a time: a change reads what is there and then writes what is missing.
@@ -87,24 +125,40 @@ struct Inner {
 }
 
 impl Network {
-    /// Prepares the host: forwarding, tables and base chains.  Takes over what an earlier agent with
-    /// the same prefix left.
+    /// Prepares the host: forwarding, tables and base chains, and the division of the uplink.  Takes over
+    /// what an earlier agent with the same prefix left.
     pub async fn open(settings: NetworkSettings) -> anyhow::Result<Network> {
         let prefix = Prefix::new(&settings.prefix)?;
-        let uplink = match settings.uplink {
-            Some(uplink) => Some(uplink),
-            None => default_uplink().await?,
+        let uplink = settings.uplink().await?;
+        prepare_host(uplink.device.as_deref(), settings.nat)?;
+        let mut probed = probe::probe(&prefix).await;
+        let divided = divide(&prefix, &uplink, probed.fair_queues).await;
+        let tree = match &divided {
+            Ok(tree) => Some(tree.clone()),
+            Err(_) => {
+                tree::remove(&prefix, uplink.device.as_deref()).await.context("removing the old trees")?;
+                None
+            }
         };
-        prepare_host(uplink.as_deref(), settings.nat)?;
-        firewall::commit(&firewall::base_script(&prefix, settings.nat)).await.context("base rules")?;
-        let probed = probe::probe(&prefix).await;
+        probed.record(Capability::NetworkShares, divided.map(drop));
         let changing = Mutex::new(());
-        Ok(Network(Arc::new(Inner { prefix, uplink, nat: settings.nat, probed, changing })))
+        let network = Network(Arc::new(Inner { prefix, uplink, tree, nat: settings.nat, probed, changing }));
+        firewall::commit(&network.0.base_script()).await.context("base rules")?;
+        if let Some(tree) = &network.0.tree {
+            tree.remove_strays().await.context("classes that nobody has")?;
+        }
+        Ok(network)
     }
 
-    /// The device to the outside, if there is one.
-    pub fn uplink(&self) -> Option<&str> {
-        self.0.uplink.as_deref()
+    /// Whether opening with these settings would lead to the same.
+    pub async fn is_of(&self, settings: &NetworkSettings) -> anyhow::Result<bool> {
+        let same = settings.prefix == self.0.prefix.as_str() && settings.nat == self.0.nat;
+        Ok(same && settings.uplink().await? == self.0.uplink)
+    }
+
+    /// The device to the outside, and what it carries.
+    pub fn uplink(&self) -> &Uplink {
+        &self.0.uplink
     }
 
     /// At most 15 bytes, and the same for ever.
@@ -131,16 +185,18 @@ impl Network {
         for port in &ports {
             taps::prepare(port, &existing).await.context("preparing the tap")?;
         }
-        let script = firewall::base_script(&inner.prefix, inner.nat)
-            + &firewall::attach_script(&inner.prefix, &ports, firewall);
+        let slots = inner.slots().await?;
+        let class = inner.set_class(instance, &slots, policy).await.context("dividing the uplink")?;
+        let script =
+            inner.base_script() + &firewall::attach_script(&inner.prefix, &ports, firewall, class, &slots);
         firewall::commit(&script).await.context("installing the filter")?;
         for port in &ports {
-            shaping::apply(port, policy).await.context("shaping")?;
+            shaping::apply(&inner.prefix, port, policy, class.is_some()).await.context("shaping")?;
             taps::bring_up(port, inner.proxy_uplink()).await.context("bringing the tap up")?;
         }
         let kept: BTreeSet<&str> = ports.iter().map(|port| port.tap.as_str()).collect();
         let surplus = inner.taps_of(&existing, instance).filter(|tap| !kept.contains(tap.as_str())).collect();
-        inner.remove(surplus, &existing).await.context("removing interfaces that are gone")
+        inner.remove(surplus, &existing, &slots).await.context("removing interfaces that are gone")
     }
 
     /// Removes everything of an instance.  Nothing to remove is fine.
@@ -151,7 +207,15 @@ impl Network {
         let mut doomed: BTreeSet<String> = inner.taps_of(&existing, instance).collect();
         // Rules whose tap somebody else removed can only be found by the name they would have.
         doomed.extend((0..FORGOTTEN_INTERFACES).map(|index| inner.prefix.tap(instance, index)));
-        inner.remove(doomed, &existing).await
+        let slots = inner.slots().await?;
+        let classes: BTreeSet<Slot> = doomed.iter().filter_map(|tap| slots.get(tap).copied()).collect();
+        inner.remove(doomed, &existing, &slots).await?;
+        for class in classes {
+            if let Some(tree) = &inner.tree {
+                tree.remove_class(class).await.context("removing the class")?;
+            }
+        }
+        Ok(())
     }
 
     /// What the kernel enforces for an attached instance, compared with `wanted`.
@@ -159,10 +223,12 @@ impl Network {
         let inner = &*self.0;
         let existing = taps::devices(&inner.prefix).await?;
         let filtered = firewall::filtered(&inner.prefix).await?;
+        let taps: BTreeSet<String> = inner.taps_of(&existing, instance).collect();
+        let [into, out] = inner.share_in_force(instance, &taps, wanted).await?;
         let mut policy = None;
         let mut drift = BTreeSet::new();
         // Interface 0 is the public one and names the policy; drift of any other counts as well.
-        for tap in inner.taps_of(&existing, instance).collect::<BTreeSet<_>>() {
+        for tap in taps {
             let device = existing.iter().find(|device| device.name == tap);
             let index = device.and_then(|device| device.owner).map_or(0, |(_, index)| index);
             if device.is_none_or(|device| !device.up) {
@@ -172,8 +238,8 @@ impl Network {
                 drift.insert("firewall".to_owned());
             }
             let [to_guest, from_guest] = shaping::in_force(&tap, &inner.prefix.ifb(instance, index)).await?;
-            let (inbound, inbound_drift) = shaping::describe(to_guest, &wanted.inbound);
-            let (outbound, outbound_drift) = shaping::describe(from_guest, &wanted.outbound);
+            let (inbound, inbound_drift) = shaping::describe(to_guest, &into, &wanted.inbound);
+            let (outbound, outbound_drift) = shaping::describe(from_guest, &out, &wanted.outbound);
             drift.extend(inbound_drift.into_iter().map(|field| format!("network.inbound.{field}")));
             drift.extend(outbound_drift.into_iter().map(|field| format!("network.outbound.{field}")));
             if index == 0 || policy.is_none() {
@@ -217,7 +283,61 @@ const FORGOTTEN_INTERFACES: u32 = 2;
 impl Inner {
     /// Addresses that are translated on the way out are nobody's to answer for.
     fn proxy_uplink(&self) -> Option<&str> {
-        self.uplink.as_deref().filter(|_| !self.nat)
+        self.uplink.device.as_deref().filter(|_| !self.nat)
+    }
+
+    fn base_script(&self) -> String {
+        firewall::base_script(&self.prefix, self.nat, self.tree.as_ref().map(Tree::uplink))
+    }
+
+    /// Which taps are of which class; none where nothing is divided.
+    async fn slots(&self) -> anyhow::Result<Slots> {
+        if self.tree.is_none() {
+            return Ok(Slots::new());
+        }
+        match tree::slots(&self.prefix).await {
+            Ok(slots) => Ok(slots),
+            // Somebody may have flushed the rules, and the map with them.
+            Err(_) => {
+                firewall::commit(&self.base_script()).await.context("base rules")?;
+                tree::slots(&self.prefix).await
+            }
+        }
+    }
+
+    /// Makes the trees and the classes of an instance be as its policy says.
+    async fn set_class(
+        &self,
+        instance: Uuid,
+        slots: &Slots,
+        policy: &NetworkPolicy,
+    ) -> anyhow::Result<Option<Slot>> {
+        let Some(tree) = &self.tree else { return Ok(None) };
+        tree.ensure().await?;
+        // Its first interface has the class, and keeps it as long as it is attached.
+        let slot = slots.get(&self.prefix.tap(instance, 0)).copied();
+        let slot = slot.or_else(|| Slot::choose(instance, slots)).context("all classes are taken")?;
+        tree.set_class(slot, policy).await?;
+        Ok(Some(slot))
+    }
+
+    /// What an instance has of the uplink: towards it, and from it.
+    async fn share_in_force(
+        &self,
+        instance: Uuid,
+        taps: &BTreeSet<String>,
+        wanted: &NetworkPolicy,
+    ) -> anyhow::Result<[tree::Found; 2]> {
+        let Some(tree) = &self.tree else { return Ok([tree::Found::NoTree; 2]) };
+        let slots = tree::slots(&self.prefix).await?;
+        let slot = slots.get(&self.prefix.tap(instance, 0)).copied();
+        let [_, down] = tree::devices(&self.prefix);
+        let mut passes = tree::classifies(&self.prefix).await?;
+        for tap in taps {
+            let redirected = tree::tap_redirect(&self.prefix, tap, &down).found().await?;
+            passes &= slots.get(tap).copied() == slot && redirected == redirect::Found::Same;
+        }
+        tree.in_force(slot, passes, wanted).await
     }
 
     /// The taps of an instance, and those that belong to a left-over of its shaping.
@@ -226,7 +346,12 @@ impl Inner {
         owned.filter(move |(owner, _)| *owner == instance).map(|(owner, index)| self.prefix.tap(owner, index))
     }
 
-    async fn remove(&self, doomed: BTreeSet<String>, existing: &[Device]) -> anyhow::Result<()> {
+    async fn remove(
+        &self,
+        doomed: BTreeSet<String>,
+        existing: &[Device],
+        slots: &Slots,
+    ) -> anyhow::Result<()> {
         if doomed.is_empty() {
             return Ok(());
         }
@@ -239,8 +364,7 @@ impl Inner {
         for tap in &doomed {
             shaping::remove(tap, &ifb_of(tap, &self.prefix)).await?;
         }
-        let script =
-            firewall::base_script(&self.prefix, self.nat) + &firewall::detach_script(&self.prefix, &doomed);
+        let script = self.base_script() + &firewall::detach_script(&self.prefix, &doomed, slots);
         firewall::commit(&script).await.context("removing the filter")?;
         for tap in present {
             taps::delete(tap).await?;
@@ -253,6 +377,17 @@ impl Inner {
 fn ifb_of(tap: &str, prefix: &Prefix) -> String {
     let hash = &tap[prefix.as_str().len() + "-t".len()..];
     format!("{}-i{hash}", prefix.as_str())
+}
+
+/// The trees of this host, made anew or taken over; or why it has none.
+async fn divide(prefix: &Prefix, uplink: &Uplink, fair_queues: bool) -> anyhow::Result<Tree> {
+    let device = uplink.device.as_deref().context("the host has no uplink")?;
+    let link = uplink.link.with_context(|| {
+        format!("how fast {device} is, is not known: uplink_kbit in the agent's configuration says it")
+    })?;
+    let tree = Tree::new(prefix, device, link, fair_queues);
+    tree.ensure().await?;
+    Ok(tree)
 }
 
 async fn default_uplink() -> anyhow::Result<Option<String>> {

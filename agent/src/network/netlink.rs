@@ -1,8 +1,10 @@
-//! Reads queueing disciplines from the kernel, as numbers.
+//! Reads queueing disciplines and classes from the kernel, as numbers.
 //!
-//! `tc -j` of the iproute2 that distributions ship leaves the peak rate out of its JSON, and its
-//! text rounds rates above 1 Gbit/s to three digits.  What was sold has to be read back exactly, so
-//! this asks the kernel itself: one dump request over a netlink socket, and no writes.
+//! `tc -j` of the iproute2 that distributions ship leaves the peak rate out of its JSON and prints
+//! classes as text only, which rounds rates above 1 Gbit/s to three digits and leaves the quantum out.
+//! What was sold has to be read back exactly, so this asks the kernel itself: one request over a
+//! netlink socket, and no writes.  A class is asked for by its id, so that what a look costs does not
+//! grow with the number of classes.
 
 use anyhow::{bail, ensure};
 use std::io;
@@ -20,6 +22,9 @@ const TCA_OPTIONS: u16 = 2;
 const TCA_TBF_PARMS: u16 = 1;
 const TCA_TBF_RATE64: u16 = 4;
 const TCA_TBF_PRATE64: u16 = 5;
+const TCA_HTB_PARMS: u16 = 1;
+const TCA_HTB_RATE64: u16 = 6;
+const TCA_HTB_CEIL64: u16 = 7;
 
 /// `TC_H_ROOT`.
 const ROOT: u32 = 0xffff_ffff;
@@ -28,7 +33,22 @@ const ROOT: u32 = 0xffff_ffff;
 pub struct Qdisc {
     pub kind: String,
     pub root: bool,
+    /// Upper and lower half, as `tc` writes `1:` for 0x10000.
+    pub handle: u32,
     pub bucket: Option<TokenBucket>,
+    /// Bytes, or packets, that a plain queue holds.
+    pub limit: Option<u32>,
+}
+
+/// A class of a hierarchical token bucket, in bytes and bytes a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HtbClass {
+    pub parent: u32,
+    pub rate: u64,
+    pub ceil: u64,
+    pub burst: u64,
+    pub ceil_burst: u64,
+    pub quantum: u32,
 }
 
 /// A token bucket filter in force, in bytes and bytes a second.
@@ -46,13 +66,51 @@ pub struct TokenBucket {
 pub fn qdiscs(device: &str) -> anyhow::Result<Vec<Qdisc>> {
     let Some(index) = device_index(device)? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for message in dump_qdiscs(index)? {
+    for message in ask(libc::RTM_GETQDISC, true, [index, 0, 0])? {
         // Kernels before 4.20 dump every device whatever was asked for.
         if u32_at(&message, 4) == index {
             found.push(parse_qdisc(&message)?);
         }
     }
     Ok(found)
+}
+
+/// The queue below a class; none when there is no such device, tree or class.
+pub fn leaf(device: &str, class: u32) -> anyhow::Result<Option<Qdisc>> {
+    let Some(index) = device_index(device)? else { return Ok(None) };
+    let found = present(ask(libc::RTM_GETQDISC, false, [index, 0, class]))?;
+    found.iter().flatten().next().map(|message| parse_qdisc(message)).transpose()
+}
+
+/// One class of a hierarchical token bucket; none when there is no such device, tree or class.
+pub fn class(device: &str, class: u32) -> anyhow::Result<Option<HtbClass>> {
+    let Some(index) = device_index(device)? else { return Ok(None) };
+    let found = present(ask(libc::RTM_GETTCLASS, false, [index, class, 0]))?;
+    Ok(found.iter().flatten().next().map(|message| parse_class(message)).transpose()?.flatten())
+}
+
+/// The ids of all classes of a device.
+pub fn class_ids(device: &str) -> anyhow::Result<Vec<u32>> {
+    let Some(index) = device_index(device)? else { return Ok(Vec::new()) };
+    let found = ask(libc::RTM_GETTCLASS, true, [index, 0, 0])?;
+    Ok(found.iter().filter(|message| u32_at(message, 4) == index).map(|message| u32_at(message, 8)).collect())
+}
+
+/// What is not there is an answer, and no error.
+fn present(answer: anyhow::Result<Vec<Vec<u8>>>) -> anyhow::Result<Option<Vec<Vec<u8>>>> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        // ENOENT is what is absent below a tree; EINVAL is a device whose root is no tree at all.
+        Err(error)
+            if error
+                .downcast_ref::<io::Error>()
+                .and_then(io::Error::raw_os_error)
+                .is_some_and(|code| [libc::ENOENT, libc::EINVAL].contains(&code)) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether this thread's network namespace has the device.
@@ -67,8 +125,9 @@ fn device_index(device: &str) -> anyhow::Result<Option<u32>> {
     Ok((index != 0).then_some(index))
 }
 
-/// Sends RTM_GETQDISC and returns the bodies of the answers.
-fn dump_qdiscs(index: u32) -> anyhow::Result<Vec<Vec<u8>>> {
+/// Sends a request about device, handle and parent, and returns the bodies of the answers: everything
+/// that fits, or the one thing that is named.
+fn ask(what: u16, everything: bool, about: [u32; 3]) -> anyhow::Result<Vec<Vec<u8>>> {
     // SAFETY: no pointers; the descriptor is owned at once and checked.
     let socket = unsafe {
         let fd = libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE);
@@ -79,13 +138,19 @@ fn dump_qdiscs(index: u32) -> anyhow::Result<Vec<Vec<u8>>> {
     };
     let mut request = Vec::with_capacity(HEADER + TCMSG);
     request.extend_from_slice(&((HEADER + TCMSG) as u32).to_ne_bytes());
-    request.extend_from_slice(&libc::RTM_GETQDISC.to_ne_bytes());
-    request.extend_from_slice(&((libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16).to_ne_bytes());
+    request.extend_from_slice(&what.to_ne_bytes());
+    // What is asked for singly goes to all who listen for changes, and to who asks only as an echo; the
+    // acknowledgement after it ends the answer, also where the kernel has nothing to show.
+    let flags =
+        libc::NLM_F_REQUEST | if everything { libc::NLM_F_DUMP } else { libc::NLM_F_ECHO | libc::NLM_F_ACK };
+    request.extend_from_slice(&(flags as u16).to_ne_bytes());
     request.extend_from_slice(&1u32.to_ne_bytes());
     request.extend_from_slice(&0u32.to_ne_bytes());
     request.extend_from_slice(&[0; 4]);
-    request.extend_from_slice(&index.to_ne_bytes());
-    request.extend_from_slice(&[0; TCMSG - 8]);
+    for number in about {
+        request.extend_from_slice(&number.to_ne_bytes());
+    }
+    request.extend_from_slice(&[0; TCMSG - 16]);
     // SAFETY: the buffer is valid for the length that is given.
     let sent = unsafe { libc::send(socket.as_raw_fd(), request.as_ptr().cast(), request.len(), 0) };
     if sent < 0 {
@@ -108,6 +173,9 @@ fn dump_qdiscs(index: u32) -> anyhow::Result<Vec<Vec<u8>>> {
                 libc::NLMSG_DONE => return Ok(bodies),
                 libc::NLMSG_ERROR => {
                     let code = body.get(..4).map_or(0, |_| u32_at(body, 0) as i32);
+                    if code == 0 {
+                        return Ok(bodies);
+                    }
                     return Err(io::Error::from_raw_os_error(-code).into());
                 }
                 _ if body.len() >= TCMSG => bodies.push(body.to_vec()),
@@ -126,7 +194,43 @@ fn parse_qdisc(message: &[u8]) -> anyhow::Result<Qdisc> {
         Some(options) if kind == "tbf" => Some(parse_bucket(options)?),
         _ => None,
     };
-    Ok(Qdisc { kind, root: u32_at(message, 12) == ROOT, bucket })
+    let limit = match attribute(attributes, TCA_OPTIONS) {
+        Some(options) if kind.ends_with("fifo") && options.len() >= 4 => Some(u32_at(options, 0)),
+        _ => None,
+    };
+    Ok(Qdisc { kind, root: u32_at(message, 12) == ROOT, handle: u32_at(message, 8), bucket, limit })
+}
+
+/// `struct tc_htb_opt` is two `tc_ratespec` of 12 bytes, with the rate in the last four, and then buffer,
+/// cbuffer, quantum, level and priority; rates above 32 bits stand in attributes of their own.
+fn parse_class(message: &[u8]) -> anyhow::Result<Option<HtbClass>> {
+    let attributes = &message[TCMSG..];
+    if attribute(attributes, TCA_KIND) != Some(b"htb\0") {
+        return Ok(None);
+    }
+    let options = attribute(attributes, TCA_OPTIONS).unwrap_or_default();
+    let Some(fixed) = attribute(options, TCA_HTB_PARMS).filter(|fixed| fixed.len() >= 44) else {
+        bail!("a class of a hierarchical token bucket without parameters");
+    };
+    let rate = wide(options, TCA_HTB_RATE64).unwrap_or_else(|| u32_at(fixed, 8).into());
+    let ceil = wide(options, TCA_HTB_CEIL64).unwrap_or_else(|| u32_at(fixed, 20).into());
+    Ok(Some(HtbClass {
+        parent: u32_at(message, 12),
+        rate,
+        ceil,
+        burst: bytes(u32_at(fixed, 24), rate),
+        ceil_burst: bytes(u32_at(fixed, 28), ceil),
+        quantum: u32_at(fixed, 32),
+    }))
+}
+
+fn wide(options: &[u8], kind: u16) -> Option<u64> {
+    attribute(options, kind).filter(|value| value.len() >= 8).map(|value| u64_at(value, 0))
+}
+
+/// What passes at `rate` in so many ticks.
+fn bytes(ticks: u32, rate: u64) -> u64 {
+    (u128::from(ticks) * TICK_NANOSECONDS * u128::from(rate)).div_ceil(1_000_000_000) as u64
 }
 
 /// `struct tc_tbf_qopt` is two `tc_ratespec` of 12 bytes, with the rate in the last four, and then
@@ -135,12 +239,8 @@ fn parse_bucket(options: &[u8]) -> anyhow::Result<TokenBucket> {
     let Some(fixed) = attribute(options, TCA_TBF_PARMS).filter(|fixed| fixed.len() >= 36) else {
         bail!("a token bucket filter without parameters");
     };
-    let wide = |kind| attribute(options, kind).filter(|value| value.len() >= 8).map(|value| u64_at(value, 0));
-    let rate = wide(TCA_TBF_RATE64).unwrap_or_else(|| u32_at(fixed, 8).into());
-    let peak = wide(TCA_TBF_PRATE64).unwrap_or_else(|| u32_at(fixed, 20).into());
-    let bytes = |ticks: u32, rate: u64| {
-        (u128::from(ticks) * TICK_NANOSECONDS * u128::from(rate)).div_ceil(1_000_000_000) as u64
-    };
+    let rate = wide(options, TCA_TBF_RATE64).unwrap_or_else(|| u32_at(fixed, 8).into());
+    let peak = wide(options, TCA_TBF_PRATE64).unwrap_or_else(|| u32_at(fixed, 20).into());
     Ok(TokenBucket {
         rate,
         burst: bytes(u32_at(fixed, 28), rate),
@@ -184,6 +284,9 @@ mod tests {
     #[test]
     fn a_device_that_is_absent_has_no_queues() {
         assert_eq!(qdiscs("no-such-device").unwrap(), []);
+        assert_eq!(class("no-such-device", 0x10010).unwrap(), None);
+        // What has no classes has not this one either.
+        assert_eq!((class("lo", 0x10010).unwrap(), leaf("lo", 0x10010).unwrap()), (None, None));
     }
 
     #[test]

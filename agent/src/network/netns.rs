@@ -11,7 +11,7 @@ use jst_protocol::desired::Interface;
 use space::Space;
 
 fn settings() -> NetworkSettings {
-    NetworkSettings { prefix: "jst".into(), uplink: None, nat: false }
+    NetworkSettings { sysfs_root: "/nowhere".into(), ..NetworkSettings::default() }
 }
 
 fn interface(index: u32, last: u8) -> Interface {
@@ -41,6 +41,9 @@ fn leftovers(host: &Space) -> String {
         ("ip", &["neighbour", "show", "nud", "all"]),
         ("ip", &["neighbour", "show", "proxy"]),
         ("tc", &["qdisc", "show"]),
+        ("tc", &["filter", "show", "dev", "up0", "egress"]),
+        ("tc", &["class", "show", "dev", "jst-up"]),
+        ("tc", &["class", "show", "dev", "jst-down"]),
         ("nft", &["list", "ruleset"]),
     ]
     .map(|(program, arguments)| host.command(program, arguments))
@@ -53,7 +56,11 @@ fn what_is_attached_is_detached_without_a_trace() {
     host.command("ip", &["link", "add", "up0", "type", "veth", "peer", "name", "up1"]);
     host.command("ip", &["link", "set", "up0", "up"]);
     host.run(async |host| {
-        let settings = NetworkSettings { uplink: Some("up0".into()), ..settings() };
+        let settings = NetworkSettings {
+            uplink: Some("up0".into()),
+            uplink_kbit: Some(KbitPerSec::from_mbit(100)),
+            ..settings()
+        };
         let network = Network::open(settings.clone()).await.unwrap();
         let clean = leftovers(host);
         let [one, two] = [Uuid::from_u128(1), Uuid::from_u128(2)];

@@ -5,56 +5,72 @@
 
 use super::command::{ip_batch, tc_batch};
 use super::names::Prefix;
+use super::redirect::{Redirect, Side, Which};
 use super::taps;
+use jst_policy::placement::Capability;
 use jst_protocol::report::AbsentCapability;
 
 #[derive(Clone, Debug, Default)]
 pub struct Probed {
     pub present: Vec<String>,
     pub absent: Vec<AbsentCapability>,
+    /// Queues that are fair among the connections of one guest.
+    pub fair_queues: bool,
 }
-
-/// Names as the server knows them.
-const SHAPING: &str = "network_shaping";
-const IPV6: &str = "ipv6";
 
 pub async fn probe(prefix: &Prefix) -> Probed {
     let mut probed = Probed::default();
-    probed.record(SHAPING, shaping(prefix).await);
+    probed.record(Capability::NetworkShaping, shaping(prefix).await);
+    probed.fair_queues = tried(prefix, &["qdisc add dev DEVICE root fq_codel".to_owned()]).await.is_ok();
     probed.record(
-        IPV6,
+        Capability::Ipv6,
         if taps::ipv6_present() { Ok(()) } else { Err(anyhow::anyhow!("IPv6 is off or not in the kernel")) },
     );
     probed
 }
 
 impl Probed {
-    fn record(&mut self, capability: &str, outcome: anyhow::Result<()>) {
+    pub fn record(&mut self, capability: Capability, outcome: anyhow::Result<()>) {
+        let capability = capability.name().to_owned();
         match outcome {
-            Ok(()) => self.present.push(capability.to_owned()),
-            Err(error) => self
-                .absent
-                .push(AbsentCapability { capability: capability.to_owned(), reason: format!("{error:#}") }),
+            Ok(()) => self.present.push(capability),
+            Err(error) => {
+                self.absent.push(AbsentCapability { capability, reason: format!("{error:#}") });
+            }
         }
     }
 }
 
 /// A redirect into a device with a token bucket, as every limited tap has it.
 async fn shaping(prefix: &Prefix) -> anyhow::Result<()> {
+    let device = device(prefix);
+    let redirect =
+        Redirect { device: &device, side: Side::Ingress, preference: 1, which: Which::Every, to: &device };
+    tried(
+        prefix,
+        &[
+            "qdisc add dev DEVICE root handle 1: tbf rate 8mbit burst 16384 limit 65536 peakrate 16mbit mtu 4096".to_owned(),
+            "qdisc add dev DEVICE clsact".to_owned(),
+            redirect.add(),
+        ],
+    )
+    .await
+}
+
+fn device(prefix: &Prefix) -> String {
     // "-p" begins no tap and no queue, so `attached` never sees it.
-    let device = format!("{}-probe", prefix.as_str());
+    format!("{}-probe", prefix.as_str())
+}
+
+/// Runs commands on a device that is made for them and removed again.
+async fn tried(prefix: &Prefix, commands: &[String]) -> anyhow::Result<()> {
+    let device = device(prefix);
     let remove = [format!("link del dev {device}")];
     // Of a run that was cut off.
     let _ = ip_batch(&remove).await;
     ip_batch(&[format!("link add {device} type ifb")]).await?;
-    let tried = tc_batch(&[
-        format!("qdisc add dev {device} root handle 1: tbf rate 8mbit burst 16384 limit 65536 peakrate 16mbit mtu 4096"),
-        format!("qdisc add dev {device} handle ffff: ingress"),
-        format!(
-            "filter add dev {device} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev {device}"
-        ),
-    ])
-    .await;
+    let commands: Vec<String> = commands.iter().map(|line| line.replace("DEVICE", &device)).collect();
+    let outcome = tc_batch(&commands).await;
     ip_batch(&remove).await?;
-    tried
+    outcome
 }

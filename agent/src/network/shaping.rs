@@ -5,6 +5,9 @@
 //! from the guest:  guest -> tap ingress --redirect--> ifb [tbf] --> back into the host as from the tap
 //! ```
 //!
+//! What comes by the uplink makes a detour before the tap's queue takes it, where the host has a tree
+//! (see `tree`).
+//!
 //! A token bucket has two rates.  Its own lets the long-run average never exceed `average` and lets
 //! `burst` bytes through after a quiet time; the peak bucket, a millisecond deep, keeps that burst
 //! from passing faster than `peak`.  A direction without an average has no queue discipline of ours.
@@ -12,10 +15,11 @@
 //! Sizes are bytes of Ethernet frames, and a segment larger than a bucket is split by the kernel, so
 //! large receive and send offloads neither pass unlimited nor get stuck.
 
-use super::command::{ip_batch, tc_batch, tc_json};
-use super::names::Port;
+use super::command::{ip_batch, tc_batch};
+use super::names::{Port, Prefix};
 use super::netlink::{self, TokenBucket};
-use jst_policy::claim::Shares;
+use super::redirect::{self, Redirect, Side, Which};
+use super::tree::{self, Found};
 use jst_policy::instance::{NetworkLimits, NetworkPolicy};
 use jst_policy::units::{KbitPerSec, KiB};
 
@@ -64,38 +68,63 @@ pub fn bucket(limits: &NetworkLimits) -> Option<TokenBucket> {
 
 /// Converges both directions of one port.  What is in force already is left alone: to set the same
 /// numbers again would fill the bucket again, and a guest would gain a burst from every look.
-pub async fn apply(port: &Port, policy: &NetworkPolicy) -> anyhow::Result<()> {
+///
+/// `divided`: what comes by the uplink goes through the host's tree.
+pub async fn apply(
+    prefix: &Prefix,
+    port: &Port,
+    policy: &NetworkPolicy,
+    divided: bool,
+) -> anyhow::Result<()> {
     let tap = &port.tap;
     let ifb = &port.ifb;
     set_root(tap, bucket(&policy.inbound)).await?;
-    match bucket(&policy.outbound) {
-        Some(wanted) => {
-            if !netlink::exists(ifb)? {
-                // No IPv6 on it: it is a queue, not a place.
-                ip_batch(&[
-                    format!("link add {ifb} type ifb"),
-                    format!("link set dev {ifb} alias {}", port.alias),
-                    format!("link set dev {ifb} addrgenmode none"),
-                ])
-                .await?;
-            }
-            set_root(ifb, Some(wanted)).await?;
-            ip_batch(&[format!("link set dev {ifb} up")]).await?;
-            redirect(tap, ifb).await
+    let outbound = bucket(&policy.outbound);
+    if let Some(wanted) = outbound {
+        if !netlink::exists(ifb)? {
+            // No IPv6 on it: it is a queue, not a place.
+            ip_batch(&[
+                format!("link add {ifb} type ifb"),
+                format!("link set dev {ifb} alias {}", port.alias),
+                format!("link set dev {ifb} addrgenmode none"),
+            ])
+            .await?;
         }
-        None => remove(tap, ifb).await,
+        set_root(ifb, Some(wanted)).await?;
+        ip_batch(&[format!("link set dev {ifb} up")]).await?;
     }
+    if outbound.is_none() && !divided {
+        return remove(tap, ifb).await;
+    }
+    let mut lines = redirect::hook(tap)?;
+    let [_, down] = tree::devices(prefix);
+    lines.extend(redirect::converge(&from_guest(tap, ifb), outbound.is_some()).await?);
+    lines.extend(redirect::converge(&tree::tap_redirect(prefix, tap, &down), divided).await?);
+    tc_batch(&lines).await?;
+    if outbound.is_none() { remove_ifb(ifb).await } else { Ok(()) }
 }
 
-/// Removes the way through the other device.  The tap's own queue goes with the tap.
+/// Removes the ways through other devices.  The tap's own queue goes with the tap.
 pub async fn remove(tap: &str, ifb: &str) -> anyhow::Result<()> {
-    if netlink::qdiscs(tap)?.iter().any(|qdisc| qdisc.kind == "ingress") {
-        tc_batch(&[format!("qdisc del dev {tap} ingress")]).await?;
+    // Either kind, for an earlier release made the one-sided one.
+    if let Some(hook) =
+        netlink::qdiscs(tap)?.iter().find(|qdisc| ["clsact", "ingress"].contains(&&*qdisc.kind))
+    {
+        tc_batch(&[format!("qdisc del dev {tap} {}", hook.kind)]).await?;
     }
+    remove_ifb(ifb).await
+}
+
+async fn remove_ifb(ifb: &str) -> anyhow::Result<()> {
     if netlink::exists(ifb)? {
         ip_batch(&[format!("link del dev {ifb}")]).await?;
     }
     Ok(())
+}
+
+/// Sends all that arrives on the tap through the other device.
+fn from_guest<'a>(tap: &'a str, ifb: &'a str) -> Redirect<'a> {
+    Redirect { device: tap, side: Side::Ingress, preference: 1, which: Which::Every, to: ifb }
 }
 
 async fn set_root(device: &str, wanted: Option<TokenBucket>) -> anyhow::Result<()> {
@@ -121,38 +150,6 @@ fn tc_line(device: &str, bucket: &TokenBucket) -> String {
     line
 }
 
-/// Sends all that arrives on the tap through the other device.
-async fn redirect(tap: &str, ifb: &str) -> anyhow::Result<()> {
-    if redirected(tap, ifb).await? {
-        return Ok(());
-    }
-    let mut lines = Vec::new();
-    if netlink::qdiscs(tap)?.iter().any(|qdisc| qdisc.kind == "ingress") {
-        // Whatever stands there is not what was wanted.
-        lines.push(format!("qdisc del dev {tap} ingress"));
-    }
-    lines.push(format!("qdisc add dev {tap} handle ffff: ingress"));
-    // u32 with an empty mask, because every kernel has it and not every one has matchall.
-    lines.push(format!(
-        "filter add dev {tap} parent ffff: protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev {ifb}"
-    ));
-    tc_batch(&lines).await
-}
-
-async fn redirected(tap: &str, ifb: &str) -> anyhow::Result<bool> {
-    if !netlink::qdiscs(tap)?.iter().any(|qdisc| qdisc.kind == "ingress") {
-        return Ok(false);
-    }
-    let filters = tc_json(&["filter", "show", "dev", tap, "parent", "ffff:"]).await?;
-    let catch_all =
-        |filter: &serde_json::Value| filter["protocol"] == "all" && filter["options"]["match"]["mask"] == "0";
-    let actions = filters
-        .iter()
-        .filter(|filter| catch_all(filter))
-        .filter_map(|filter| filter["options"]["actions"].as_array());
-    Ok(actions.flatten().any(|action| action["mirred_action"] == "redirect" && action["to_dev"] == ifb))
-}
-
 fn root(device: &str) -> anyhow::Result<Option<TokenBucket>> {
     Ok(netlink::qdiscs(device)?.into_iter().find(|qdisc| qdisc.root).and_then(|qdisc| qdisc.bucket))
 }
@@ -170,24 +167,25 @@ fn same(wanted: &TokenBucket, now: &TokenBucket) -> bool {
         && same_size(wanted.burst, now.burst, wanted.rate)
 }
 
-fn same_size(wanted: u64, now: u64, rate: u64) -> bool {
+pub fn same_size(wanted: u64, now: u64, rate: u64) -> bool {
     wanted.abs_diff(now) <= 2 + 2 * rate * 64 / 1_000_000_000
 }
 
 /// The buckets in force: towards the guest, and from it.
 pub async fn in_force(tap: &str, ifb: &str) -> anyhow::Result<[Option<TokenBucket>; 2]> {
-    let outbound = if redirected(tap, ifb).await? { root(ifb)? } else { None };
-    Ok([root(tap)?, outbound])
+    let redirected = from_guest(tap, ifb).found().await? == redirect::Found::Same;
+    Ok([root(tap)?, if redirected { root(ifb)? } else { None }])
 }
 
 /// What one direction really has, in the words of the policy, and which fields differ from `wanted`.
 ///
 /// A field that is in force reads back as it was written: a peak equal to the average, or a burst
 /// left to its default, has no other trace in the kernel.
-///
-/// Reservation and shares are kept by admission, not by a token bucket: they read back as what is
-/// true without a scheduler on the uplink, which is no floor and equal shares.
-pub fn describe(now: Option<TokenBucket>, wanted: &NetworkLimits) -> (NetworkLimits, Vec<&'static str>) {
+pub fn describe(
+    now: Option<TokenBucket>,
+    uplink: &Found,
+    wanted: &NetworkLimits,
+) -> (NetworkLimits, Vec<&'static str>) {
     let should = bucket(wanted);
     let rate = |bytes: u64| KbitPerSec(bytes / 125);
     let peak =
@@ -203,19 +201,20 @@ pub fn describe(now: Option<TokenBucket>, wanted: &NetworkLimits) -> (NetworkLim
         (Some(should), Some(is)) => same_size(should, is, now.map_or(0, |bucket| bucket.rate)),
         _ => false,
     };
+    let ((reservation, reservation_differs), (shares, shares_differ)) = tree::describe(uplink, wanted);
     let found = NetworkLimits {
-        reservation: KbitPerSec::ZERO,
+        reservation,
         average: if average_holds { wanted.average } else { now.map(|bucket| rate(bucket.rate)) },
         peak: if peak_holds { wanted.peak } else { peak(now).map(rate) },
         burst: if burst_holds { wanted.burst } else { burst(now).map(|bytes| KiB(bytes / 1024)) },
-        shares: Shares::Normal,
+        shares,
     };
     let fields = [
-        ("reservation", found.reservation != wanted.reservation),
+        ("reservation", reservation_differs),
         ("average", !average_holds),
         ("peak", !peak_holds),
         ("burst", !burst_holds),
-        ("shares", found.shares != wanted.shares),
+        ("shares", shares_differ),
     ];
     (found, fields.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect())
 }

@@ -27,8 +27,10 @@ pub enum Capability {
     DiskThrottle,
     /// The storage's scheduler honours weights.
     DiskShares,
-    /// Average, peak, burst, guaranteed rates and fair shares in both directions.
+    /// Average, peak and burst in both directions.
     NetworkShaping,
+    /// The uplink is divided by guaranteed rates and shares, in both directions.
+    NetworkShares,
     Ipv6,
     LiveMigration,
     /// The operator lets pages of different tenants be merged here.
@@ -39,7 +41,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability that this release knows.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CpuShares,
         Self::CpuLimit,
         Self::CpuPinning,
@@ -48,6 +50,7 @@ impl Capability {
         Self::DiskThrottle,
         Self::DiskShares,
         Self::NetworkShaping,
+        Self::NetworkShares,
         Self::Ipv6,
         Self::LiveMigration,
         Self::KsmOptIn,
@@ -64,6 +67,7 @@ impl Capability {
             Self::DiskThrottle => "disk_throttle",
             Self::DiskShares => "disk_shares",
             Self::NetworkShaping => "network_shaping",
+            Self::NetworkShares => "network_shares",
             Self::Ipv6 => "ipv6",
             Self::LiveMigration => "live_migration",
             Self::KsmOptIn => "ksm_opt_in",
@@ -84,9 +88,9 @@ impl Capability {
     pub fn needed_by(policy: &ResourcePolicy) -> BTreeSet<Self> {
         let ResourcePolicy { cpu, memory: _, disk, network } = policy;
         let throttled = |limits: &DiskLimits| limits.throughput.is_some() || limits.operations.is_some();
-        let shaped = |limits: &NetworkLimits| {
-            limits.average.is_some() || limits.reservation.get() > 0 || limits.shares != Shares::Normal
-        };
+        let shaped = |limits: &NetworkLimits| limits.average.is_some() || limits.peak.is_some();
+        let divided =
+            |limits: &NetworkLimits| limits.reservation.get() > 0 || limits.shares != Shares::Normal;
         [
             (Self::CpuPinning, cpu.dedicated),
             (Self::CpuLimit, cpu.limit.is_some_and(|limit| limit < cpu.size())),
@@ -94,6 +98,7 @@ impl Capability {
             (Self::DiskThrottle, throttled(&disk.read) || throttled(&disk.write)),
             (Self::DiskShares, disk.shares != Shares::Normal || disk.reservation.get() > 0),
             (Self::NetworkShaping, shaped(&network.inbound) || shaped(&network.outbound)),
+            (Self::NetworkShares, divided(&network.inbound) || divided(&network.outbound)),
         ]
         .into_iter()
         .filter_map(|(capability, needed)| needed.then_some(capability))
@@ -167,9 +172,9 @@ mod tests {
             ),
             (
                 |policy, sample| policy.network.outbound.reservation = sample.network.outbound.reservation,
-                Capability::NetworkShaping,
+                Capability::NetworkShares,
             ),
-            (|policy, _| policy.network.inbound.shares = Shares::High, Capability::NetworkShaping),
+            (|policy, _| policy.network.inbound.shares = Shares::High, Capability::NetworkShares),
         ];
         for (index, (edit, capability)) in cases.into_iter().enumerate() {
             let mut policy = bare.clone();

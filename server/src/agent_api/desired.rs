@@ -91,6 +91,7 @@ fn unchanged(agent: &AgentHost) -> Desired {
         host: HostSettings {
             system_memory_mib: agent.link.system_memory_mib.unsigned_abs(),
             nat: agent.link.nat,
+            uplink_kbit: agent.link.uplink_kbit.map(i64::unsigned_abs),
         },
     }
 }

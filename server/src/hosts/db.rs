@@ -241,13 +241,15 @@ pub struct LinkRow {
     pub revision: i64,
     pub nat: bool,
     pub system_memory_mib: i64,
+    pub uplink_kbit: Option<i64>,
 }
 
 /// The host that a certificate belongs to; nothing when it was revoked, has expired or is not ours.
 pub async fn link(pool: &PgPool, host: HostId, serial: &str) -> sqlx::Result<Option<LinkRow>> {
     sqlx::query_as!(
         LinkRow,
-        "SELECT hosts.name, hosts.state, hosts.revision, hosts.nat, hosts.system_memory_mib FROM host_certificates \
+        "SELECT hosts.name, hosts.state, hosts.revision, hosts.nat, hosts.system_memory_mib, \
+         hosts.uplink_kbit FROM host_certificates \
          JOIN hosts ON hosts.id = host_certificates.host_id \
          WHERE host_certificates.serial = $1 AND hosts.id = $2 AND host_certificates.revoked_at IS NULL \
          AND host_certificates.not_after > now()",

@@ -131,7 +131,9 @@ pub async fn update(app: &App, actor: &Actor, id: HostId, change: &HostChange) -
         return Ok(host);
     }
     // What stands in the agent's document wakes the agent.
-    let tells_agent = before.nat != after.nat || before.system_memory_mib != after.system_memory_mib;
+    let tells_agent = before.nat != after.nat
+        || before.system_memory_mib != after.system_memory_mib
+        || before.uplink_kbit != after.uplink_kbit;
     db::write_decided(&mut tx, id, &after, tells_agent).await?;
     record(&mut tx, actor, "host.updated", id, changes.into()).await?;
     let host = db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;

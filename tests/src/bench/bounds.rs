@@ -7,3 +7,18 @@ pub const RECEIPT_P50_MS: f64 = 10.0;
 /// Resident memory of server and agent, in MiB: idle, and with 50 simulated instances.
 pub const SERVER_MIB: f64 = 200.0;
 pub const AGENT_MIB: f64 = 100.0;
+
+/// Distance from the rate that was sold, in percent of the wire rate.
+pub const NETWORK_ERROR_PERCENT: f64 = 1.0;
+/// How far the fastest second may be above the peak, in percent.
+pub const NETWORK_PEAK_PERCENT: f64 = 5.0;
+/// How far the bytes of a burst may be from its size, in percent.
+pub const NETWORK_BURST_PERCENT: f64 = 5.0;
+/// How far reservations and shares may be from what `divide` says, in percent.
+pub const NETWORK_DIVISION_PERCENT: f64 = 3.0;
+/// One less Jain's index.
+pub const NETWORK_UNFAIRNESS: f64 = 0.001;
+/// Until what one leaves is used by another, in seconds.
+pub const NETWORK_REUSE_SECONDS: f64 = 1.0;
+/// From the call to what is read back, in milliseconds.
+pub const NETWORK_CHANGE_MS: f64 = 300.0;

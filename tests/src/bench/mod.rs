@@ -2,5 +2,6 @@
 //! drift from machine to machine and from minute to minute.
 
 pub mod bounds;
+pub mod network;
 pub mod provision;
 pub mod report;

@@ -14,8 +14,21 @@ struct Row {
     unit: &'static str,
     /// The same figure of the bare tool in the same run.
     peer: Option<f64>,
-    /// Upper bound of the value, or of the ratio to the peer where there is one.
-    bound: Option<f64>,
+    bound: Option<Bound>,
+}
+
+#[derive(Clone, Copy)]
+enum Bound {
+    Value(f64),
+    Ratio(f64),
+}
+
+impl Bound {
+    const fn figure(self) -> f64 {
+        match self {
+            Self::Value(figure) | Self::Ratio(figure) => figure,
+        }
+    }
 }
 
 impl Row {
@@ -24,15 +37,33 @@ impl Row {
     }
 
     fn holds(&self) -> bool {
-        self.bound.is_none_or(|bound| self.ratio().unwrap_or(self.value) <= bound)
+        match self.bound {
+            None => true,
+            Some(Bound::Value(bound)) => self.value <= bound,
+            Some(Bound::Ratio(bound)) => self.ratio().is_some_and(|ratio| ratio <= bound),
+        }
     }
 }
 
 impl Report {
     pub fn add(&mut self, metric: impl Into<String>, value: f64, unit: &'static str, bound: Option<f64>) {
-        self.rows.push(Row { metric: metric.into(), value, unit, peer: None, bound });
+        self.beside(metric, value, None, unit, bound);
     }
 
+    /// The bound is of the value; the peer stands beside it to be compared by the reader.
+    pub fn beside(
+        &mut self,
+        metric: impl Into<String>,
+        value: f64,
+        peer: Option<f64>,
+        unit: &'static str,
+        bound: Option<f64>,
+    ) {
+        let bound = bound.map(Bound::Value);
+        self.rows.push(Row { metric: metric.into(), value, unit, peer, bound });
+    }
+
+    /// The bound is of the ratio to the peer.
     pub fn compare(
         &mut self,
         metric: impl Into<String>,
@@ -41,25 +72,26 @@ impl Report {
         unit: &'static str,
         bound: Option<f64>,
     ) {
+        let bound = bound.map(Bound::Ratio);
         self.rows.push(Row { metric: metric.into(), value, unit, peer: Some(peer), bound });
     }
 
     /// Prints the table, writes `target/bench/NAME.json`, and says whether every bound holds.
     pub fn finish(&self, name: &str) -> anyhow::Result<bool> {
         println!(
-            "{:<44} {:>10} {:>6} {:>10} {:>7} {:>7}",
+            "{:<54} {:>10} {:>6} {:>10} {:>7} {:>7}",
             "metric", "value", "unit", "peer", "ratio", "bound"
         );
         for row in &self.rows {
-            let number = |value: Option<f64>| value.map_or(String::from("-"), |value| format!("{value:.2}"));
+            let number = |value: Option<f64>| value.map_or(String::from("-"), |value| format!("{value:.3}"));
             println!(
-                "{:<44} {:>10.2} {:>6} {:>10} {:>7} {:>7} {}",
+                "{:<54} {:>10.3} {:>6} {:>10} {:>7} {:>7} {}",
                 row.metric,
                 row.value,
                 row.unit,
                 number(row.peer),
                 number(row.ratio()),
-                number(row.bound),
+                row.bound.map_or(String::from("-"), |bound| format!("{}", bound.figure())),
                 if row.holds() { "" } else { "MISSED" }
             );
         }
@@ -68,7 +100,7 @@ impl Report {
             .iter()
             .map(|row| {
                 json!({ "metric": row.metric, "value": row.value, "unit": row.unit, "peer": row.peer,
-                    "ratio": row.ratio(), "bound": row.bound, "ok": row.holds() })
+                    "ratio": row.ratio(), "bound": row.bound.map(Bound::figure), "ok": row.holds() })
             })
             .collect();
         let folder = PathBuf::from("target/bench");

@@ -6,8 +6,9 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let name = std::env::args().nth(1).unwrap_or_default();
     let report = match name.as_str() {
+        "network" => bench::network::run().await?,
         "provision" => bench::provision::run().await?,
-        _ => bail!("tests/bench NAME, where NAME is: provision"),
+        _ => bail!("tests/bench NAME, where NAME is: network, provision"),
     };
     if !report.finish(&name)? {
         bail!("a bound was missed");

@@ -76,6 +76,9 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         json!({ "cpu_millicpu": 4000, "memory_mib": 6144, "storage_mib": 100000, "network_kbit": 1000000 })
     );
     assert!(after["revision"].as_i64() > before["revision"].as_i64(), "the agent is told");
+    // The tree that divides the uplink is made of the figure that reservations are booked against.
+    let told = agent.get("desired?after=0").await.expect(200).json();
+    assert_eq!(told["host"]["uplink_kbit"], 1000000, "{told}");
     // The agent's next report does not undo what the operator said.
     agent
         .post(

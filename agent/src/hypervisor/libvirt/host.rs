@@ -13,6 +13,7 @@ impl Libvirt {
             .conn
             .run("versions", QUICK, |connect| Ok((connect.lib_version()?, connect.hyp_version()?)))
             .await?;
+        self.follow().await;
         let (mut capabilities, mut absent) = self.network().capabilities();
         let mut tell = |capability: Capability, present: Result<(), String>| match present {
             Ok(()) => capabilities.push(capability.name().to_owned()),
@@ -30,7 +31,13 @@ impl Libvirt {
         tell(Capability::DiskShares, Err(self.why_no_disk_shares()));
         tell(Capability::LiveMigration, Err("this release does not migrate guests".into()));
         tell(Capability::KsmOptIn, Err("the operator has not allowed it".into()));
-        let uplink = self.network().uplink().unwrap_or_default().to_owned();
+        let uplink = self.network().uplink().device.clone().unwrap_or_default();
+        // What this host finds out by itself; the server knows what its operator says.
+        let measured = self
+            .config
+            .network
+            .uplink_kbit
+            .map_or_else(|| facts::uplink_kbit(&self.config.sysfs_root, &uplink), |kbit| kbit.get());
         Ok(HostFacts {
             agent_version: env!("CARGO_PKG_VERSION").into(),
             hypervisor: Hypervisor::Libvirt,
@@ -40,7 +47,7 @@ impl Libvirt {
             cpus: facts::cpus(),
             memory_mib: facts::memory_mib("MemTotal"),
             storage_mib: facts::storage_mib(self.storage.root()).0,
-            uplink_kbit: facts::uplink_kbit(&self.config.sysfs_root, &uplink),
+            uplink_kbit: measured,
             uplink,
             qualification: self.qualification(),
             capabilities,

@@ -3,6 +3,7 @@
 //! A domain's UUID is the instance's id, and its metadata names the host that defined it: a domain
 //! without our host id is never touched, whatever its name.
 
+mod attachment;
 mod conn;
 mod domain_xml;
 mod error;
@@ -11,6 +12,7 @@ mod ffi;
 mod host;
 mod lifecycle;
 mod limits;
+mod network;
 pub mod qualify;
 mod resize;
 mod storage;
@@ -19,7 +21,8 @@ use super::{Done, Event, Fault, NetworkReading, Progress, Target};
 use crate::config::Config;
 use crate::images::ImageCache;
 use crate::link::{ImageAnswer, Link};
-use crate::network::{Network, NetworkSettings};
+use crate::network::Network;
+use attachment::Attachments;
 use conn::{Conn, QUICK};
 use domain_xml::{DomainFacts, DomainXml, InterfaceXml, Virtualization};
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -29,9 +32,8 @@ use jst_policy::units::MiB;
 use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, Qualification, Step, Usage};
 use limits::{CgroupVersion, CpuLimits};
-use std::collections::HashMap;
+use network::{network_fault, network_settings};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 use storage::Storage;
@@ -45,16 +47,16 @@ pub struct Libvirt {
     conn: Conn,
     storage: Storage,
     images: ImageCache,
-    /// Opened anew when the server wants addresses translated, or no more.
+    /// Opened anew when what it was opened with changes, see [`Libvirt::follow`].
     network: RwLock<Network>,
     link: Arc<Link>,
-    nat: AtomicBool,
+    /// What the server says of the whole host.
+    host: Mutex<HostSettings>,
     cgroup: CgroupVersion,
     emulator: String,
     direct_io: bool,
     qualification: watch::Sender<Qualification>,
-    /// The generation whose network was last attached by this process; read back tells the rest.
-    attached: Mutex<HashMap<Uuid, i64>>,
+    attachments: Attachments,
 }
 
 /// Raw findings of one domain, in one call.
@@ -86,12 +88,12 @@ impl Libvirt {
             images: ImageCache::open(config.data_dir.join("images"))?,
             network: RwLock::new(Network::open(settings).await?),
             link,
-            nat: AtomicBool::new(config.network.nat || host.nat),
+            host: Mutex::new(host.clone()),
             cgroup: if unified { CgroupVersion::V2 } else { CgroupVersion::V1 },
             emulator: "/usr/bin/qemu-system-x86_64".into(),
             direct_io,
             qualification: watch::Sender::new(Qualification::Pending),
-            attached: Mutex::default(),
+            attachments: Attachments::default(),
         });
         // The probe takes seconds; running guests are looked after meanwhile, and none is started.
         tokio::spawn({
@@ -102,28 +104,6 @@ impl Libvirt {
             }
         });
         Ok(libvirt)
-    }
-
-    /// Takes settings of the whole host.
-    pub async fn adopt(&self, host: &HostSettings) {
-        let nat = self.config.network.nat || host.nat;
-        if self.nat.swap(nat, Ordering::Relaxed) == nat {
-            return;
-        }
-        match Network::open(network_settings(&self.config, host)).await {
-            Ok(network) => {
-                tracing::info!(nat, "the network was set up anew");
-                *self.network.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = network;
-            }
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "the network was not set up anew");
-                self.nat.store(!nat, Ordering::Relaxed);
-            }
-        }
-    }
-
-    fn network(&self) -> Network {
-        self.network.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     fn qualification(&self) -> Qualification {
@@ -241,28 +221,6 @@ impl Libvirt {
         })
     }
 
-    /// Firewalls and addresses are not read back in full, so an attachment of this generation by this
-    /// process counts as well.
-    async fn network_in_force(&self, target: &Target, spec: &InstanceSpec) -> bool {
-        let attached = self.attached.lock().unwrap_or_else(|p| p.into_inner()).get(&target.id).copied();
-        if attached != Some(target.generation) {
-            return false;
-        }
-        match self.network().read_back(target.id, &spec.policy.network).await {
-            Ok(read) => {
-                if !read.drift.is_empty() {
-                    tracing::warn!(instance = %target.id, drift = ?read.drift, "the network differs");
-                }
-                // What attaching does not cure must not be repeated at every check: it is reported as drift.
-                true
-            }
-            Err(error) => {
-                tracing::warn!(instance = %target.id, %error, "the network cannot be read back");
-                false
-            }
-        }
-    }
-
     pub async fn execute(
         &self,
         target: &Target,
@@ -280,7 +238,7 @@ impl Libvirt {
             Action::RemoveSeed => self.remove_seed(id).await?,
             Action::AttachNetwork => self.attach(target).await?,
             Action::DetachNetwork => {
-                self.attached.lock().unwrap_or_else(|p| p.into_inner()).remove(&id);
+                self.attachments.forget(id);
                 self.network().detach(id).await.map_err(|error| network_fault(&error))?;
             }
             Action::Define => self.define(target).await?,
@@ -381,16 +339,6 @@ impl Libvirt {
             tracing::debug!(instance = %id, %fault, "the guest keeps the seed's disk until it stops");
         }
         self.storage.delete_seed(id)
-    }
-
-    async fn attach(&self, target: &Target) -> Result<(), Fault> {
-        let spec = spec(target)?;
-        self.network()
-            .attach(target.id, &spec.interfaces, &spec.policy.network, &spec.firewall)
-            .await
-            .map_err(|error| network_fault(&error))?;
-        self.attached.lock().unwrap_or_else(|p| p.into_inner()).insert(target.id, target.generation);
-        Ok(())
     }
 
     async fn define(&self, target: &Target) -> Result<(), Fault> {
@@ -550,22 +498,10 @@ impl Libvirt {
     }
 }
 
-fn network_settings(config: &Config, host: &HostSettings) -> NetworkSettings {
-    NetworkSettings {
-        prefix: config.network.prefix.clone(),
-        uplink: config.network.uplink.clone(),
-        nat: config.network.nat || host.nat,
-    }
-}
-
 fn no_spec() -> Fault {
     Fault::permanent(FailureCode::Unknown, "nothing is desired of this instance")
 }
 
 fn spec(target: &Target) -> Result<&InstanceSpec, Fault> {
     target.spec.as_deref().ok_or_else(no_spec)
-}
-
-fn network_fault(error: &anyhow::Error) -> Fault {
-    Fault::passing(FailureCode::NetworkSetup, format!("{error:#}"))
 }

@@ -9,6 +9,7 @@ use super::space::Space;
 use super::{interface, policy};
 use crate::network::{Network, NetworkSettings};
 use jst_policy::instance::NetworkPolicy;
+use jst_policy::units::KbitPerSec;
 use jst_protocol::desired::{Firewall, FirewallProtocol, FirewallRule};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
@@ -27,6 +28,11 @@ impl Lab {
     /// `nat`: the world knows no way back to the guests.  Otherwise it believes them to be on its
     /// own link, so the host has to answer for them.
     fn new(nat: bool) -> Self {
+        Self::divided(nat, None)
+    }
+
+    /// With an uplink that is divided by reservations and shares.
+    fn divided(nat: bool, uplink_kbit: Option<KbitPerSec>) -> Self {
         let [world, host] = [Space::new(), Space::new()];
         host.command("ip", &["link", "add", "up0", "type", "veth", "peer", "name", "wan0"]);
         host.command("ip", &["link", "set", "wan0", "netns", &world.thread_id.to_string()]);
@@ -45,9 +51,9 @@ impl Lab {
             world.command("ip", &["route", "add", "10.60.0.0/24", "dev", "wan0"]);
             world.command("ip", &["route", "add", "2001:db8::/64", "dev", "wan0"]);
         }
-        let settings = NetworkSettings { prefix: "jst".into(), uplink: None, nat };
+        let settings = NetworkSettings { nat, uplink_kbit, ..super::settings() };
         let network = host.run(async |_| Network::open(settings).await.unwrap());
-        assert_eq!(network.uplink(), Some("up0"));
+        assert_eq!(network.uplink().device.as_deref(), Some("up0"));
         Self { world, host, network }
     }
 
@@ -274,4 +280,8 @@ fn flushed_rules_cut_guests_off_until_they_are_back() {
     assert!(arrives(&lab, &one, "10.60.0.5"));
 }
 
+mod bench;
+mod flows;
 mod rates;
+mod shares;
+mod tree;

@@ -54,20 +54,20 @@ fn what_is_in_force_reads_back_as_it_was_written() {
         limits(10_000, Some(20_000), None),
         limits(10_000, Some(20_000), Some(64)),
     ] {
-        assert_eq!(describe(bucket(&wanted), &wanted), (wanted, vec![]));
+        assert_eq!(describe(bucket(&wanted), &Found::NoTree, &wanted), (wanted, vec![]));
     }
 }
 
 #[test]
 fn drift_names_exactly_what_differs() {
     let wanted = limits(10_000, Some(20_000), Some(64));
-    let drift = |now: Option<&NetworkLimits>| describe(now.and_then(bucket), &wanted).1;
+    let drift = |now: Option<&NetworkLimits>| describe(now.and_then(bucket), &Found::NoTree, &wanted).1;
     assert_eq!(drift(None), ["average", "peak", "burst"]);
     assert_eq!(drift(Some(&limits(9_000, Some(20_000), Some(64)))), ["average"]);
     assert_eq!(drift(Some(&limits(10_000, Some(20_000), Some(128)))), ["burst"]);
-    let (found, fields) = describe(bucket(&limits(10_000, Some(30_000), Some(64))), &wanted);
+    let (found, fields) = describe(bucket(&limits(10_000, Some(30_000), Some(64))), &Found::NoTree, &wanted);
     assert_eq!((found.peak, fields), (Some(KbitPerSec(30_000)), vec!["peak"]));
-    // Nothing here keeps a floor: it says so instead of repeating what was asked for.
+    // Without a tree nothing keeps a floor: it says so instead of repeating what was asked for.
     let reserved = NetworkLimits { reservation: KbitPerSec(5_000), ..wanted.clone() };
-    assert_eq!(describe(bucket(&reserved), &reserved), (wanted, vec!["reservation"]));
+    assert_eq!(describe(bucket(&reserved), &Found::NoTree, &reserved), (wanted, vec!["reservation"]));
 }
