@@ -91,7 +91,7 @@ fn instances_keep_apart_and_mostly_find_their_class_again() {
     assert_eq!(Slot::choose(Uuid::from_u128(1), &slots), Some(first));
     for number in 0..u128::from(Slot::COUNT) {
         let slot = Slot::choose(Uuid::from_u128(number), &slots).expect("a free one");
-        assert!(slot.0 % 16 == 0 && slot.0 > 0, "{slot:?}");
+        assert!(slot.0.is_multiple_of(16) && slot.0 > 0, "{slot:?}");
         assert!(!slots.values().any(|taken| *taken == slot));
         slots.insert(format!("jst-t{number}"), slot);
     }
