@@ -59,6 +59,9 @@ pub struct Memo {
     /// The agent is stopping the guest, or has: a power-off now is not the guest's own wish.
     #[serde(default)]
     pub stopping: bool,
+    /// A crash was noted, and the start that follows is the agent's own.
+    #[serde(default)]
+    pub restarting: bool,
     /// Unix times of the latest crashes.
     #[serde(default)]
     pub crashes: Vec<i64>,

@@ -87,14 +87,15 @@ pub fn note(entry: &Entry, observed: &Observed, seed_is_spent: bool) -> Memo {
         Some(StopReason::Guest) if power(entry) == Some(Power::Running) && !memo.stopping && !cycle => {
             memo.guest_stopped_at_generation.get_or_insert(generation);
         }
-        Some(StopReason::Crashed) if memo.crashed_at_generation.is_none() && !memo.stopping => {
+        Some(StopReason::Crashed)
+            if memo.crashed_at_generation.is_none() && !memo.stopping && !memo.restarting =>
+        {
             let now = facts::unix_now();
             memo.crashes.retain(|at| now - at < CRASH_WINDOW_SECONDS);
             memo.crashes.push(now);
             let restart = spec(entry).is_some_and(|spec| spec.on_crash == OnCrash::Restart);
             if restart && memo.crashes.len() < CRASH_CEILING {
-                // The start that follows is the agent's own; the crash is dealt with.
-                memo.stopping = true;
+                memo.restarting = true;
             } else {
                 memo.crashed_at_generation = Some(generation);
             }
@@ -157,7 +158,8 @@ pub fn reported(entry: &Entry, observed: &Observed) -> jst_protocol::report::Obs
     use jst_protocol::report::Observed as Report;
     match observed.domain.as_ref().map(|domain| &domain.state) {
         Some(DomainState::Running(_) | DomainState::Paused(_)) => Report::Running,
-        Some(DomainState::Stopped(StopReason::Crashed)) => Report::Crashed,
+        // We were stopping it: that its process was found dead, because libvirt died first, is no crash.
+        Some(DomainState::Stopped(StopReason::Crashed)) if !entry.memo.stopping => Report::Crashed,
         Some(DomainState::Stopped(_)) => Report::Stopped,
         // A tombstone is done when nothing at all is left, not even a filter.
         None if *observed == Observed::default() => Report::Absent,

@@ -295,6 +295,7 @@ async fn execute(
     if result.is_ok() && action == Action::Start {
         remember(context, target.id, |memo| {
             memo.stopping = false;
+            memo.restarting = false;
             memo.guest_stopped_at_generation = None;
             memo.crashed_at_generation = None;
         })

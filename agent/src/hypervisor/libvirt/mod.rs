@@ -184,7 +184,7 @@ impl Libvirt {
     async fn state(&self, target: &Target, found: &Found, attached: bool) -> Result<DomainState, Fault> {
         let reason = u32::try_from(found.reason).unwrap_or(0);
         match found.state {
-            sys::VIR_DOMAIN_SHUTOFF | sys::VIR_DOMAIN_SHUTDOWN => {
+            sys::VIR_DOMAIN_SHUTOFF => {
                 return Ok(DomainState::Stopped(match reason {
                     sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN => StopReason::Guest,
                     sys::VIR_DOMAIN_SHUTOFF_DESTROYED => StopReason::Destroyed,
@@ -196,7 +196,10 @@ impl Libvirt {
             _ => {}
         }
         let facts = &found.facts;
-        let spec = target.spec.as_deref();
+        // The guest has powered off, and its process is about to end.  Why it ended is told when it has;
+        // until then there is nothing to adjust.
+        let ending = found.state == sys::VIR_DOMAIN_SHUTDOWN;
+        let spec = target.spec.as_deref().filter(|_| !ending);
         let live = Live {
             vcpus: facts.vcpus,
             max_vcpus: facts.max_vcpus,
