@@ -77,7 +77,9 @@ fn spawn(shutdown: &CancellationToken, work: impl Future<Output = ()> + Send + '
 
 /// Keeps what is reported about the host itself up to date.
 async fn watch_host(hypervisor: Hypervisor, reports: Arc<reports::Reports>, link: Arc<link::Link>) {
+    let mut qualification = hypervisor.qualification();
     loop {
+        qualification.mark_unchanged();
         match hypervisor.facts().await {
             Ok(facts) => reports.set_facts(facts),
             Err(error) => tracing::warn!(error = link::chain(&error), "the host's facts cannot be read"),
@@ -88,7 +90,10 @@ async fn watch_host(hypervisor: Hypervisor, reports: Arc<reports::Reports>, link
                 Ok(load) => drop(link.load.send_replace(Some(load))),
                 Err(error) => tracing::debug!(error = link::chain(&error), "the host's load cannot be read"),
             }
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            // A host that has just been qualified is waited for.
+            if let Ok(Ok(())) = tokio::time::timeout(Duration::from_secs(5), qualification.changed()).await {
+                break;
+            }
         }
     }
 }

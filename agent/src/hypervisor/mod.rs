@@ -6,8 +6,9 @@ pub mod sim;
 
 use jst_policy::converge::{Action, Field, Observed};
 use jst_protocol::desired::{HostSettings, InstanceSpec};
-use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Step, Usage};
+use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Qualification, Step, Usage};
 use std::sync::Arc;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 #[derive(Clone)]
@@ -142,6 +143,14 @@ impl Hypervisor {
         match self {
             Self::Libvirt(libvirt) => libvirt.facts().await,
             Self::Sim(sim) => Ok(sim.facts()),
+        }
+    }
+
+    /// Changes once it is known whether, and how, guests boot here.
+    pub fn qualification(&self) -> watch::Receiver<Qualification> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.qualification_news(),
+            Self::Sim(sim) => sim.qualification_news(),
         }
     }
 

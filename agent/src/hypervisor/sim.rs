@@ -21,13 +21,15 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 pub struct Sim {
     config: Config,
     directory: PathBuf,
     machines: Mutex<HashMap<Uuid, Machine>>,
+    /// Never changes.
+    qualification: watch::Sender<Qualification>,
 }
 
 /// Everything of one simulated instance.
@@ -57,7 +59,8 @@ impl Sim {
                 machines.insert(id, machine);
             }
         }
-        Ok(Self { config: config.clone(), directory, machines: Mutex::new(machines) })
+        let qualification = watch::Sender::new(Qualification::Simulated);
+        Ok(Self { config: config.clone(), directory, machines: Mutex::new(machines), qualification })
     }
 
     /// Carries out what tests ask guests to do, for ever.
@@ -186,6 +189,10 @@ impl Sim {
         Some((usage, NetworkReading { in_bytes: seconds * 125_000, out_bytes: seconds * 250_000 }))
     }
 
+    pub fn qualification_news(&self) -> watch::Receiver<Qualification> {
+        self.qualification.subscribe()
+    }
+
     pub fn is_silent(&self) -> bool {
         self.config.sim.silent
     }
@@ -207,7 +214,7 @@ impl Sim {
             storage_mib: sim.storage_mib,
             uplink: "sim0".into(),
             uplink_kbit: 10_000_000,
-            qualification: Qualification::Simulated,
+            qualification: self.qualification.borrow().clone(),
             capabilities: Capability::ALL.iter().map(|capability| capability.name().to_owned()).collect(),
             absent: Vec::new(),
         }

@@ -106,6 +106,10 @@ impl Libvirt {
         Ok(libvirt)
     }
 
+    pub fn qualification_news(&self) -> watch::Receiver<Qualification> {
+        self.qualification.subscribe()
+    }
+
     fn qualification(&self) -> Qualification {
         self.qualification.borrow().clone()
     }
