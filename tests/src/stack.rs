@@ -317,7 +317,7 @@ impl Stack {
         let file = match image {
             Some(file) => file,
             None => {
-                blank = self.blank_image();
+                blank = self.blank_image(64);
                 &blank
             }
         };
@@ -347,10 +347,13 @@ impl Stack {
     }
 
     /// An image with nothing on it, from which no guest boots.
-    pub fn blank_image(&self) -> PathBuf {
+    pub fn blank_image(&self, mib: u32) -> PathBuf {
         let made = self.data("blank.qcow2");
-        let output =
-            Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&made).arg("64M").output();
+        let output = Command::new("qemu-img")
+            .args(["create", "-q", "-f", "qcow2"])
+            .arg(&made)
+            .arg(format!("{mib}M"))
+            .output();
         assert!(output.is_ok_and(|output| output.status.success()), "qemu-img is installed by tests/run");
         made
     }

@@ -302,28 +302,30 @@ async fn libvirtd_dies_in_every_operation() {
     lab.stack.stop().await;
 }
 
-/// A disk without a system: the customer learns why, and nothing stays booked.
+/// A disk without a system, and an image whose file is lost: the customer learns why, and nothing stays
+/// booked.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guest_that_does_not_boot_is_explained_and_given_back() {
+async fn what_cannot_be_made_is_explained_and_given_back() {
     let lab = Lab::open("blank@example.com").await;
     let before = lab.belongings();
-    lab.stack.upload_image("blank", &lab.stack.blank_image()).await.expect(201);
-    let booked = |host: &Value| host["booked"].clone();
     let host = format!("/api/v1/admin/hosts/{}", lab.stack.host_id);
     let free = lab.stack.admin().get(&host).await.expect(200).json();
+    lab.stack.upload_image("blank", &lab.stack.blank_image(64)).await.expect(201);
+    let lost = lab.stack.upload_image("lost", &lab.stack.blank_image(65)).await.expect(201).json();
+    let file =
+        lab.stack.directory.path().join("server/images").join(lost["sha256"].as_str().expect("a checksum"));
+    std::fs::remove_file(file).expect("the server keeps images by their checksums");
 
-    let body = json!({ "name": "blank", "plan": "small", "image": "blank" });
-    let created = lab.customer.post("/api/v1/instances", body).await.expect(202).json();
-    let operation = created["id"].as_str().expect("an id");
-    let ended = lab.stack.wait_for_operation(&lab.customer, operation).await;
-    assert_eq!(
-        (&ended["state"], &ended["failure_code"]),
-        (&json!("failed"), &json!("guest_did_not_boot")),
-        "{ended}"
-    );
+    for (image, code) in [("blank", "guest_did_not_boot"), ("lost", "image_unavailable")] {
+        let body = json!({ "name": image, "plan": "small", "image": image });
+        let created = lab.customer.post("/api/v1/instances", body).await.expect(202).json();
+        let operation = created["id"].as_str().expect("an id");
+        let ended = lab.stack.wait_for_operation(&lab.customer, operation).await;
+        assert_eq!((&ended["state"], &ended["failure_code"]), (&json!("failed"), &json!(code)), "{ended}");
+    }
 
     let after = lab.stack.admin().get(&host).await.expect(200).json();
-    assert_eq!(booked(&free), booked(&after), "something stayed booked");
+    assert_eq!(free["booked"], after["booked"], "something stayed booked");
     eventually("everything is removed", Duration::from_secs(20), || async {
         lab.belongings().difference(&before).next().is_none().then_some(())
     })

@@ -60,29 +60,42 @@ impl Sim {
             }
         }
         let qualification = watch::Sender::new(Qualification::Simulated);
-        Ok(Self { config: config.clone(), directory, machines: Mutex::new(machines), qualification })
+        let sim = Self { config: config.clone(), directory, machines: Mutex::new(machines), qualification };
+        // What happened while the agent was away.
+        sim.obey_tests();
+        Ok(sim)
     }
 
     /// Carries out what tests ask guests to do, for ever.
     pub async fn act_as_guests(self: std::sync::Arc<Self>, events: mpsc::Sender<Event>) {
         loop {
             tokio::time::sleep(Duration::from_millis(250)).await;
-            let Ok(files) = std::fs::read_dir(self.directory.join("guests")) else { continue };
-            for path in files.flatten().map(|file| file.path()) {
-                let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
-                let reason = match path.extension().and_then(|extension| extension.to_str()) {
-                    Some("poweroff") => StopReason::Guest,
-                    Some("crash") => StopReason::Crashed,
-                    _ => continue,
-                };
-                let _ = std::fs::remove_file(&path);
-                if let Some(id) = id
-                    && self.change(id, |machine| machine.stop(reason)).is_ok()
-                {
-                    let _ = events.send(Event::Instance(id)).await;
-                }
+            for id in self.obey_tests() {
+                let _ = events.send(Event::Instance(id)).await;
             }
         }
+    }
+
+    /// A file `guests/ID.poweroff`, `.crash` or `.reboot` (of the host) ends a guest.  Gives those that ended.
+    fn obey_tests(&self) -> Vec<Uuid> {
+        let Ok(files) = std::fs::read_dir(self.directory.join("guests")) else { return Vec::new() };
+        let mut ended = Vec::new();
+        for path in files.flatten().map(|file| file.path()) {
+            let id = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+            let reason = match path.extension().and_then(|extension| extension.to_str()) {
+                Some("poweroff") => StopReason::Guest,
+                Some("crash") => StopReason::Crashed,
+                Some("reboot") => StopReason::NotStarted,
+                _ => continue,
+            };
+            let _ = std::fs::remove_file(&path);
+            if let Some(id) = id
+                && self.change(id, |machine| machine.stop(reason)).is_ok()
+            {
+                ended.push(id);
+            }
+        }
+        ended
     }
 
     pub fn observe(&self, target: &Target) -> Result<Observed, Fault> {

@@ -37,6 +37,7 @@ struct Known {
     instances: BTreeMap<Uuid, (i64, DesiredInstance)>,
     reports: HashMap<Uuid, InstanceReport>,
     history: HashMap<Uuid, Vec<InstanceReport>>,
+    told: Vec<(Uuid, Observed)>,
     facts: Option<HostFacts>,
     images: HashMap<String, PathBuf>,
     away: bool,
@@ -158,6 +159,11 @@ impl Server {
         self.state.lock().unwrap().history.get(&id).cloned().unwrap_or_default()
     }
 
+    /// What was observed of all instances, in the order in which it was reported.
+    pub fn told(&self) -> Vec<(Uuid, Observed)> {
+        self.state.lock().unwrap().told.clone()
+    }
+
     pub fn facts(&self) -> Option<HostFacts> {
         self.state.lock().unwrap().facts.clone()
     }
@@ -251,6 +257,7 @@ async fn reports(
     }
     state.facts = report.host.or(state.facts.take());
     for instance in report.instances {
+        state.told.push((instance.id, instance.observed));
         state.history.entry(instance.id).or_default().push(instance.clone());
         state.reports.insert(instance.id, instance);
     }

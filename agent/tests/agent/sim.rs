@@ -134,6 +134,44 @@ fn running_later(server: &Server) -> Uuid {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_reboot_of_the_host_guests_start_in_their_order() {
+    let (server, mut agent) = simulated().await;
+    let mut ids = Vec::new();
+    for order in [2, 0, 1] {
+        let mut wanted = instance(Power::Running);
+        if let Presence::Present { spec, .. } = &mut wanted.presence {
+            spec.start_order = order;
+        }
+        server.set(wanted.clone());
+        server.until_applied(wanted.id, 1, 10).await;
+        ids.push((order, wanted.id));
+    }
+    agent.stop().await;
+    for (_, id) in &ids {
+        act_as_guest(&agent, *id, "reboot");
+    }
+    let before = server.told().len();
+    agent.start();
+    let up = |told: &[(Uuid, Observed)]| -> Vec<Uuid> {
+        let mut up = Vec::new();
+        for (id, observed) in told {
+            if *observed == Observed::Running && !up.contains(id) {
+                up.push(*id);
+            }
+        }
+        up
+    };
+    let waited = std::time::Instant::now();
+    while up(&server.told()[before..]).len() < ids.len() {
+        assert!(waited.elapsed() < Duration::from_secs(20), "they did not all start again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ids.sort_unstable();
+    let wanted: Vec<Uuid> = ids.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(up(&server.told()[before..]), wanted, "they started in another order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_server_nothing_is_started_and_nothing_is_stopped() {
     let (server, mut agent) = simulated().await;
     let id = running(&server).await;

@@ -53,12 +53,23 @@ pub async fn open(app: &App, sha256: &str) -> Result<(tokio::fs::File, u64)> {
         return Err(Error::NotFound);
     };
     let path = file(app, sha256);
-    let file = tokio::fs::File::open(&path)
-        .await
-        .with_context(|| format!("the file of a registered image cannot be read: {}", path.display()))?;
+    let file = match tokio::fs::File::open(&path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(gone(&path, "is missing")),
+        Err(error) => {
+            let what = format!("the file of a registered image cannot be read: {}", path.display());
+            return Err(anyhow::Error::new(error).context(what).into());
+        }
+    };
     let length = file.metadata().await.context("the size of an image")?.len();
     if i64::try_from(length).ok() != Some(bytes) {
-        return Err(anyhow::anyhow!("{} has {length} bytes and should have {bytes}", path.display()).into());
+        return Err(gone(&path, "has another size than when it was registered"));
     }
     Ok((file, length))
+}
+
+/// The image cannot be had, and asking again does not help: whoever waits for it is told so.
+fn gone(path: &std::path::Path, what: &str) -> Error {
+    tracing::error!(path = %path.display(), "the file of a registered image {what}; register it again");
+    Error::conflict("image-gone")
 }
