@@ -9,6 +9,7 @@ pub mod converge;
 pub mod divide;
 pub mod instance;
 pub mod lifecycle;
+pub mod memory;
 pub mod placement;
 pub mod units;
 pub mod validate;

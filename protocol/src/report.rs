@@ -92,6 +92,29 @@ pub struct HostLoad {
     pub memory_used_mib: u64,
     pub storage_used_mib: u64,
     pub running: u32,
+    /// What balloons hold back of the guests' memory now.
+    #[serde(default)]
+    pub memory_reclaimed_mib: u64,
+    #[serde(default)]
+    pub memory_pressure: MemoryPressure,
+    /// With every guest at its reservation so much memory would still be missing: guests should move to
+    /// other hosts.
+    #[serde(default)]
+    pub memory_missing_mib: u64,
+}
+
+/// How short the host is of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MemoryPressure {
+    #[default]
+    None,
+    /// Memory is taken back from guests, idle ones first.
+    Low,
+    /// The same, in haste.
+    Critical,
+    #[serde(other)]
+    Unknown,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -207,6 +230,7 @@ pub struct Usage {
     pub memory_resident_mib: u64,
     /// What the guest says it does not use, now.
     pub memory_unused_mib: u64,
+    /// What the balloon leaves the guest of its memory, now; its size when nothing is held back.
     pub balloon_mib: u64,
     pub disk_read_bytes: u64,
     pub disk_write_bytes: u64,

@@ -3,7 +3,9 @@
 
 use jst_protocol::desired::{Desired, OneShotKind};
 use jst_protocol::enroll::{EnrollRequest, EnrollResponse, JoinToken};
-use jst_protocol::report::{FailureCode, Observed, Outcome, Qualification, Receipt, Report, Step};
+use jst_protocol::report::{
+    FailureCode, HostLoad, MemoryPressure, Observed, Outcome, Qualification, Receipt, Report, Step,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -51,6 +53,11 @@ fn what_a_newer_peer_adds_is_tolerated() {
     assert_eq!(serde_json::from_value::<Observed>(json!("levitating")).unwrap(), Observed::Unknown);
     assert_eq!(serde_json::from_value::<FailureCode>(json!("levitating")).unwrap(), FailureCode::Unknown);
     assert_eq!(serde_json::from_value::<OneShotKind>(json!("levitate")).unwrap(), OneShotKind::Unknown);
+    let load = json!({ "cpu_used_millicpu": 1, "memory_used_mib": 2, "storage_used_mib": 3, "running": 4 });
+    let load: HostLoad = serde_json::from_value(load).unwrap();
+    assert_eq!((load.memory_reclaimed_mib, load.memory_pressure), (0, MemoryPressure::None));
+    let pressure: MemoryPressure = serde_json::from_value(json!("levitating")).unwrap();
+    assert_eq!(pressure, MemoryPressure::Unknown);
     let outcome: Outcome = serde_json::from_value(json!({ "outcome": "levitated", "height": 3 })).unwrap();
     assert_eq!(outcome, Outcome::Unknown);
     let status: Qualification = serde_json::from_value(json!({ "status": "levitated" })).unwrap();
