@@ -20,6 +20,8 @@ pub struct Config {
     /// Where the kernel shows control groups and devices; tests point them at a made tree.
     pub cgroup_root: PathBuf,
     pub sysfs_root: PathBuf,
+    /// Where the memory manager finds `meminfo`.
+    pub proc_root: PathBuf,
     pub network: Network,
     pub sim: Sim,
     pub timing: Timing,
@@ -72,6 +74,8 @@ pub struct Timing {
     /// Every instance is observed this often, whatever events were seen.
     pub check: u64,
     pub usage: u64,
+    /// The memory manager takes a step this often.
+    pub memory: u64,
     /// Reports, which renew the lease.
     pub heartbeat: u64,
     /// How long a guest may take to power off before it is destroyed.
@@ -94,6 +98,7 @@ impl Default for Config {
             storage_dir: None,
             cgroup_root: "/sys/fs/cgroup".into(),
             sysfs_root: "/sys".into(),
+            proc_root: "/proc".into(),
             network: Network::default(),
             sim: Sim::default(),
             timing: Timing::default(),
@@ -125,7 +130,7 @@ impl Default for Sim {
 impl Default for Timing {
     fn default() -> Self {
         // The heartbeat is a sixth of the lease: five reports may be lost before it lapses.
-        Self { check: 30, usage: 10, heartbeat: 5, shutdown: 60, reboot: 60, boot: 300, seed: 600 }
+        Self { check: 30, usage: 10, memory: 5, heartbeat: 5, shutdown: 60, reboot: 60, boot: 300, seed: 600 }
     }
 }
 

@@ -35,7 +35,12 @@ pub fn cpus() -> u32 {
 
 /// A figure of /proc/meminfo, in MiB.
 pub fn memory_mib(figure: &str) -> u64 {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    memory_mib_below(Path::new("/proc"), figure)
+}
+
+/// The same of another root than /proc; 0 where it cannot be read.
+pub fn memory_mib_below(proc_root: &Path, figure: &str) -> u64 {
+    let info = std::fs::read_to_string(proc_root.join("meminfo")).unwrap_or_default();
     info.lines()
         .find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'))
         .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())

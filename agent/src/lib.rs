@@ -10,6 +10,7 @@ pub mod images;
 mod lease;
 mod ledger;
 mod link;
+mod memory;
 pub mod network;
 mod reconcile;
 mod reports;
@@ -21,7 +22,7 @@ use config::{Config, HypervisorKind};
 use hypervisor::{Hypervisor, libvirt::Libvirt, sim::Sim};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 /// Chooses the cryptography of the process.  Harmless when it was chosen already.
@@ -58,13 +59,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
             Hypervisor::Libvirt(opened.await?)
         }
     };
+    let memory_period = config::Timing::of(config.timing.memory.max(1));
     let context =
         reconcile::Context::new(config, hypervisor.clone(), ledger.clone(), lease.clone(), reports.clone());
     let (accepted_sender, accepted) = mpsc::channel(16);
     spawn(&shutdown, link.clone().follow(ledger.clone(), lease.clone(), accepted_sender));
-    spawn(&shutdown, link.clone().report(ledger, lease.clone(), reports.clone()));
+    spawn(&shutdown, link.clone().report(ledger.clone(), lease.clone(), reports.clone()));
     spawn(&shutdown, link.clone().keep_certificate());
-    spawn(&shutdown, watch_host(hypervisor, reports, link));
+    let (balance_sender, balance) = watch::channel(memory::Balance::default());
+    spawn(&shutdown, memory::keep(hypervisor.clone(), ledger.clone(), memory_period, balance_sender));
+    spawn(&shutdown, watch_host(hypervisor, reports, link, balance));
     spawn(&shutdown, tell_supervisor(lease));
     reconcile::Reconciler::new(context, shutdown).run(accepted, events).await;
     tracing::info!("agent stops; guests go on");
@@ -76,7 +80,12 @@ fn spawn(shutdown: &CancellationToken, work: impl Future<Output = ()> + Send + '
 }
 
 /// Keeps what is reported about the host itself up to date.
-async fn watch_host(hypervisor: Hypervisor, reports: Arc<reports::Reports>, link: Arc<link::Link>) {
+async fn watch_host(
+    hypervisor: Hypervisor,
+    reports: Arc<reports::Reports>,
+    link: Arc<link::Link>,
+    balance: watch::Receiver<memory::Balance>,
+) {
     let mut qualification = hypervisor.qualification();
     loop {
         qualification.mark_unchanged();
@@ -87,7 +96,7 @@ async fn watch_host(hypervisor: Hypervisor, reports: Arc<reports::Reports>, link
         // Load is for charts and placement; facts change with hardware and qualification.
         for _ in 0..6 {
             match hypervisor.load().await {
-                Ok(load) => drop(link.load.send_replace(Some(load))),
+                Ok(load) => drop(link.load.send_replace(Some(balance.borrow().add_to(load)))),
                 Err(error) => tracing::debug!(error = link::chain(&error), "the host's load cannot be read"),
             }
             // A host that has just been qualified is waited for.

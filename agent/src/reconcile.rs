@@ -11,6 +11,8 @@
 mod memory;
 mod pass;
 
+pub use memory::spec;
+
 use crate::config::Config;
 use crate::hypervisor::{Event, Hypervisor};
 use crate::lease::Lease;

@@ -5,6 +5,8 @@ pub mod libvirt;
 pub mod sim;
 
 use jst_policy::converge::{Action, Field, Observed};
+use jst_policy::memory::Statistics;
+use jst_policy::units::MiB;
 use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Qualification, Step, Usage};
 use std::sync::Arc;
@@ -75,6 +77,22 @@ pub struct NetworkReading {
     pub out_bytes: u64,
 }
 
+/// The memory of one running guest, as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestMemory {
+    pub id: Uuid,
+    /// What the guest sees.
+    pub size: MiB,
+    /// The part of it that was plugged in while it ran, which the balloon's figures do not include.
+    pub plugged: MiB,
+    /// What the balloon leaves it, of all that it sees.
+    pub left: MiB,
+    /// What its process occupies of the host.
+    pub resident: MiB,
+    /// Absent until the guest's driver has answered.
+    pub statistics: Option<Statistics>,
+}
+
 impl Hypervisor {
     pub async fn observe(&self, target: &Target) -> Result<Observed, Fault> {
         match self {
@@ -136,6 +154,30 @@ impl Hypervisor {
         match self {
             Self::Libvirt(libvirt) => libvirt.list().await,
             Self::Sim(sim) => Ok(sim.list()),
+        }
+    }
+
+    /// Total and available memory of the host.
+    pub fn host_memory(&self) -> (MiB, MiB) {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.host_memory(),
+            Self::Sim(sim) => sim.host_memory(),
+        }
+    }
+
+    /// The memory of every running guest of this host's.
+    pub async fn guest_memory(&self) -> Result<Vec<GuestMemory>, Fault> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.guest_memory().await,
+            Self::Sim(sim) => Ok(sim.guest_memory()),
+        }
+    }
+
+    /// Asks a guest's balloon to leave it so much.  The guest follows in its own time.
+    pub async fn set_balloon(&self, guest: &GuestMemory, target: MiB) -> Result<(), Fault> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.set_balloon(guest, target).await,
+            Self::Sim(sim) => sim.set_balloon(guest.id, target),
         }
     }
 

@@ -2,7 +2,8 @@
 //! the simulation refuses what libvirt refuses: a plan in the wrong order fails here too.
 //!
 //! A test acts as the guest through a file in `sim/guests/` of the data directory: `UUID.poweroff`
-//! and `UUID.crash` are carried out within a quarter of a second and removed.
+//! and `UUID.crash` are carried out within a quarter of a second and removed; `UUID.uses` says how much
+//! memory its programs use, and `UUID.mute` that it has no balloon driver.
 
 use super::{Done, Event, Fault, NetworkReading, Progress, Target};
 use crate::config::Config;
@@ -24,6 +25,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+mod memory;
+
 pub struct Sim {
     config: Config,
     directory: PathBuf,
@@ -43,6 +46,9 @@ struct Machine {
     attached_generation: i64,
     started_unix: i64,
     boots: u32,
+    /// What the balloon holds back of the running guest.
+    #[serde(default)]
+    held: MiB,
 }
 
 impl Sim {
@@ -146,17 +152,22 @@ impl Sim {
     /// The simulated host has an end, too.
     fn admit(&self, target: &Target, action: Action) -> Result<(), Fault> {
         let machines = self.lock();
-        let others = || machines.iter().filter(|(id, _)| **id != target.id).map(|(_, machine)| machine);
+        let others = || machines.iter().filter(|(id, _)| **id != target.id);
         match (action, &target.spec) {
             (Action::Start, Some(spec)) => {
-                let used: MiB =
-                    others().filter_map(|machine| machine.policy.as_ref()).map(|p| p.memory.size).sum();
-                if (used + spec.policy.memory.size).get() > self.config.sim.memory_mib {
+                // What is idle can be had back; what is in use must be there.
+                let in_use = |(id, machine): (&Uuid, &Machine)| {
+                    machine.policy.as_ref().map(|policy| self.working_set(*id, policy.memory.size))
+                };
+                let used: MiB = others().filter_map(in_use).sum();
+                let needed = self.working_set(target.id, spec.policy.memory.size);
+                if (used + needed).get() > self.config.sim.memory_mib {
                     return Err(Fault::passing(FailureCode::HostMemory, "the simulated memory is used up"));
                 }
             }
             (Action::CreateVolume { size, .. }, _) => {
-                let used: MiB = others().flat_map(|machine| &machine.observed.volumes).map(|v| v.size).sum();
+                let volumes = others().flat_map(|(_, machine)| &machine.observed.volumes);
+                let used: MiB = volumes.map(|volume| volume.size).sum();
                 if (used + size).get() > self.config.sim.storage_mib {
                     return Err(Fault::passing(FailureCode::StorageFull, "the simulated storage is full"));
                 }
@@ -190,9 +201,9 @@ impl Sim {
         let usage = Usage {
             cpu_nanoseconds: seconds * u64::from(policy.cpu.vcpus) * 100_000_000,
             cpu_steal_nanoseconds: 0,
-            memory_resident_mib: policy.memory.size.get(),
-            memory_unused_mib: policy.memory.size.get() / 2,
-            balloon_mib: policy.memory.size.get(),
+            memory_resident_mib: machine.left().get(),
+            memory_unused_mib: machine.left().saturating_sub(self.working_set(id, policy.memory.size)).get(),
+            balloon_mib: machine.left().get(),
             disk_read_bytes: seconds * 40_960,
             disk_write_bytes: seconds * 81_920,
             disk_read_operations: seconds * 10,
@@ -238,9 +249,10 @@ impl Sim {
         let running = || machines.values().filter_map(|machine| machine.policy.as_ref());
         HostLoad {
             cpu_used_millicpu: running().map(|policy| u64::from(policy.cpu.vcpus) * 100).sum(),
-            memory_used_mib: running().map(|policy| policy.memory.size.get()).sum(),
+            memory_used_mib: machines.values().map(|machine| machine.left().get()).sum(),
             storage_used_mib: machines.values().flat_map(|m| &m.observed.volumes).map(|v| v.size.get()).sum(),
             running: u32::try_from(running().count()).unwrap_or(u32::MAX),
+            ..HostLoad::default()
         }
     }
 
@@ -411,6 +423,7 @@ impl Machine {
         {
             domain.state = DomainState::Stopped(reason);
             self.policy = None;
+            self.held = MiB::ZERO;
         }
     }
 

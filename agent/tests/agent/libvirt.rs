@@ -30,6 +30,10 @@ fn image_path() -> PathBuf {
 }
 
 async fn lab(name: &str) -> Option<Lab> {
+    lab_with(name, |_| {}).await
+}
+
+async fn lab_with(name: &str, adjust: impl FnOnce(&mut jst_agent::config::Config)) -> Option<Lab> {
     let path = image_path();
     if !path.exists() || !Path::new("/run/libvirt/libvirt-sock").exists() {
         eprintln!("skipped: it needs libvirtd and {}", path.display());
@@ -48,6 +52,7 @@ async fn lab(name: &str) -> Option<Lab> {
         config.network.prefix = name.into();
         config.timing.shutdown = 30;
         config.timing.reboot = 30;
+        adjust(config);
     })
     .await;
     let key = agent.config.data_dir.join("key");
@@ -276,4 +281,103 @@ async fn a_real_guest_lives_from_creation_to_deletion() {
     assert!(virsh(&["dominfo", &id.to_string()]).contains("failed to get domain"));
     assert!(!lab.agent.config.data_dir.join(format!("volumes/{id}")).exists());
     eprintln!("{:#?}", lab.server.facts());
+}
+
+/// The host's memory as the agent is to see it.
+fn pretend(lab: &Lab, available_mib: u64) {
+    let text = format!("MemTotal: {} kB\nMemAvailable: {} kB\n", 8192 * 1024, available_mib * 1024);
+    // In one go: a half-written file would be a host without memory.
+    let file = lab.agent.config.proc_root.join("meminfo");
+    std::fs::create_dir_all(&lab.agent.config.proc_root).unwrap();
+    std::fs::write(file.with_extension("new"), text).unwrap();
+    std::fs::rename(file.with_extension("new"), file).unwrap();
+}
+
+fn balloon(id: Uuid) -> u64 {
+    let said = virsh(&["dommemstat", &id.to_string()]);
+    let actual =
+        said.lines().find_map(|line| line.strip_prefix("actual ")).unwrap_or_else(|| panic!("{said}"));
+    actual.trim().parse::<u64>().unwrap() / 1024
+}
+
+/// Idle memory of real guests is taken back when the host runs short of it, and returned when it does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn idle_guests_lend_their_memory_for_as_long_as_the_host_is_short_of_it() {
+    const SIZE: u64 = 512;
+    const RESERVATION: u64 = 300;
+    let made = lab_with("tm", |config| {
+        config.proc_root = config.data_dir.join("proc");
+        config.timing.memory = 1;
+        config.timing.usage = 1;
+    });
+    let Some(mut lab) = made.await else { return };
+    let begun = Instant::now();
+    let lap = |what: &str| eprintln!("{:>8} ms  {what}", begun.elapsed().as_millis());
+    pretend(&lab, 4000);
+    let ids: Vec<Uuid> = (0..2)
+        .map(|_| {
+            let mut wanted = lab.wanted(Power::Running);
+            if let Presence::Present { spec, .. } = &mut wanted.presence {
+                (spec.policy.memory.size, spec.policy.memory.reservation) = (MiB(SIZE), MiB(RESERVATION));
+            }
+            lab.server.set(wanted.clone());
+            wanted.id
+        })
+        .collect();
+    for id in &ids {
+        lab.server.until_applied(*id, 1, 60).await;
+        lab.ssh_until(*id, "true", 60, |_| true).await;
+    }
+    lap("both reached by SSH");
+    let boot = |lab: &Lab| {
+        let id = |id: &Uuid| lab.ssh(*id, "cat /proc/sys/kernel/random/boot_id").expect("the guest answers");
+        ids.iter().map(id).collect::<Vec<_>>()
+    };
+    let booted = boot(&lab);
+    assert!(ids.iter().all(|id| balloon(*id) == SIZE), "memory was taken without need");
+
+    // The low mark of 8 GiB is 128 MiB.  The pretended host does not feel what it gets back, so it takes all it may.
+    pretend(&lab, 100);
+    let (mut left, mut least) = (vec![SIZE; 2], SIZE);
+    let deadline = Instant::now() + Duration::from_secs(40);
+    while left.iter().any(|left| *left > RESERVATION) {
+        assert!(Instant::now() < deadline, "{left:?} MiB are left");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        left = ids.iter().map(|id| balloon(*id)).collect();
+        least = least.min(*left.iter().min().unwrap());
+    }
+    lap("both are at their reservations");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(ids.iter().map(|id| balloon(*id)).collect::<Vec<_>>(), [RESERVATION; 2]);
+    assert!(least >= RESERVATION, "a guest was left {least} MiB");
+    assert_eq!(boot(&lab), booted, "a guest does not answer as before");
+    // The size that was sold is in force, whatever the balloon does; what is lent is said beside it.
+    for id in &ids {
+        let generation = lab.server.change(*id, |_| {});
+        lab.server.until_applied(*id, generation, 20).await;
+        let lent = |r: &InstanceReport| r.usage.is_some_and(|usage| usage.balloon_mib == RESERVATION);
+        let applied = lab.server.until(*id, 20, lent).await.applied.unwrap();
+        assert_eq!((applied.policy.memory.size, applied.drift), (MiB(SIZE), vec![]));
+    }
+    // Memory is sold and plugged in meanwhile, without a restart; the balloon keeps what it holds.
+    let generation = lab.server.change_spec(ids[0], |spec| spec.policy.memory.size = MiB(SIZE + 256));
+    let report = lab.server.until_applied(ids[0], generation, 30).await;
+    assert_eq!(report.applied.unwrap().policy.memory.size, MiB(SIZE + 256));
+    lap("grown under pressure");
+
+    // Another agent takes over, and the pressure ends.
+    lab.agent.stop().await;
+    pretend(&lab, 4000);
+    lab.agent.start();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while ids.iter().any(|id| balloon(*id) != SIZE) {
+        assert!(Instant::now() < deadline, "it was not given back");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    lap("everything is given back");
+    assert_eq!(boot(&lab), booted, "a guest does not answer as before");
+    for id in &ids {
+        let generation = lab.server.change(*id, delete);
+        lab.server.until_applied(*id, generation, 30).await;
+    }
 }

@@ -3,6 +3,7 @@
 
 mod binary;
 mod libvirt;
+mod memory;
 mod server;
 mod sim;
 

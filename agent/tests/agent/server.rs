@@ -39,6 +39,7 @@ struct Known {
     history: HashMap<Uuid, Vec<InstanceReport>>,
     told: Vec<(Uuid, Observed)>,
     facts: Option<HostFacts>,
+    load: Option<HostLoad>,
     images: HashMap<String, PathBuf>,
     away: bool,
 }
@@ -168,6 +169,10 @@ impl Server {
         self.state.lock().unwrap().facts.clone()
     }
 
+    pub fn load(&self) -> Option<HostLoad> {
+        self.state.lock().unwrap().load
+    }
+
     /// Waits for a report that satisfies `test`; fails with the last ones after `seconds`.
     pub async fn until(
         &self,
@@ -256,6 +261,7 @@ async fn reports(
         return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     state.facts = report.host.or(state.facts.take());
+    state.load = report.load.or(state.load);
     for instance in report.instances {
         state.told.push((instance.id, instance.observed));
         state.history.entry(instance.id).or_default().push(instance.clone());

@@ -90,6 +90,7 @@ impl Libvirt {
             memory_used_mib: facts::memory_mib("MemTotal").saturating_sub(facts::memory_mib("MemAvailable")),
             storage_used_mib: total.saturating_sub(free),
             running: u32::try_from(running).unwrap_or(u32::MAX),
+            ..HostLoad::default()
         })
     }
 }

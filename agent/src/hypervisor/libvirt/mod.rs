@@ -4,6 +4,7 @@
 //! without our host id is never touched, whatever its name.
 
 mod attachment;
+mod balloon;
 mod conn;
 mod domain_xml;
 mod error;
@@ -447,7 +448,6 @@ impl Libvirt {
     pub async fn usage(&self, id: Uuid) -> Result<Option<(Usage, NetworkReading)>, Fault> {
         // Tags of virDomainMemoryStat.
         const UNUSED: u32 = sys::VIR_DOMAIN_MEMORY_STAT_UNUSED;
-        const BALLOON: u32 = sys::VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON;
         const RESIDENT: u32 = sys::VIR_DOMAIN_MEMORY_STAT_RSS;
         let usage = self
             .conn
@@ -455,12 +455,17 @@ impl Libvirt {
                 if !domain.is_active()? {
                     return Ok(None);
                 }
-                let mut usage = Usage { cpu_nanoseconds: domain.info()?.cpu_time, ..Usage::default() };
+                let info = domain.info()?;
+                let mut usage = Usage {
+                    cpu_nanoseconds: info.cpu_time,
+                    // Unlike the balloon's own figure this counts what was plugged in.
+                    balloon_mib: info.memory / 1024,
+                    ..Usage::default()
+                };
                 for stat in domain.memory_stats(0)? {
                     let mib = stat.val / 1024;
                     match stat.tag {
                         UNUSED => usage.memory_unused_mib = mib,
-                        BALLOON => usage.balloon_mib = mib,
                         RESIDENT => usage.memory_resident_mib = mib,
                         _ => {}
                     }

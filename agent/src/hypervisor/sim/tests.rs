@@ -138,7 +138,7 @@ async fn guests_outlive_the_process() {
 
 #[tokio::test]
 async fn the_host_has_an_end() {
-    let lab = lab(|config| config.sim.memory_mib = 700);
+    let lab = lab(|config| config.sim.memory_mib = 500);
     lab.start().await;
     let mut other = Lab { sim: Sim::open(&lab.sim.config).unwrap(), target: lab.target.clone() };
     other.target.id = Uuid::now_v7();
