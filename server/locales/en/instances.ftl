@@ -122,6 +122,7 @@ resource-words-most = Up to { $limit }, shared with others.
 resource-words-least = { $reserved } guaranteed, more when the host has room.
 resource-words-shared = Shared with others, without a limit.
 resource-words-used = { $used } in use.
+resource-words-lent = { $lent } lie idle and are lent to others for now.
 shares-low = Low
 shares-normal = Normal
 shares-high = High

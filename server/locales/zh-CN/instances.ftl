@@ -122,6 +122,7 @@ resource-words-most = 最高 { $limit }，与他人共享。
 resource-words-least = 最低保障 { $reserved }，宿主机有余量时可更多。
 resource-words-shared = 与他人共享，不设上限。
 resource-words-used = 使用中 { $used }。
+resource-words-lent = 闲置的 { $lent } 暂时借给其他实例。
 shares-low = 低
 shares-normal = 中
 shares-high = 高

@@ -113,6 +113,14 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     api.patch(&path, json!({ "state": "active" })).await.expect(200);
     agent.get("desired?after=0").await.expect(200);
 
+    // How memory stands is told by agents that know it.
+    let load = json!({
+        "cpu_used_millicpu": 5, "memory_used_mib": 6, "storage_used_mib": 7, "running": 0,
+        "memory_reclaimed_mib": 300, "memory_pressure": "critical", "memory_missing_mib": 77,
+    });
+    agent.post("reports", &json!({ "revision": 1, "load": load })).await.expect(200);
+    assert_eq!(api.get(&path).await.json()["load"]["memory_pressure"], "critical");
+
     // The page shows it, with what is absent and why, and takes decimals.
     let page_path = format!("/admin/hosts/{}", agent.host.unwrap());
     for language in ["zh-CN", "en"] {
@@ -120,6 +128,9 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         let page = admin.get(&page_path).await.expect(200);
         assert!(page.body.contains(&format!("lang=\"{language}\"")), "{language}");
         assert!(!page.body.contains("Unknown localization"), "{language}");
+        for amount in ["300 MiB", "77 MiB"] {
+            assert!(page.body.contains(amount), "{amount} in {language}");
+        }
     }
     let form = [
         ("overcommit_cpu", "2.5"),

@@ -19,7 +19,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jst_policy::admission::{Booking, Resource};
-use jst_protocol::report::Qualification;
+use jst_protocol::report::{HostLoad, MemoryPressure, Qualification};
 use time::OffsetDateTime;
 
 pub fn routes() -> Router<App> {
@@ -334,7 +334,7 @@ fn bars(page: &Page, host: &Host) -> Vec<Bar> {
         },
     };
     let capacity = &host.capacity;
-    vec![
+    let mut bars = vec![
         bar(
             "policy-cpu",
             booked.cpu_reservation.get(),
@@ -364,7 +364,32 @@ fn bars(page: &Page, host: &Host) -> Vec<Bar> {
             capacity.uplink.get(),
             &format::kbit,
         ),
-    ]
+    ];
+    for words in memory_words(&load) {
+        let text = match words {
+            (key, Some(mib)) => page.t1(key, "amount", format::mib(mib)),
+            (key, None) => page.t(key),
+        };
+        bars[1].text = format!("{} {text}", bars[1].text);
+    }
+    bars
+}
+
+/// How the memory manager stands, beyond the figures: keys of texts, and their amounts.
+fn memory_words(load: &HostLoad) -> Vec<(&'static str, Option<u64>)> {
+    let mut words = Vec::new();
+    if load.memory_reclaimed_mib > 0 {
+        words.push(("admin-host-memory-lent", Some(load.memory_reclaimed_mib)));
+    }
+    match load.memory_pressure {
+        MemoryPressure::None | MemoryPressure::Unknown => {}
+        MemoryPressure::Low => words.push(("admin-host-memory-low", None)),
+        MemoryPressure::Critical => words.push(("admin-host-memory-critical", None)),
+    }
+    if load.memory_missing_mib > 0 {
+        words.push(("admin-host-memory-missing", Some(load.memory_missing_mib)));
+    }
+    words
 }
 
 fn sold(page: &Page, host: &Host) -> Vec<Sold> {

@@ -32,6 +32,8 @@ struct Figures {
     limit: Option<u64>,
     shares: Shares,
     used: Option<u64>,
+    /// What lies idle and others have the use of now.
+    lent: u64,
     write: fn(u64) -> String,
 }
 
@@ -46,6 +48,7 @@ fn figures(policy: &ResourcePolicy, usage: Option<&Usage>) -> [Figures; 5] {
         limit: limits.average.map(|rate| rate.get()),
         shares: limits.shares,
         used: None,
+        lent: 0,
         write: format::kbit,
     };
     [
@@ -55,6 +58,7 @@ fn figures(policy: &ResourcePolicy, usage: Option<&Usage>) -> [Figures; 5] {
             limit: policy.cpu_claim().limit,
             shares: policy.cpu.shares,
             used: None,
+            lent: 0,
             write: vcpus,
         },
         Figures {
@@ -63,6 +67,7 @@ fn figures(policy: &ResourcePolicy, usage: Option<&Usage>) -> [Figures; 5] {
             limit: policy.memory_claim().limit,
             shares: policy.memory.shares,
             used: usage.map(|usage| usage.memory_resident_mib.min(policy.memory.size.get())),
+            lent: 0,
             write: format::mib,
         },
         Figures {
@@ -71,6 +76,7 @@ fn figures(policy: &ResourcePolicy, usage: Option<&Usage>) -> [Figures; 5] {
             limit: policy.disk_claim().limit,
             shares: policy.disk.shares,
             used: None,
+            lent: 0,
             write: format::iops,
         },
         network("resource-network-in", &policy.network.inbound),
@@ -85,8 +91,13 @@ pub fn resources(
     applied: Option<&ResourcePolicy>,
     usage: Option<&Usage>,
 ) -> Vec<Resource> {
+    // Of the size that is in force: another may have been bought and wait for a restart.
+    let size = applied.unwrap_or(policy).memory.size.get();
+    let lent = usage.map_or(0, |usage| lent_memory(size, usage));
     let applied = applied.map(|applied| figures(applied, None));
-    figures(policy, usage)
+    let mut bought = figures(policy, usage);
+    bought[1].lent = lent;
+    bought
         .iter()
         .enumerate()
         .map(|(index, bought)| {
@@ -96,8 +107,13 @@ pub fn resources(
         .collect()
 }
 
+/// What the balloon holds back, in MiB.  A host that does not know what the balloon leaves says 0.
+fn lent_memory(size: u64, usage: &Usage) -> u64 {
+    if usage.balloon_mib == 0 { 0 } else { size.saturating_sub(usage.balloon_mib) }
+}
+
 fn resource(page: &Page, bought: &Figures, in_force: Option<&Figures>) -> Resource {
-    let Figures { label, reserved, limit, shares, used, write } = bought;
+    let Figures { label, reserved, limit, shares, used, lent, write } = bought;
     let most = |limit: Option<u64>| limit.map_or_else(|| page.t("resource-unlimited"), write);
     let guaranteed = |reserved: u64| {
         if reserved == 0 { page.t("resource-nothing") } else { write(reserved) }
@@ -116,6 +132,10 @@ fn resource(page: &Page, bought: &Figures, in_force: Option<&Figures>) -> Resour
     let words = match used {
         Some(used) => format!("{words} {}", page.t1("resource-words-used", "used", write(*used))),
         None => words,
+    };
+    let words = match lent {
+        0 => words,
+        lent => format!("{words} {}", page.t1("resource-words-lent", "lent", write(*lent))),
     };
     // Without a limit the guarantee is drawn as a quarter: more is possible, and how much is not known.
     let whole = limit.unwrap_or(reserved.saturating_mul(4)).max(1);
@@ -149,5 +169,19 @@ pub fn shares_word(page: &Page, shares: Shares) -> String {
         Shares::Normal => page.t("shares-normal"),
         Shares::High => page.t("shares-high"),
         Shares::Custom(number) => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_lent_where_the_balloon_holds_some_back() {
+        let usage = |balloon_mib| Usage { balloon_mib, ..Usage::default() };
+        assert_eq!(lent_memory(512, &usage(512)), 0);
+        assert_eq!(lent_memory(512, &usage(300)), 212);
+        assert_eq!(lent_memory(512, &usage(0)), 0, "nothing is known");
+        assert_eq!(lent_memory(512, &usage(768)), 0, "it shrank a moment ago");
     }
 }
