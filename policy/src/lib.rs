@@ -12,3 +12,4 @@ pub mod lifecycle;
 pub mod placement;
 pub mod units;
 pub mod validate;
+pub mod weights;

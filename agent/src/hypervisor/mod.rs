@@ -5,6 +5,8 @@ pub mod libvirt;
 pub mod sim;
 
 use jst_policy::converge::{Action, Field, Observed};
+use jst_policy::units::MilliCpu;
+use jst_policy::weights::Scale;
 use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Qualification, Step, Usage};
 use std::sync::Arc;
@@ -27,6 +29,9 @@ pub struct Target {
     pub spec: Option<Arc<InstanceSpec>>,
     /// The guest has not booted from this build yet, so its disks include the seed.
     pub seed: bool,
+    /// Of its control group, among all guests of the host.  Absent when it is not desired to run; then it
+    /// keeps what it has.
+    pub cpu_weight: Option<u64>,
 }
 
 /// Told while an action goes on: the step and its percentage.
@@ -128,6 +133,22 @@ impl Hypervisor {
         match self {
             Self::Libvirt(libvirt) => libvirt.adopt(host).await,
             Self::Sim(_) => {}
+        }
+    }
+
+    /// The weights that this host's control groups take.
+    pub fn cpu_scale(&self) -> Scale {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.cpu_scale(),
+            Self::Sim(_) => Scale::V2,
+        }
+    }
+
+    /// What is divided among guests.
+    pub fn cpu_capacity(&self) -> MilliCpu {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.cpu_capacity(),
+            Self::Sim(sim) => sim.cpu_capacity(),
         }
     }
 

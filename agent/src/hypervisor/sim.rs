@@ -11,7 +11,7 @@ use jst_policy::change::GuestLimits;
 use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason, Volume};
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::placement::Capability;
-use jst_policy::units::MiB;
+use jst_policy::units::{MiB, MilliCpu};
 use jst_protocol::report::{
     Applied, FailureCode, HostFacts, HostLoad, Hypervisor, Qualification, Step, Usage,
 };
@@ -40,6 +40,11 @@ struct Machine {
     defined: Option<(u32, ResourcePolicy)>,
     /// What is in force in the running guest.
     policy: Option<ResourcePolicy>,
+    /// As above: in the definition, and in force.
+    #[serde(default)]
+    defined_weight: Option<u64>,
+    #[serde(default)]
+    weight: Option<u64>,
     attached_generation: i64,
     started_unix: i64,
     boots: u32,
@@ -104,7 +109,8 @@ impl Sim {
         if let (Some(live), Some(spec), Some(policy)) =
             (live_mut(&mut observed), &target.spec, &machine.policy)
         {
-            live.cpu_in_force = same_cpu(policy, &spec.policy);
+            let weighed = target.cpu_weight.is_none() || machine.weight == target.cpu_weight;
+            live.cpu_in_force = weighed && same_cpu(policy, &spec.policy);
             live.disk_in_force = same_disk(policy, &spec.policy);
             live.network_in_force = machine.attached_generation == target.generation;
         }
@@ -167,8 +173,15 @@ impl Sim {
     }
 
     pub fn applied(&self, target: &Target) -> Option<Applied> {
-        let policy = self.lock().get(&target.id)?.policy.clone()?;
+        let (policy, weight) = {
+            let machines = self.lock();
+            let machine = machines.get(&target.id)?;
+            (machine.policy.clone()?, machine.weight)
+        };
         let mut drift = Vec::new();
+        if target.cpu_weight.is_some_and(|wanted| weight != Some(wanted)) {
+            drift.push("cpu.shares".into());
+        }
         if let Some(spec) = &target.spec {
             let wanted = &spec.policy;
             if policy.cpu.vcpus != wanted.cpu.vcpus {
@@ -231,6 +244,10 @@ impl Sim {
             capabilities: Capability::ALL.iter().map(|capability| capability.name().to_owned()).collect(),
             absent: Vec::new(),
         }
+    }
+
+    pub fn cpu_capacity(&self) -> MilliCpu {
+        MilliCpu(u64::from(self.config.sim.cpus) * 1000)
     }
 
     pub fn load(&self) -> HostLoad {
@@ -322,6 +339,7 @@ impl Machine {
                     return Err("the domain is running");
                 }
                 self.defined = Some((build, policy));
+                self.defined_weight = target.cpu_weight;
                 let state = DomainState::Stopped(StopReason::NotStarted);
                 self.observed.domain = Some(Domain { build, state });
             }
@@ -358,6 +376,7 @@ impl Machine {
             }
             Action::SetCpuLimits => {
                 let cpu = wanted.ok_or("nothing is desired")?.1.cpu;
+                self.weight = target.cpu_weight.or(self.weight);
                 self.set(|policy| {
                     policy.cpu = jst_policy::instance::CpuPolicy { vcpus: policy.cpu.vcpus, ..cpu }
                 })?;
@@ -400,6 +419,7 @@ impl Machine {
         };
         self.observed.domain = Some(Domain { build, state: DomainState::Running(live) });
         self.policy = Some(policy);
+        self.weight = self.defined_weight;
         self.started_unix = facts::unix_now();
         self.boots += 1;
         Ok(())

@@ -108,7 +108,7 @@ async fn pass(
     for _ in 0..ROUNDS {
         let Some(entry) = context.ledger.get(id) else { return Next::Gone };
         recall.turn_to(entry.desired.generation);
-        let target = target(&entry);
+        let target = target(context, &entry);
         let observed = match context.hypervisor.observe(&target).await {
             Ok(observed) => observed,
             Err(fault) => {
@@ -123,7 +123,7 @@ async fn pass(
                 return Next::Retry;
             }
         };
-        let target = self::target(&entry);
+        let target = self::target(context, &entry);
         let wish = memory::wish(&entry, recall, context.lease.valid(), *context.gate.borrow());
         let plan = converge(&wish, &observed);
         if let Some(outcome) = recall.failed.clone() {
@@ -192,7 +192,7 @@ fn entry_or_gone(context: &Context, id: Uuid) -> Entry {
     })
 }
 
-fn target(entry: &Entry) -> Target {
+fn target(context: &Context, entry: &Entry) -> Target {
     let spec = memory::spec(entry);
     Target {
         id: entry.desired.id,
@@ -200,6 +200,7 @@ fn target(entry: &Entry) -> Target {
         epoch: entry.desired.epoch,
         spec: spec.cloned().map(Arc::new),
         seed: spec.is_some_and(|spec| entry.memo.booted_build != Some(spec.build)),
+        cpu_weight: context.division.weight(entry.desired.id),
     }
 }
 

@@ -15,6 +15,7 @@ mod limits;
 mod network;
 pub mod qualify;
 mod resize;
+mod steal;
 mod storage;
 
 use super::{Done, Event, Fault, NetworkReading, Progress, Target};
@@ -33,6 +34,7 @@ use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, Qualification, Step, Usage};
 use limits::{CgroupVersion, CpuLimits};
 use network::{network_fault, network_settings};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -57,6 +59,9 @@ pub struct Libvirt {
     direct_io: bool,
     qualification: watch::Sender<Qualification>,
     attachments: Attachments,
+    /// Limits that were seen in force, to tell what somebody changed by hand from what changed with
+    /// the guest's neighbours.
+    cpu_seen: Mutex<HashMap<Uuid, CpuLimits>>,
 }
 
 /// Raw findings of one domain, in one call.
@@ -94,6 +99,7 @@ impl Libvirt {
             direct_io,
             qualification: watch::Sender::new(Qualification::Pending),
             attachments: Attachments::default(),
+            cpu_seen: Mutex::default(),
         });
         // The probe takes seconds; running guests are looked after meanwhile, and none is started.
         tokio::spawn({
@@ -211,8 +217,8 @@ impl Libvirt {
             boot_memory: facts.boot_memory,
             max_memory: facts.boot_memory + facts.room,
             cpu_in_force: spec.is_none_or(|spec| {
-                let wanted = CpuLimits::of(&spec.policy, self.cgroup);
-                found.cpu == Some((wanted.weight, wanted.quota))
+                let wanted = CpuLimits::of(&spec.policy, target.cpu_weight);
+                self.cpu_in_force(target.id, wanted, found.cpu)
             }),
             disk_in_force: spec.is_none_or(|spec| {
                 limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk).is_empty()
@@ -226,6 +232,22 @@ impl Libvirt {
             sys::VIR_DOMAIN_PAUSED => DomainState::Paused(live),
             _ => DomainState::Running(live),
         })
+    }
+
+    fn cpu_in_force(&self, id: Uuid, wanted: CpuLimits, found: Option<(u64, Option<u64>)>) -> bool {
+        let mut seen = self.cpu_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if wanted.are(found) {
+            seen.insert(id, wanted);
+            return true;
+        }
+        if seen.remove(&id) == Some(wanted) {
+            tracing::warn!(instance = %id, ?wanted, ?found, "limits of the processor were changed by hand; they are set again");
+        }
+        false
+    }
+
+    fn forget_cpu(&self, id: Uuid) {
+        self.cpu_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&id);
     }
 
     pub async fn execute(
@@ -249,8 +271,13 @@ impl Libvirt {
                 self.network().detach(id).await.map_err(|error| network_fault(&error))?;
             }
             Action::Define => self.define(target).await?,
-            Action::Undefine => self.undefine(id).await?,
+            Action::Undefine => {
+                self.undefine(id).await?;
+                self.forget_cpu(id);
+            }
             Action::Start => {
+                // It starts with what its definition says.
+                self.forget_cpu(id);
                 self.start_paused(id).await?;
                 // libvirt puts a queue of its own on every tap it opens, in place of our limits.  The
                 // guest runs once they are back, so that there is no moment without them.
@@ -376,9 +403,10 @@ impl Libvirt {
             build: spec.build,
             vcpus: spec.policy.cpu.vcpus,
             max_vcpus: room.max_vcpus,
+            cpuset: self.config.guest_cpus.as_ref().map(ToString::to_string),
             memory_mib: room.boot_memory.get(),
             max_memory_mib: room.max_memory.get(),
-            cpu: CpuLimits::of(&spec.policy, self.cgroup),
+            cpu: CpuLimits::of(&spec.policy, target.cpu_weight),
             cpu_period: DomainXml::PERIOD,
             disk: limits::disk_definition(&spec.policy.disk),
             direct_io: self.direct_io,
@@ -422,8 +450,8 @@ impl Libvirt {
         compare(policy.cpu.vcpus != spec.policy.cpu.vcpus, "cpu.vcpus");
         compare(policy.memory.size != spec.policy.memory.size, "memory.size");
         compare(policy.disk.size != spec.policy.disk.size, "disk.size");
-        let wanted = CpuLimits::of(&spec.policy, self.cgroup);
-        compare(found.cpu.map(|(weight, _)| weight) != Some(wanted.weight), "cpu.shares");
+        let wanted = CpuLimits::of(&spec.policy, target.cpu_weight);
+        compare(!found.cpu.is_some_and(|(weight, _)| wanted.is_weight(weight)), "cpu.shares");
         compare(found.cpu.map(|(_, quota)| quota) != Some(wanted.quota), "cpu.limit");
         let mut fields: Vec<String> = limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk)
             .into_iter()
@@ -449,13 +477,21 @@ impl Libvirt {
         const UNUSED: u32 = sys::VIR_DOMAIN_MEMORY_STAT_UNUSED;
         const BALLOON: u32 = sys::VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON;
         const RESIDENT: u32 = sys::VIR_DOMAIN_MEMORY_STAT_RSS;
+        let places = steal::Places {
+            proc: "/proc".into(),
+            cgroup: self.config.cgroup_root.clone(),
+            run: self.config.libvirt_run_dir.clone(),
+        };
         let usage = self
             .conn
-            .domain(id, "usage", QUICK, |domain| {
+            .domain(id, "usage", QUICK, move |domain| {
                 if !domain.is_active()? {
                     return Ok(None);
                 }
                 let mut usage = Usage { cpu_nanoseconds: domain.info()?.cpu_time, ..Usage::default() };
+                let waited = places.waited(id, &DomainXml::name_of(id)).unwrap_or_default();
+                usage.cpu_steal_nanoseconds = waited.steal;
+                usage.cpu_throttled_nanoseconds = waited.throttled;
                 for stat in domain.memory_stats(0)? {
                     let mib = stat.val / 1024;
                     match stat.tag {
