@@ -30,6 +30,10 @@ impl Division {
 
     /// Divides anew, and tells whose weight is another than before, or new.
     pub fn renew(&self, capacity: MilliCpu, population: &[(Uuid, Claim)]) -> Vec<Uuid> {
+        // Among equal claims the place in the list decides who gets the odd mCPU; the ledger's order is
+        // another after every change, and would move it about.
+        let mut population = population.to_vec();
+        population.sort_unstable_by_key(|(id, _)| *id);
         let claims: Vec<Claim> = population.iter().map(|(_, claim)| *claim).collect();
         let weights = weights(capacity, &claims, self.scale);
         let new: HashMap<Uuid, u64> = population.iter().map(|(id, _)| *id).zip(weights).collect();

@@ -198,11 +198,11 @@ impl Sim {
         let machines = self.lock();
         let machine = machines.get(&id)?;
         let policy = machine.policy.as_ref()?;
-        // A guest that uses a tenth of its vCPUs, half of its memory, and a steady trickle.
+        // A guest that uses a tenth of its vCPUs and waits for a hundredth of that, half of its memory, and a steady trickle.
         let seconds = (facts::unix_now() - machine.started_unix).max(0).unsigned_abs();
         let usage = Usage {
             cpu_nanoseconds: seconds * u64::from(policy.cpu.vcpus) * 100_000_000,
-            cpu_steal_nanoseconds: 0,
+            cpu_steal_nanoseconds: seconds * u64::from(policy.cpu.vcpus) * 1_000_000,
             memory_resident_mib: policy.memory.size.get(),
             memory_unused_mib: policy.memory.size.get() / 2,
             balloon_mib: policy.memory.size.get(),
