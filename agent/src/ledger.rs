@@ -168,9 +168,9 @@ impl Ledger {
         let state = self.lock();
         let claim = |entry: &Entry| match &entry.desired.presence {
             Presence::Present { power: Power::Running, spec } => Some(spec.policy.cpu_claim()),
-            Presence::Present { power: Power::Stopped, .. } | Presence::Retained { .. } | Presence::Deleted => {
-                None
-            }
+            Presence::Present { power: Power::Stopped, .. }
+            | Presence::Retained { .. }
+            | Presence::Deleted => None,
         };
         state.entries.iter().filter_map(|(id, entry)| Some((*id, claim(entry)?))).collect()
     }

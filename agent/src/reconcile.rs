@@ -224,7 +224,9 @@ impl Reweighed {
     /// Returns when the first of them has waited long enough; never when there are none.
     async fn ripe(&self) {
         match self.since {
-            Some(since) if !self.ids.is_empty() => tokio::time::sleep_until((since + Self::PATIENCE).into()).await,
+            Some(since) if !self.ids.is_empty() => {
+                tokio::time::sleep_until((since + Self::PATIENCE).into()).await
+            }
             _ => std::future::pending().await,
         }
     }

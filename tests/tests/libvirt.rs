@@ -299,8 +299,10 @@ async fn weights_follow_the_neighbours() {
     becomes(&one, 600, soon).await;
     assert_eq!(weight(&two), 1400);
     for instance in [&first, &second] {
-        eventually("no drift", soon, || async { (lab.get(instance).await["drift"] == json!([])).then_some(()) })
-            .await;
+        eventually("no drift", soon, || async {
+            (lab.get(instance).await["drift"] == json!([])).then_some(())
+        })
+        .await;
     }
 
     // By hand, and back at the next check, which is due after 5 s at most.

@@ -147,7 +147,11 @@ async fn pass(
                 return Next::Sleep;
             }
             let step = step(*action, memory::is_deleted(&wish));
-            publish(context, &entry, &observed, Outcome::Progress { step, percent: 0 }, None).await;
+            // Limits are set in milliseconds, and for every guest when a neighbour comes or goes: nobody
+            // would see the step, and the server would write it down for each of them.
+            if *action != Action::SetCpuLimits {
+                publish(context, &entry, &observed, Outcome::Progress { step, percent: 0 }, None).await;
+            }
             if let Err(fault) = prepare(context, id, *action).await {
                 return fail(context, &entry, &observed, recall, fault).await;
             }

@@ -14,6 +14,9 @@ pub const CPU_SHARES_PERCENT: f64 = 2.0;
 pub const CPU_LIMIT_PERCENT: f64 = 1.0;
 /// Distance of a busy guest from its reservation, in percent of the reservation.
 pub const CPU_RESERVATION_PERCENT: f64 = 3.0;
+/// How far the time that a guest is said to have waited, or to have been held back, may be from that in which
+/// it had work and did not run, in percent of the time measured.
+pub const CPU_WAITED_PERCENT: f64 = 2.0;
 /// What a busy guest may miss of a core while all others idle, in percent of the core.
 pub const CPU_IDLE_PERCENT: f64 = 3.0;
 

@@ -11,6 +11,7 @@ use crate::customer::Instance;
 use crate::stack::{Guests, Stack};
 use crate::{Api, eventually, guest};
 use anyhow::{Context, ensure};
+use jst_agent::hypervisor::libvirt::steal::{Places, Waited};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -40,6 +41,14 @@ struct Bench {
     customer: Api,
     key: guest::Key,
     core: String,
+}
+
+/// What a guest had of the core, and what it had not, as parts of the window.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    ran: f64,
+    waited: f64,
+    held_back: f64,
 }
 
 /// One guest and where the kernel counts its time.
@@ -81,7 +90,8 @@ impl Bench {
 
         // Peers get the weights that the kernel has for the guests, so that both divide alike.
         let [low, normal, high] = [&subjects[0], &subjects[1], &subjects[2]];
-        let ours = self.busy(&[low, normal, high]).await?;
+        let parts = self.busy(&[low, normal, high]).await?;
+        let ours: Vec<f64> = parts.iter().map(|part| part.ran).collect();
         let weights = weights(&[low, normal, high])?;
         println!("weights {weights:?}");
         let theirs = self.peers(&weights, None).await?;
@@ -99,7 +109,16 @@ impl Bench {
             Some(bounds::CPU_SHARES_PERCENT),
         );
 
-        let ours = self.busy(&[low]).await?[0];
+        // Each was busy all the time, so that it waited for what it did not get.
+        let missed = parts.iter().map(|part| (1.0 - part.ran - part.waited).abs() * 100.0);
+        report.add(
+            "worst error of the time waited, of the window",
+            missed.fold(0.0, f64::max),
+            "%",
+            Some(bounds::CPU_WAITED_PERCENT),
+        );
+
+        let ours = self.busy(&[low]).await?[0].ran;
         let theirs = self.peers(&weights[..1], None).await?[0];
         let left = |part: f64| (1.0 - part) * 100.0;
         report.beside(
@@ -116,10 +135,22 @@ impl Bench {
         let error = |part: f64| (part / 0.25 - 1.0).abs() * 100.0;
         report.beside(
             "error of a limit of 25 %",
-            error(ours),
+            error(ours.ran),
             Some(error(theirs)),
             "%",
             Some(bounds::CPU_LIMIT_PERCENT),
+        );
+        report.add(
+            "error of the time held back by it, of the window",
+            (1.0 - ours.ran - ours.held_back).abs() * 100.0,
+            "%",
+            Some(bounds::CPU_WAITED_PERCENT),
+        );
+        report.add(
+            "waiting that was its own limit, of the window",
+            ours.waited * 100.0,
+            "%",
+            Some(bounds::CPU_WAITED_PERCENT),
         );
 
         self.resize(low, "reserved").await?;
@@ -133,7 +164,7 @@ impl Bench {
         let error = |part: f64| (part / 0.4 - 1.0).abs() * 100.0;
         report.beside(
             "error of a reservation of 40 % beside eight",
-            error(ours[0]),
+            error(ours[0].ran),
             Some(error(theirs[0])),
             "%",
             Some(bounds::CPU_RESERVATION_PERCENT),
@@ -163,13 +194,16 @@ impl Bench {
     async fn resize(&self, subject: &Subject, plan: &str) -> anyhow::Result<()> {
         let operation =
             self.stack.act(&self.customer, &subject.instance.id, "resize", json!({ "plan": plan })).await;
-        ensure!(operation["state"] == "succeeded" && operation["restart_required"] == json!([]), "{operation}");
+        ensure!(
+            operation["state"] == "succeeded" && operation["restart_required"] == json!([]),
+            "{operation}"
+        );
         Ok(())
     }
 
-    /// Keeps these guests busy, all from the same second on, and gives the part of the core that each had.
-    /// The others have nothing to do.
-    async fn busy(&self, subjects: &[&Subject]) -> anyhow::Result<Vec<f64>> {
+    /// Keeps these guests busy, all from the same second on, and gives what each had of the core.  The
+    /// others have nothing to do.
+    async fn busy(&self, subjects: &[&Subject]) -> anyhow::Result<Vec<Part>> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
         let begin = now + 8 + 2 * subjects.len() as u64;
         // The agent sets new weights within a second, guests sleep in steps of half one, and a busy guest is
@@ -188,8 +222,18 @@ impl Bench {
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(begin + 2);
         let wait = start.duration_since(SystemTime::now()).context("the guests were told too late")?;
         tokio::time::sleep(wait).await;
-        let read = || subjects.iter().map(|subject| subject.group.seconds()).collect();
-        let parts = window(read).await?;
+        let read = || {
+            let figures = subjects.iter().map(|subject| {
+                let Waited { steal, throttled } = subject.waited()?;
+                Ok([subject.group.seconds()?, steal as f64 / 1e9, throttled as f64 / 1e9])
+            });
+            Ok(figures.collect::<anyhow::Result<Vec<_>>>()?.concat())
+        };
+        let figures = window(read).await?;
+        let parts: Vec<Part> = figures
+            .chunks_exact(3)
+            .map(|figures| Part { ran: figures[0], waited: figures[1], held_back: figures[2] })
+            .collect();
         println!("guests {parts:.4?}");
         tokio::time::sleep(Duration::from_secs(5)).await;
         Ok(parts)
@@ -202,6 +246,16 @@ impl Bench {
         let parts = window(|| groups.seconds()).await?;
         println!("shells {parts:.4?}");
         Ok(parts)
+    }
+}
+
+impl Subject {
+    /// As the agent measures it.
+    fn waited(&self) -> anyhow::Result<Waited> {
+        let id = uuid::Uuid::try_parse(self.instance.id.trim_start_matches("vm_"))?;
+        let places =
+            Places { proc: "/proc".into(), cgroup: "/sys/fs/cgroup".into(), run: "/run/libvirt/qemu".into() };
+        places.waited(id, &format!("jst-{id}")).context("the kernel counts how long a guest waits")
     }
 }
 

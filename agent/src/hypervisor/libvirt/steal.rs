@@ -5,7 +5,8 @@
 //! every control group how long its quota held it back (`cpu.stat`).  A thread that is held back is
 //! runnable too, so that the first figure contains the second; here they are told apart.  The second is
 //! counted a processor and not a thread: with several vCPUs of a limited guest waiting on one processor
-//! a part of their being held back is counted as waiting, and that is the error of the two figures.
+//! a part of their being held back is counted as waiting; and what holds back only the emulator is taken
+//! off the waiting of the vCPUs, so that this may go back by some milliseconds.
 //!
 //! libvirt would tell the first figure as well, but for KVM guests only, and only by a call to QEMU.  Files
 //! of the kernel cost microseconds, and threads have the same names with and without KVM.
@@ -126,7 +127,8 @@ mod tests {
         fn new(cgroup: &str, groups: &[(&str, &str)]) -> Self {
             let root = std::env::temp_dir().join(format!("jst-steal-{}", Uuid::new_v4()));
             let id = Uuid::new_v4();
-            let places = Places { proc: root.join("proc"), cgroup: root.join("cgroup"), run: root.join("run") };
+            let places =
+                Places { proc: root.join("proc"), cgroup: root.join("cgroup"), run: root.join("run") };
             let made = Self { places, root, id };
             made.write("run/jst-0198.pid", "4711");
             made.write("proc/4711/cmdline", &format!("qemu\0-name\0guest=jst-{id}\0"));

@@ -95,7 +95,8 @@ pub fn resources(
             let in_force = applied.as_ref().map(|applied| &applied[index]);
             let mut resource = resource(page, bought, in_force);
             if let Some(usage) = usage.filter(|_| bought.label == CPU) {
-                resource.words = format!("{} {}", resource.words, waited_words(page, usage)).trim().to_owned();
+                resource.words =
+                    format!("{} {}", resource.words, waited_words(page, usage)).trim().to_owned();
             }
             resource
         })
