@@ -15,7 +15,8 @@ use jst_agent::hypervisor::libvirt::steal::{Places, Waited};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// How long each figure is measured.
 const WINDOW: Duration = Duration::from_secs(20);
@@ -39,7 +40,7 @@ pub async fn run() -> anyhow::Result<Report> {
 struct Bench {
     stack: Stack,
     customer: Api,
-    key: guest::Key,
+    key: Arc<guest::Key>,
     core: String,
 }
 
@@ -81,7 +82,7 @@ impl Bench {
         }
         let customer = stack.customer("bench@example.com").await;
         stack.let_buy("bench@example.com").await;
-        let key = guest::Key::generate(stack.directory.path());
+        let key = Arc::new(guest::Key::generate(stack.directory.path()));
         Ok(Self { stack, customer, key, core })
     }
 
@@ -210,27 +211,18 @@ impl Bench {
         Ok(())
     }
 
-    /// Keeps these guests busy, all from the same second on, and gives what each had of the core.  The
-    /// others have nothing to do.
+    /// Keeps these guests busy at the same time, and gives what each had of the core.  The others have nothing
+    /// to do.
     async fn busy(&self, subjects: &[&Subject]) -> anyhow::Result<Vec<Part>> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-        let begin = now + 8 + 2 * subjects.len() as u64;
-        // The agent sets new weights within a second, guests sleep in steps of half one, and a busy guest is
-        // hard to tell anything: its loop ends by itself.
-        let work = WINDOW.as_secs() + 6;
-        let command = format!(
-            "(while [ $(date +%s) -lt {begin} ]; do sleep 0.5; done; \
-             exec timeout {work} sh -c 'while :; do :; done') >/dev/null 2>&1 & echo told"
-        );
-        for subject in subjects {
-            eventually("the guest takes work", Duration::from_secs(30), || {
-                self.key.run(&subject.instance.address, &command)
-            })
-            .await;
-        }
-        let start = SystemTime::UNIX_EPOCH + Duration::from_secs(begin + 2);
-        let wait = start.duration_since(SystemTime::now()).context("the guests were told too late")?;
-        tokio::time::sleep(wait).await;
+        // Told again, because the answer was late, a guest does not do it twice.  No time of the guest's own is
+        // used: emulated clocks may run several times too fast.
+        self.tell(
+            subjects,
+            "[ -e /tmp/busy ] || { sh -c 'echo $$ >/tmp/busy; while :; do :; done' >/dev/null 2>&1 & }",
+        )
+        .await;
+        // The agent sets new weights within a second.
+        tokio::time::sleep(Duration::from_secs(3)).await;
         let read = || {
             let figures = subjects.iter().map(|subject| {
                 let Waited { steal, throttled } = subject.waited()?;
@@ -244,8 +236,22 @@ impl Bench {
             .map(|figures| Part { ran: figures[0], waited: figures[1], held_back: figures[2] })
             .collect();
         println!("guests {parts:.4?}");
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        self.tell(subjects, "[ ! -e /tmp/busy ] || { kill $(cat /tmp/busy); rm /tmp/busy; }").await;
         Ok(parts)
+    }
+
+    /// Runs a command in these guests, all at once: a busy one is slow to answer.
+    async fn tell(&self, subjects: &[&Subject], command: &str) {
+        let mut told = tokio::task::JoinSet::new();
+        for subject in subjects {
+            let (key, address) = (self.key.clone(), subject.instance.address.clone());
+            let command = command.to_owned();
+            told.spawn(async move {
+                let what = format!("{address} does as it is told");
+                eventually(&what, Duration::from_secs(90), || key.run(&address, &command)).await;
+            });
+        }
+        told.join_all().await;
     }
 
     /// The same with busy shells.  The quota is in microseconds of each tenth of a second.
