@@ -192,7 +192,7 @@ impl Bench {
         }
         let mut subjects = Vec::new();
         for instance in instances {
-            eventually("the guest answers", Duration::from_secs(120), || {
+            eventually("the guest answers", Duration::from_secs(240), || {
                 self.key.run(&instance.address, "true")
             })
             .await;
