@@ -1,5 +1,6 @@
 //! Configuration of the agent: a TOML file, whose every key has a default that suits an ordinary host.
 
+use crate::cpus::CpuList;
 use anyhow::Context as _;
 use jst_policy::units::KbitPerSec;
 use serde::Deserialize;
@@ -17,6 +18,11 @@ pub struct Config {
     pub libvirt_uri: String,
     /// Root volumes.  Absent: `volumes` in the data directory.
     pub storage_dir: Option<PathBuf>,
+    /// Processors for guests, such as `2-63`; absent: all.  The others are left to the host itself.  Only
+    /// these are offered and divided.  A running guest stays where it is until its next start.
+    pub guest_cpus: Option<CpuList>,
+    /// Where libvirt keeps the process ids of its guests.
+    pub libvirt_run_dir: PathBuf,
     /// Where the kernel shows control groups and devices; tests point them at a made tree.
     pub cgroup_root: PathBuf,
     pub sysfs_root: PathBuf,
@@ -96,6 +102,8 @@ impl Default for Config {
             hypervisor: HypervisorKind::Libvirt,
             libvirt_uri: "qemu:///system".into(),
             storage_dir: None,
+            guest_cpus: None,
+            libvirt_run_dir: "/run/libvirt/qemu".into(),
             cgroup_root: "/sys/fs/cgroup".into(),
             sysfs_root: "/sys".into(),
             proc_root: "/proc".into(),

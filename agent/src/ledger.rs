@@ -7,6 +7,8 @@
 
 use crate::durable;
 use anyhow::Context as _;
+use jst_policy::claim::Claim;
+use jst_policy::lifecycle::Power;
 use jst_protocol::desired::{Desired, DesiredInstance, HostSettings, Presence};
 use jst_protocol::report::Outcome;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -159,6 +161,18 @@ impl Ledger {
 
     pub fn get(&self, id: Uuid) -> Option<Entry> {
         self.lock().entries.get(&id).cloned()
+    }
+
+    /// What every guest that is desired to run claims of the processors.
+    pub fn cpu_claims(&self) -> Vec<(Uuid, Claim)> {
+        let state = self.lock();
+        let claim = |entry: &Entry| match &entry.desired.presence {
+            Presence::Present { power: Power::Running, spec } => Some(spec.policy.cpu_claim()),
+            Presence::Present { power: Power::Stopped, .. }
+            | Presence::Retained { .. }
+            | Presence::Deleted => None,
+        };
+        state.entries.iter().filter_map(|(id, entry)| Some((*id, claim(entry)?))).collect()
     }
 
     /// Takes a document: instances first, and the revision last, so that a crash in between only

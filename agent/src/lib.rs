@@ -2,6 +2,8 @@
 //! tells, and reports what it observed.
 
 pub mod config;
+mod cpus;
+mod division;
 mod durable;
 pub mod enroll;
 mod facts;

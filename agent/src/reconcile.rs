@@ -14,6 +14,7 @@ mod pass;
 pub use memory::spec;
 
 use crate::config::Config;
+use crate::division::Division;
 use crate::hypervisor::{Event, Hypervisor};
 use crate::lease::Lease;
 use crate::ledger::{Accepted, Ledger};
@@ -21,7 +22,7 @@ use crate::reports::Reports;
 use jst_protocol::desired::Presence;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -34,6 +35,7 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     pub lease: Arc<Lease>,
     pub reports: Arc<Reports>,
+    pub division: Division,
     /// Bounds how many instances are changed at the same time.
     pub busy: Semaphore,
     /// Instances with a higher start order may not start yet.
@@ -60,18 +62,25 @@ impl Context {
         reports: Arc<Reports>,
     ) -> Arc<Self> {
         let busy = Semaphore::new(config.parallel.max(1));
+        let division = Division::new(hypervisor.cpu_scale());
         Arc::new(Self {
             config,
             hypervisor,
             ledger,
             lease,
             reports,
+            division,
             busy,
             gate: watch::Sender::new(i32::MIN),
             settled: Mutex::default(),
             settled_news: Notify::new(),
             tasks: Mutex::default(),
         })
+    }
+
+    /// Divides the processors among the guests that there are now, and tells whose weight changed.
+    fn divide(&self) -> Vec<Uuid> {
+        self.division.renew(self.hypervisor.cpu_capacity(), &self.ledger.cpu_claims())
     }
 
     fn settle(&self, id: Uuid) {
@@ -113,17 +122,21 @@ impl Reconciler {
         mut accepted: mpsc::Receiver<(Accepted, bool)>,
         mut events: mpsc::Receiver<Event>,
     ) {
+        self.context.divide();
         for id in self.context.ledger.ids() {
             self.wake(id);
         }
         self.tracker.spawn(self.shutdown.clone().run_until_cancelled_owned(open_gate(self.context.clone())));
         let mut leased = self.context.lease.valid();
         let mut gate = self.context.gate.subscribe();
+        let mut reweighed = Reweighed::default();
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some((changes, complete)) = accepted.recv() => {
                     self.context.hypervisor.adopt(&self.context.ledger.host()).await;
+                    // Before anybody is woken: a new guest is defined with its weight among the others.
+                    reweighed.add(self.context.divide());
                     for id in &changes.changed {
                         self.context.reports.repeat(*id);
                         self.wake(*id);
@@ -140,6 +153,10 @@ impl Reconciler {
                     }
                     Event::Everything => self.wake_all(),
                 },
+                () = reweighed.ripe() => {
+                    let tasks = self.context.tasks();
+                    reweighed.ids.drain().filter_map(|id| tasks.get(&id)).for_each(|task| task.notify_one());
+                }
                 () = self.context.lease.changed(leased) => {
                     leased = self.context.lease.valid();
                     tracing::info!(valid = leased, "lease");
@@ -182,6 +199,37 @@ impl Reconciler {
                 }
             }
             Err(fault) => tracing::warn!(%fault, "orphans cannot be looked for"),
+        }
+    }
+}
+
+/// Guests with a new weight that is not in force yet.  They wait a moment for more of them: on a host with
+/// hundreds of guests a few new ones change every weight, and each would be set once for every one.
+#[derive(Default)]
+struct Reweighed {
+    ids: HashSet<Uuid>,
+    since: Option<Instant>,
+}
+
+impl Reweighed {
+    /// Long enough for what one person or program asks for at once, and short beside the 2 s in which a
+    /// change is to be in force.
+    const PATIENCE: Duration = Duration::from_millis(250);
+
+    fn add(&mut self, ids: Vec<Uuid>) {
+        if self.ids.is_empty() {
+            self.since = Some(Instant::now());
+        }
+        self.ids.extend(ids);
+    }
+
+    /// Returns when the first of them has waited long enough; never when there are none.
+    async fn ripe(&self) {
+        match self.since {
+            Some(since) if !self.ids.is_empty() => {
+                tokio::time::sleep_until((since + Self::PATIENCE).into()).await
+            }
+            _ => std::future::pending().await,
         }
     }
 }

@@ -13,3 +13,4 @@ pub mod memory;
 pub mod placement;
 pub mod units;
 pub mod validate;
+pub mod weights;

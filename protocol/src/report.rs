@@ -225,7 +225,11 @@ pub struct Applied {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     pub cpu_nanoseconds: u64,
+    /// How long its vCPUs had work and waited for a processor of the host, which others used.
     pub cpu_steal_nanoseconds: u64,
+    /// How long its own limit held it back.  Absent from older agents.
+    #[serde(default)]
+    pub cpu_throttled_nanoseconds: u64,
     /// Resident memory of the guest's process, now.
     pub memory_resident_mib: u64,
     /// What the guest says it does not use, now.

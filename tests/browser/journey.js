@@ -101,7 +101,7 @@ export function journey(browser, start) {
     await step("reach it", async (file) => {
       const command = await page.locator("#instance-overview code").filter({ hasText: /^ssh / }).first().textContent();
       address = command.match(/^ssh \S+@([\d.]+)$/)[1];
-      assert.ok(await page.locator("#instance-head code").getByText(address, { exact: true }).count());
+      await page.locator("#instance-head code").getByText(address, { exact: true }).waitFor();
       await banner(address);
       await pictures(page, file);
     });
@@ -142,13 +142,16 @@ export function journey(browser, start) {
     await step("delete", async () => {
       await page.goto(`${own}/settings`);
       await page.locator(`main a[href='${own}/delete']`).first().click();
-      const button = page.locator(`form[action='${own}/delete'] [type=submit]`);
-      assert.ok(await button.isDisabled(), "nothing is typed yet");
+      const button = `form[action='${own}/delete'] [type=submit]`;
+      // The script that holds the button back comes after the page: nothing is typed yet.
+      await page.locator(`${button}:disabled`).waitFor();
+      await page.fill("[name=confirm]", NAME);
+      await page.locator(`${button}:enabled`).waitFor();
       await page.fill("[name=confirm]", "first");
-      assert.ok(await button.isDisabled(), "another name is typed");
+      await page.locator(`${button}:disabled`).waitFor();
       await page.fill("[name=confirm]", NAME);
       await page.check("[name=now]");
-      await button.click();
+      await page.click(button);
       await page.waitForURL((url) => !url.pathname.endsWith("/delete"));
     });
     await step("gone", async () => {

@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod bench;
+pub mod cgroup;
 pub mod client;
 pub mod customer;
 pub mod guest;

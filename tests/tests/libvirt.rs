@@ -1,5 +1,6 @@
 //! Real guests: libvirt, QEMU, taps, nftables and tc, from the API down to what SSH sees inside.
 
+use jst_tests::cgroup::Domain;
 use jst_tests::customer::Instance;
 use jst_tests::guest::{self, Key};
 use jst_tests::{Api, Guests, Stack, eventually};
@@ -20,7 +21,10 @@ struct Lab {
 
 impl Lab {
     async fn open(email: &str) -> Self {
-        let stack = Stack::start(Guests::Real).await;
+        Self::furnished(email, Stack::start(Guests::Real).await).await
+    }
+
+    async fn furnished(email: &str, stack: Stack) -> Self {
         stack.furnish(Some(&guest::micro_image())).await;
         let customer = stack.customer(email).await;
         stack.let_buy(email).await;
@@ -29,7 +33,11 @@ impl Lab {
     }
 
     async fn create(&self, name: &str) -> Instance {
-        let instance = self.stack.create_instance(&self.customer, name, "small", &[&self.key.public]).await;
+        self.create_of(name, "small").await
+    }
+
+    async fn create_of(&self, name: &str, plan: &str) -> Instance {
+        let instance = self.stack.create_instance(&self.customer, name, plan, &[&self.key.public]).await;
         self.reach(&instance).await;
         instance
     }
@@ -255,6 +263,67 @@ async fn what_was_changed_by_hand_comes_back() {
     assert_eq!(shown["drift"], json!([]), "{shown}");
     lab.stack.delete_now(&lab.customer, &instance.id).await;
     assert!(class(&up).is_none() && class(&down).is_none(), "the class was left behind");
+    lab.stack.stop().await;
+}
+
+/// Weights are those of the division among the guests that there are, where the kernel has them.
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_follow_the_neighbours() {
+    // One core for guests, so that two of them contend.
+    let lab = Lab::furnished("weights@example.com", Stack::start_on(Guests::Real, Some("0")).await).await;
+    let plan = json!({
+        "slug": "reserved", "name_en": "reserved", "name_zh": "reserved", "trial": false, "public": true,
+        "price_monthly_usd": 500, "price_monthly_cny": 3500,
+        "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
+        "policy": { "cpu": { "vcpus": 1, "reservation": 600, "shares": "low" },
+            "memory": { "size": 256 }, "disk": { "size": 512 }, "network": {} }
+    });
+    lab.stack.admin().post("/api/v1/admin/plans", plan).await.expect(201);
+    let weight = |domain: &Domain| domain.weight().expect("the guest runs");
+    let becomes = async |domain: &Domain, wanted: u64, within: Duration| {
+        eventually(&format!("a weight of {wanted}, not {}", weight(domain)), within, || async {
+            (weight(domain) == wanted).then_some(())
+        })
+        .await;
+    };
+    // Long enough for the document's way to the agent and its patience with further news.
+    let soon = Duration::from_secs(3);
+
+    let first = lab.create("first").await;
+    let one = Domain::of(&first.id).expect("it runs");
+    assert_eq!(weight(&one), 2000, "alone it may have the whole core");
+
+    // 100 and 600 are guaranteed; of the other 300 one gets two parts and the other one.
+    let second = lab.create_of("second", "reserved").await;
+    let two = Domain::of(&second.id).expect("it runs");
+    becomes(&one, 600, soon).await;
+    assert_eq!(weight(&two), 1400);
+    for instance in [&first, &second] {
+        eventually("no drift", soon, || async {
+            (lab.get(instance).await["drift"] == json!([])).then_some(())
+        })
+        .await;
+    }
+
+    // By hand, and back at the next check, which is due after 5 s at most.
+    let id = second.id.trim_start_matches("vm_");
+    let name = format!("jst-{}", uuid::Uuid::try_parse(id).expect("an instance id holds a UUID"));
+    printed("virsh", &["-c", "qemu:///system", "schedinfo", &name, "--live", "--set", "cpu_shares=50"]);
+    assert_eq!(weight(&two), 50);
+    becomes(&two, 1400, Duration::from_secs(7)).await;
+    assert!(lab.stack.log("agent.log").contains("changed by hand"), "the agent has not recorded it");
+
+    // Both booted on one core, and one of them had to wait for the other.
+    let usage = format!("/api/v1/instances/{}/usage", second.id);
+    eventually("a figure of waiting", Duration::from_secs(15), || async {
+        let usage = lab.customer.get(&usage).await.expect(200).json();
+        (usage["cpu_steal_nanoseconds"].as_u64()? > 0).then_some(())
+    })
+    .await;
+
+    lab.stack.delete_now(&lab.customer, &second.id).await;
+    becomes(&one, 2000, soon).await;
+    lab.stack.delete_now(&lab.customer, &first.id).await;
     lab.stack.stop().await;
 }
 

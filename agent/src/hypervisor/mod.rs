@@ -6,7 +6,8 @@ pub mod sim;
 
 use jst_policy::converge::{Action, Field, Observed};
 use jst_policy::memory::Statistics;
-use jst_policy::units::MiB;
+use jst_policy::units::{MiB, MilliCpu};
+use jst_policy::weights::Scale;
 use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Qualification, Step, Usage};
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub struct Target {
     pub spec: Option<Arc<InstanceSpec>>,
     /// The guest has not booted from this build yet, so its disks include the seed.
     pub seed: bool,
+    /// Of its control group, among all guests of the host.  Absent when it is not desired to run; then it
+    /// keeps what it has.
+    pub cpu_weight: Option<u64>,
 }
 
 /// Told while an action goes on: the step and its percentage.
@@ -146,6 +150,22 @@ impl Hypervisor {
         match self {
             Self::Libvirt(libvirt) => libvirt.adopt(host).await,
             Self::Sim(_) => {}
+        }
+    }
+
+    /// The weights that this host's control groups take.
+    pub fn cpu_scale(&self) -> Scale {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.cpu_scale(),
+            Self::Sim(_) => Scale::V2,
+        }
+    }
+
+    /// What is divided among guests.
+    pub fn cpu_capacity(&self) -> MilliCpu {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.cpu_capacity(),
+            Self::Sim(sim) => sim.cpu_capacity(),
         }
     }
 

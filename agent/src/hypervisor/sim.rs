@@ -12,7 +12,7 @@ use jst_policy::change::GuestLimits;
 use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason, Volume};
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::placement::Capability;
-use jst_policy::units::MiB;
+use jst_policy::units::{MiB, MilliCpu};
 use jst_protocol::report::{
     Applied, FailureCode, HostFacts, HostLoad, Hypervisor, Qualification, Step, Usage,
 };
@@ -43,6 +43,11 @@ struct Machine {
     defined: Option<(u32, ResourcePolicy)>,
     /// What is in force in the running guest.
     policy: Option<ResourcePolicy>,
+    /// As above: in the definition, and in force.
+    #[serde(default)]
+    defined_weight: Option<u64>,
+    #[serde(default)]
+    weight: Option<u64>,
     attached_generation: i64,
     started_unix: i64,
     boots: u32,
@@ -110,7 +115,8 @@ impl Sim {
         if let (Some(live), Some(spec), Some(policy)) =
             (live_mut(&mut observed), &target.spec, &machine.policy)
         {
-            live.cpu_in_force = same_cpu(policy, &spec.policy);
+            let weighed = target.cpu_weight.is_none() || machine.weight == target.cpu_weight;
+            live.cpu_in_force = weighed && same_cpu(policy, &spec.policy);
             live.disk_in_force = same_disk(policy, &spec.policy);
             live.network_in_force = machine.attached_generation == target.generation;
         }
@@ -178,8 +184,15 @@ impl Sim {
     }
 
     pub fn applied(&self, target: &Target) -> Option<Applied> {
-        let policy = self.lock().get(&target.id)?.policy.clone()?;
+        let (policy, weight) = {
+            let machines = self.lock();
+            let machine = machines.get(&target.id)?;
+            (machine.policy.clone()?, machine.weight)
+        };
         let mut drift = Vec::new();
+        if target.cpu_weight.is_some_and(|wanted| weight != Some(wanted)) {
+            drift.push("cpu.shares".into());
+        }
         if let Some(spec) = &target.spec {
             let wanted = &spec.policy;
             if policy.cpu.vcpus != wanted.cpu.vcpus {
@@ -196,11 +209,11 @@ impl Sim {
         let machines = self.lock();
         let machine = machines.get(&id)?;
         let policy = machine.policy.as_ref()?;
-        // A guest that uses a tenth of its vCPUs, half of its memory, and a steady trickle.
+        // A guest that uses a tenth of its vCPUs and waits for a hundredth of that, half of its memory, and a steady trickle.
         let seconds = (facts::unix_now() - machine.started_unix).max(0).unsigned_abs();
         let usage = Usage {
             cpu_nanoseconds: seconds * u64::from(policy.cpu.vcpus) * 100_000_000,
-            cpu_steal_nanoseconds: 0,
+            cpu_steal_nanoseconds: seconds * u64::from(policy.cpu.vcpus) * 1_000_000,
             memory_resident_mib: machine.left().get(),
             memory_unused_mib: machine.left().saturating_sub(self.working_set(id, policy.memory.size)).get(),
             balloon_mib: machine.left().get(),
@@ -242,6 +255,10 @@ impl Sim {
             capabilities: Capability::ALL.iter().map(|capability| capability.name().to_owned()).collect(),
             absent: Vec::new(),
         }
+    }
+
+    pub fn cpu_capacity(&self) -> MilliCpu {
+        MilliCpu(u64::from(self.config.sim.cpus) * 1000)
     }
 
     pub fn load(&self) -> HostLoad {
@@ -334,6 +351,7 @@ impl Machine {
                     return Err("the domain is running");
                 }
                 self.defined = Some((build, policy));
+                self.defined_weight = target.cpu_weight;
                 let state = DomainState::Stopped(StopReason::NotStarted);
                 self.observed.domain = Some(Domain { build, state });
             }
@@ -370,6 +388,7 @@ impl Machine {
             }
             Action::SetCpuLimits => {
                 let cpu = wanted.ok_or("nothing is desired")?.1.cpu;
+                self.weight = target.cpu_weight.or(self.weight);
                 self.set(|policy| {
                     policy.cpu = jst_policy::instance::CpuPolicy { vcpus: policy.cpu.vcpus, ..cpu }
                 })?;
@@ -412,6 +431,7 @@ impl Machine {
         };
         self.observed.domain = Some(Domain { build, state: DomainState::Running(live) });
         self.policy = Some(policy);
+        self.weight = self.defined_weight;
         self.started_unix = facts::unix_now();
         self.boots += 1;
         Ok(())

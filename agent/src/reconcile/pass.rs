@@ -108,7 +108,7 @@ async fn pass(
     for _ in 0..ROUNDS {
         let Some(entry) = context.ledger.get(id) else { return Next::Gone };
         recall.turn_to(entry.desired.generation);
-        let target = target(&entry);
+        let target = target(context, &entry);
         let observed = match context.hypervisor.observe(&target).await {
             Ok(observed) => observed,
             Err(fault) => {
@@ -123,7 +123,7 @@ async fn pass(
                 return Next::Retry;
             }
         };
-        let target = self::target(&entry);
+        let target = self::target(context, &entry);
         let wish = memory::wish(&entry, recall, context.lease.valid(), *context.gate.borrow());
         let plan = converge(&wish, &observed);
         if let Some(outcome) = recall.failed.clone() {
@@ -147,7 +147,11 @@ async fn pass(
                 return Next::Sleep;
             }
             let step = step(*action, memory::is_deleted(&wish));
-            publish(context, &entry, &observed, Outcome::Progress { step, percent: 0 }, None).await;
+            // Limits are set in milliseconds, and for every guest when a neighbour comes or goes: nobody
+            // would see the step, and the server would write it down for each of them.
+            if *action != Action::SetCpuLimits {
+                publish(context, &entry, &observed, Outcome::Progress { step, percent: 0 }, None).await;
+            }
             if let Err(fault) = prepare(context, id, *action).await {
                 return fail(context, &entry, &observed, recall, fault).await;
             }
@@ -192,7 +196,7 @@ fn entry_or_gone(context: &Context, id: Uuid) -> Entry {
     })
 }
 
-fn target(entry: &Entry) -> Target {
+fn target(context: &Context, entry: &Entry) -> Target {
     let spec = memory::spec(entry);
     Target {
         id: entry.desired.id,
@@ -200,6 +204,7 @@ fn target(entry: &Entry) -> Target {
         epoch: entry.desired.epoch,
         spec: spec.cloned().map(Arc::new),
         seed: spec.is_some_and(|spec| entry.memo.booted_build != Some(spec.build)),
+        cpu_weight: context.division.weight(entry.desired.id),
     }
 }
 

@@ -24,6 +24,17 @@ pub fn cores(millicpu: u64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// `0%`, `1.2%`, `37.5%`.  What did happen is never shown as nothing: less than a tenth is `0.1%`.
+pub fn percent(part: u64, whole: u64) -> String {
+    let tenths = u128::from(part) * 1000 / u128::from(whole.max(1));
+    let tenths = if part > 0 { tenths.max(1) } else { 0 };
+    if tenths.is_multiple_of(10) {
+        format!("{}%", tenths / 10)
+    } else {
+        format!("{}.{}%", tenths / 10, tenths % 10)
+    }
+}
+
 /// `200 IOPS`, `7,000 IOPS`: both languages part thousands in the same way.
 pub fn iops(operations: u64) -> String {
     let digits = operations.to_string();
@@ -73,6 +84,9 @@ mod tests {
         assert_eq!(iops(200), "200 IOPS");
         assert_eq!(iops(1_007_000), "1,007,000 IOPS");
         assert_eq!(cores(500), "0.5");
+        assert_eq!(percent(12, 1000), "1.2%");
+        assert_eq!(percent(1, 1_000_000), "0.1%");
+        assert_eq!((percent(0, 0), percent(5, 5)), ("0%".into(), "100%".into()));
         assert_eq!(cores(2000), "2");
         assert_eq!(money("CNY", 1205), "¥12.05");
         assert_eq!(money("USD", -5), "-$0.05");

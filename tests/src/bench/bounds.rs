@@ -8,6 +8,18 @@ pub const RECEIPT_P50_MS: f64 = 10.0;
 pub const SERVER_MIB: f64 = 200.0;
 pub const AGENT_MIB: f64 = 100.0;
 
+/// How far the ratios of three busy guests may be from those of their shares, in percent.
+pub const CPU_SHARES_PERCENT: f64 = 2.0;
+/// Distance of a busy guest from its limit, in percent of the limit.
+pub const CPU_LIMIT_PERCENT: f64 = 1.0;
+/// Distance of a busy guest from its reservation, in percent of the reservation.
+pub const CPU_RESERVATION_PERCENT: f64 = 3.0;
+/// How far the time that a guest is said to have waited, or to have been held back, may be from that in which
+/// it had work and did not run, in percent of the time measured.
+pub const CPU_WAITED_PERCENT: f64 = 2.0;
+/// What a busy guest may miss of a core while all others idle, in percent of the core.
+pub const CPU_IDLE_PERCENT: f64 = 3.0;
+
 /// Distance from the rate that was sold, in percent of the wire rate.
 pub const NETWORK_ERROR_PERCENT: f64 = 1.0;
 /// How far the fastest second may be above the peak, in percent.

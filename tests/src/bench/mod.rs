@@ -2,6 +2,7 @@
 //! drift from machine to machine and from minute to minute.
 
 pub mod bounds;
+pub mod cpu;
 pub mod network;
 pub mod provision;
 pub mod report;

@@ -6,9 +6,10 @@ async fn main() -> anyhow::Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let name = std::env::args().nth(1).unwrap_or_default();
     let report = match name.as_str() {
+        "cpu" => bench::cpu::run().await?,
         "network" => bench::network::run().await?,
         "provision" => bench::provision::run().await?,
-        _ => bail!("tests/bench NAME, where NAME is: network, provision"),
+        _ => bail!("tests/bench NAME, where NAME is: cpu, network, provision"),
     };
     if !report.finish(&name)? {
         bail!("a bound was missed");

@@ -119,7 +119,7 @@ async fn every_page_speaks_both_languages() {
     for language in ["en", "zh-CN"] {
         let page = platform.client().get_in("/api/docs", language).await.expect(200);
         assert!(!page.body.contains("Unknown localization"));
-        for anchor in ["problem-invalid", "problem-plan-changed", "schema-Problem", "admin-create-plan"] {
+        for anchor in ["problem-invalid", "problem-plan-changed", "schema-Problem", "post-admin-plans"] {
             assert!(page.body.contains(&format!("id=\"{anchor}\"")), "no {anchor}");
         }
     }

@@ -48,6 +48,8 @@ pub struct DomainXml {
     pub build: u32,
     pub vcpus: u32,
     pub max_vcpus: u32,
+    /// Processors of the host for its vCPUs and its emulator; absent: all.
+    pub cpuset: Option<String>,
     pub memory_mib: u64,
     pub max_memory_mib: u64,
     pub cpu: CpuLimits,

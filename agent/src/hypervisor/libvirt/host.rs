@@ -2,8 +2,11 @@
 
 use super::Libvirt;
 use super::conn::QUICK;
+use crate::cpus::CpuList;
 use crate::facts;
 use jst_policy::placement::Capability;
+use jst_policy::units::MilliCpu;
+use jst_policy::weights::Scale;
 use jst_protocol::report::{AbsentCapability, HostFacts, HostLoad, Hypervisor};
 use std::time::Duration;
 
@@ -44,7 +47,7 @@ impl Libvirt {
             hypervisor_version: format!("libvirt {}, QEMU {}", version(libvirt), version(qemu)),
             kernel: facts::kernel(),
             cpu_model: facts::cpu_model(),
-            cpus: facts::cpus(),
+            cpus: self.cpus(),
             memory_mib: facts::memory_mib("MemTotal"),
             storage_mib: facts::storage_mib(self.storage.root()).0,
             uplink_kbit: measured,
@@ -53,6 +56,19 @@ impl Libvirt {
             capabilities,
             absent,
         })
+    }
+
+    /// Those that guests may use.
+    fn cpus(&self) -> u32 {
+        self.config.guest_cpus.as_ref().map_or_else(facts::cpus, CpuList::count)
+    }
+
+    pub fn cpu_capacity(&self) -> MilliCpu {
+        MilliCpu(u64::from(self.cpus()) * 1000)
+    }
+
+    pub fn cpu_scale(&self) -> Scale {
+        self.cgroup.scale()
     }
 
     fn cpu_controller(&self) -> Result<(), String> {

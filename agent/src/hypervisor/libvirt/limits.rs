@@ -1,7 +1,15 @@
 //! How the limits of a policy are said to libvirt, and whether they are in force.
+//!
+//! Weight and quota of the processor are those of the domain's own control group.  Its emulator and each of
+//! its vCPUs are groups below it on cgroup v1 and v2 (with emulation all threads are in the emulator's),
+//! so both count towards both, and a guest earns nothing by keeping its devices busy.  Beside the
+//! domain's group are those of the other guests; above it is libvirt's (`machine`, or `machine.slice`), whose
+//! own weight decides what guests together get beside the rest of the host.  That one is the operator's
+//! (see the runbook): here it is only divided.
 
 use jst_policy::instance::{BurstLimit, DiskPolicy, ResourcePolicy};
 use jst_policy::units::{BytesPerSec, Iops};
+use jst_policy::weights::Scale;
 
 /// The usual period of the kernel's bandwidth control, 0.1 s.
 pub const PERIOD_MICROSECONDS: u64 = 100_000;
@@ -12,10 +20,19 @@ pub enum CgroupVersion {
     V2,
 }
 
+impl CgroupVersion {
+    pub const fn scale(self) -> Scale {
+        match self {
+            Self::V1 => Scale::V1,
+            Self::V2 => Scale::V2,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CpuLimits {
-    /// `cpu.shares` on cgroup v1, `cpu.weight` on v2.
-    pub weight: u64,
+    /// `cpu.shares` on cgroup v1, `cpu.weight` on v2.  Absent: whatever it is.
+    pub weight: Option<u64>,
     /// Microseconds in each period for the whole domain: its vCPUs and its emulator together, so
     /// that a guest cannot earn more by keeping the emulator busy, and one vCPU alone may use all
     /// of a fractional limit.  Absent: no limit.
@@ -23,16 +40,20 @@ pub struct CpuLimits {
 }
 
 impl CpuLimits {
-    /// The kernel's neutral weight, 1024 or 100, stands for the 1,000 shares of one normal vCPU.
-    pub fn of(policy: &ResourcePolicy, cgroup: CgroupVersion) -> Self {
-        let shares = policy.cpu_claim().shares;
-        let weight = match cgroup {
-            CgroupVersion::V1 => (shares * 1024 / 1000).clamp(2, 262_144),
-            CgroupVersion::V2 => (shares / 10).clamp(1, 10_000),
-        };
+    /// The quota is the policy's; the weight depends on all guests of the host and is given.
+    pub fn of(policy: &ResourcePolicy, weight: Option<u64>) -> Self {
         // The kernel's least quota is 1 ms, a hundredth of a core.
         let quota = policy.cpu.limit.map(|limit| (limit.get() * PERIOD_MICROSECONDS / 1000).max(1000));
         Self { weight, quota }
+    }
+
+    /// Whether they are what was found in a running domain: its weight, and its quota if any.
+    pub fn are(&self, found: Option<(u64, Option<u64>)>) -> bool {
+        found.is_some_and(|(weight, quota)| self.is_weight(weight) && self.quota == quota)
+    }
+
+    pub fn is_weight(&self, found: u64) -> bool {
+        self.weight.is_none_or(|wanted| wanted == found)
     }
 }
 
@@ -133,23 +154,20 @@ mod tests {
     }
 
     #[test]
-    fn a_normal_vcpu_has_the_neutral_weight_and_levels_stand_1_2_4() {
-        let weight = |vcpus, shares, version| CpuLimits::of(&policy(vcpus, shares, None), version).weight;
-        assert_eq!(weight(1, Shares::Normal, CgroupVersion::V1), 1024);
-        assert_eq!(weight(1, Shares::Normal, CgroupVersion::V2), 100);
-        assert_eq!(weight(1, Shares::Low, CgroupVersion::V2) * 4, weight(1, Shares::High, CgroupVersion::V2));
-        assert_eq!(weight(4, Shares::Normal, CgroupVersion::V1), 4096);
-        assert_eq!(weight(1, Shares::Custom(1), CgroupVersion::V2), 1);
-        assert_eq!(weight(1, Shares::Custom(1_000_000), CgroupVersion::V2), 10_000);
+    fn a_weight_is_judged_where_one_is_wanted() {
+        let limits = |weight| CpuLimits::of(&policy(1, Shares::Normal, None), weight);
+        assert!(limits(Some(700)).are(Some((700, None))));
+        assert!(!limits(Some(700)).are(Some((699, None))));
+        assert!(!limits(Some(700)).are(Some((700, Some(1000)))));
+        assert!(limits(None).are(Some((699, None))));
+        assert!(!limits(None).are(None));
     }
 
     #[test]
     fn a_limit_is_a_quota_of_the_whole_domain() {
-        assert_eq!(
-            CpuLimits::of(&policy(2, Shares::Normal, Some(1500)), CgroupVersion::V1).quota,
-            Some(150_000)
-        );
-        assert_eq!(CpuLimits::of(&policy(2, Shares::Normal, None), CgroupVersion::V1).quota, None);
+        let quota = |limit| CpuLimits::of(&policy(2, Shares::Normal, limit), Some(2)).quota;
+        assert_eq!(quota(Some(1500)), Some(150_000));
+        assert_eq!(quota(None), None);
     }
 
     #[test]

@@ -16,9 +16,11 @@ mod limits;
 mod network;
 pub mod qualify;
 mod resize;
+pub mod steal;
 mod storage;
+mod usage;
 
-use super::{Done, Event, Fault, NetworkReading, Progress, Target};
+use super::{Done, Event, Fault, Progress, Target};
 use crate::config::Config;
 use crate::images::ImageCache;
 use crate::link::{ImageAnswer, Link};
@@ -31,9 +33,10 @@ use jst_policy::change::GuestLimits;
 use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason};
 use jst_policy::units::MiB;
 use jst_protocol::desired::{HostSettings, InstanceSpec};
-use jst_protocol::report::{Applied, FailureCode, Qualification, Step, Usage};
+use jst_protocol::report::{Applied, FailureCode, Qualification, Step};
 use limits::{CgroupVersion, CpuLimits};
 use network::{network_fault, network_settings};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -58,6 +61,9 @@ pub struct Libvirt {
     direct_io: bool,
     qualification: watch::Sender<Qualification>,
     attachments: Attachments,
+    /// Limits that were seen in force, to tell what somebody changed by hand from what changed with
+    /// the guest's neighbours.
+    cpu_seen: Mutex<HashMap<Uuid, CpuLimits>>,
 }
 
 /// Raw findings of one domain, in one call.
@@ -95,6 +101,7 @@ impl Libvirt {
             direct_io,
             qualification: watch::Sender::new(Qualification::Pending),
             attachments: Attachments::default(),
+            cpu_seen: Mutex::default(),
         });
         // The probe takes seconds; running guests are looked after meanwhile, and none is started.
         tokio::spawn({
@@ -212,8 +219,8 @@ impl Libvirt {
             boot_memory: facts.boot_memory,
             max_memory: facts.boot_memory + facts.room,
             cpu_in_force: spec.is_none_or(|spec| {
-                let wanted = CpuLimits::of(&spec.policy, self.cgroup);
-                found.cpu == Some((wanted.weight, wanted.quota))
+                let wanted = CpuLimits::of(&spec.policy, target.cpu_weight);
+                self.cpu_in_force(target.id, wanted, found.cpu)
             }),
             disk_in_force: spec.is_none_or(|spec| {
                 limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk).is_empty()
@@ -227,6 +234,22 @@ impl Libvirt {
             sys::VIR_DOMAIN_PAUSED => DomainState::Paused(live),
             _ => DomainState::Running(live),
         })
+    }
+
+    fn cpu_in_force(&self, id: Uuid, wanted: CpuLimits, found: Option<(u64, Option<u64>)>) -> bool {
+        let mut seen = self.cpu_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if wanted.are(found) {
+            seen.insert(id, wanted);
+            return true;
+        }
+        if seen.remove(&id) == Some(wanted) {
+            tracing::warn!(instance = %id, ?wanted, ?found, "limits of the processor were changed by hand; they are set again");
+        }
+        false
+    }
+
+    fn forget_cpu(&self, id: Uuid) {
+        self.cpu_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&id);
     }
 
     pub async fn execute(
@@ -250,8 +273,13 @@ impl Libvirt {
                 self.network().detach(id).await.map_err(|error| network_fault(&error))?;
             }
             Action::Define => self.define(target).await?,
-            Action::Undefine => self.undefine(id).await?,
+            Action::Undefine => {
+                self.undefine(id).await?;
+                self.forget_cpu(id);
+            }
             Action::Start => {
+                // It starts with what its definition says.
+                self.forget_cpu(id);
                 self.start_paused(id).await?;
                 // libvirt puts a queue of its own on every tap it opens, in place of our limits.  The
                 // guest runs once they are back, so that there is no moment without them.
@@ -377,9 +405,10 @@ impl Libvirt {
             build: spec.build,
             vcpus: spec.policy.cpu.vcpus,
             max_vcpus: room.max_vcpus,
+            cpuset: self.config.guest_cpus.as_ref().map(ToString::to_string),
             memory_mib: room.boot_memory.get(),
             max_memory_mib: room.max_memory.get(),
-            cpu: CpuLimits::of(&spec.policy, self.cgroup),
+            cpu: CpuLimits::of(&spec.policy, target.cpu_weight),
             cpu_period: DomainXml::PERIOD,
             disk: limits::disk_definition(&spec.policy.disk),
             direct_io: self.direct_io,
@@ -423,8 +452,8 @@ impl Libvirt {
         compare(policy.cpu.vcpus != spec.policy.cpu.vcpus, "cpu.vcpus");
         compare(policy.memory.size != spec.policy.memory.size, "memory.size");
         compare(policy.disk.size != spec.policy.disk.size, "disk.size");
-        let wanted = CpuLimits::of(&spec.policy, self.cgroup);
-        compare(found.cpu.map(|(weight, _)| weight) != Some(wanted.weight), "cpu.shares");
+        let wanted = CpuLimits::of(&spec.policy, target.cpu_weight);
+        compare(!found.cpu.is_some_and(|(weight, _)| wanted.is_weight(weight)), "cpu.shares");
         compare(found.cpu.map(|(_, quota)| quota) != Some(wanted.quota), "cpu.limit");
         let mut fields: Vec<String> = limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk)
             .into_iter()
@@ -443,47 +472,6 @@ impl Libvirt {
             }
         }
         Ok(Some(Applied { policy, drift }))
-    }
-
-    pub async fn usage(&self, id: Uuid) -> Result<Option<(Usage, NetworkReading)>, Fault> {
-        // Tags of virDomainMemoryStat.
-        const UNUSED: u32 = sys::VIR_DOMAIN_MEMORY_STAT_UNUSED;
-        const RESIDENT: u32 = sys::VIR_DOMAIN_MEMORY_STAT_RSS;
-        let usage = self
-            .conn
-            .domain(id, "usage", QUICK, |domain| {
-                if !domain.is_active()? {
-                    return Ok(None);
-                }
-                let info = domain.info()?;
-                let mut usage = Usage {
-                    cpu_nanoseconds: info.cpu_time,
-                    // Unlike the balloon's own figure this counts what was plugged in.
-                    balloon_mib: info.memory / 1024,
-                    ..Usage::default()
-                };
-                for stat in domain.memory_stats(0)? {
-                    let mib = stat.val / 1024;
-                    match stat.tag {
-                        UNUSED => usage.memory_unused_mib = mib,
-                        RESIDENT => usage.memory_resident_mib = mib,
-                        _ => {}
-                    }
-                }
-                // -1 stands for a figure that the driver does not have.
-                let count = |figure: i64| u64::try_from(figure).unwrap_or(0);
-                let disk = domain.block_stats("vda")?;
-                usage.disk_read_bytes = count(disk.rd_bytes);
-                usage.disk_write_bytes = count(disk.wr_bytes);
-                usage.disk_read_operations = count(disk.rd_req);
-                usage.disk_write_operations = count(disk.wr_req);
-                Ok(Some(usage))
-            })
-            .await?
-            .flatten();
-        let Some(usage) = usage else { return Ok(None) };
-        let counters = self.network().counters(id).await.map_err(|error| network_fault(&error))?;
-        Ok(Some((usage, NetworkReading { in_bytes: counters.in_bytes, out_bytes: counters.out_bytes })))
     }
 
     pub async fn list(&self) -> Result<Vec<Uuid>, Fault> {

@@ -73,10 +73,10 @@ impl Libvirt {
     }
 
     pub(super) async fn set_cpu_limits(&self, target: &Target) -> Result<(), Fault> {
-        let wanted = CpuLimits::of(&spec(target)?.policy, self.cgroup);
+        let wanted = CpuLimits::of(&spec(target)?.policy, target.cpu_weight);
         self.quick(target.id, "set CPU limits", move |domain| {
             let scheduler = SchedulerInfo {
-                cpu_shares: Some(wanted.weight),
+                cpu_shares: wanted.weight,
                 global_bw: SchedBandwidth {
                     period: Some(PERIOD_MICROSECONDS),
                     // A negative quota is none.

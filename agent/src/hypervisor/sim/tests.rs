@@ -51,8 +51,14 @@ fn lab(adjust: impl FnOnce(&mut Config)) -> Lab {
         start_order: 0,
     };
     let sim = Sim::open(&config).unwrap();
-    let target =
-        Target { id: Uuid::now_v7(), generation: 1, epoch: 1, spec: Some(Arc::new(spec)), seed: true };
+    let target = Target {
+        id: Uuid::now_v7(),
+        generation: 1,
+        epoch: 1,
+        spec: Some(Arc::new(spec)),
+        seed: true,
+        cpu_weight: Some(100),
+    };
     Lab { sim, target }
 }
 
@@ -126,6 +132,23 @@ async fn a_second_time_changes_nothing() {
         lab.act(action).await.unwrap();
         assert_eq!(lab.sim.observe(&lab.target).unwrap(), before, "{action:?}");
     }
+}
+
+/// A guest's weight changes with its neighbours, and is in force when it was set and not before.
+#[tokio::test]
+async fn a_weight_that_changed_is_in_force_when_it_is_set() {
+    let mut lab = lab(|_| {});
+    lab.start().await;
+    let in_force = |lab: &Lab| live(&lab.sim.observe(&lab.target).unwrap()).unwrap().cpu_in_force;
+    assert!(in_force(&lab));
+    lab.target.cpu_weight = Some(50);
+    assert!(!in_force(&lab));
+    assert_eq!(lab.sim.applied(&lab.target).unwrap().drift, ["cpu.shares"]);
+    lab.act(Action::SetCpuLimits).await.unwrap();
+    assert!(in_force(&lab) && lab.sim.applied(&lab.target).unwrap().drift.is_empty());
+    // One that is not wanted any more keeps what it has.
+    lab.target.cpu_weight = None;
+    assert!(in_force(&lab));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// All plans
-#[utoipa::path(get, path = "/api/v1/admin/plans", tag = "Administration: catalogue", operation_id = "admin_list_plans",
+#[utoipa::path(get, path = "/api/v1/admin/plans", tag = "Administration: catalogue",
     responses((status = 200, description = "Every plan, retired ones last.", body = PlanList)))]
 async fn list(State(app): State<App>, _: Admin) -> Result<Json<PlanList>> {
     let plans = db::list_all(app.db.platform()).await?;
@@ -30,7 +30,7 @@ async fn list(State(app): State<App>, _: Admin) -> Result<Json<PlanList>> {
 }
 
 /// Create a plan
-#[utoipa::path(post, path = "/api/v1/admin/plans", tag = "Administration: catalogue", operation_id = "admin_create_plan",
+#[utoipa::path(post, path = "/api/v1/admin/plans", tag = "Administration: catalogue",
     request_body = PlanInput,
     responses((status = 201, body = PlanView),
         (status = 422, description = "A field is wrong; `errors` names each.", body = Problem)))]
@@ -43,7 +43,7 @@ async fn create(
 }
 
 /// One plan
-#[utoipa::path(get, path = "/api/v1/admin/plans/{id}", tag = "Administration: catalogue", operation_id = "admin_get_plan",
+#[utoipa::path(get, path = "/api/v1/admin/plans/{id}", tag = "Administration: catalogue",
     params(("id" = PlanId, Path, description = "`plan_…`")),
     responses((status = 200, body = PlanView), (status = 404, description = "There is no such plan.", body = Problem)))]
 async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<PlanView>> {
@@ -61,7 +61,7 @@ struct Seen {
 /// Replace a plan
 ///
 /// Makes the next version. Instances keep the policy of the version they were moved to.
-#[utoipa::path(put, path = "/api/v1/admin/plans/{id}", tag = "Administration: catalogue", operation_id = "admin_update_plan",
+#[utoipa::path(put, path = "/api/v1/admin/plans/{id}", tag = "Administration: catalogue",
     params(("id" = PlanId, Path, description = "`plan_…`"), Seen), request_body = PlanInput,
     responses((status = 200, body = PlanView), (status = 404, description = "There is no such plan.", body = Problem),
         (status = 409, description = "It was changed meanwhile.", body = Problem),
@@ -79,7 +79,7 @@ async fn update(
 /// Retire a plan
 ///
 /// It is offered to nobody any more; instances that have it keep it.
-#[utoipa::path(delete, path = "/api/v1/admin/plans/{id}", tag = "Administration: catalogue", operation_id = "admin_retire_plan",
+#[utoipa::path(delete, path = "/api/v1/admin/plans/{id}", tag = "Administration: catalogue",
     params(("id" = PlanId, Path, description = "`plan_…`")),
     responses((status = 200, body = PlanView), (status = 404, description = "There is no such plan.", body = Problem)))]
 async fn retire(
@@ -91,8 +91,7 @@ async fn retire(
 }
 
 /// Offer a retired plan again
-#[utoipa::path(post, path = "/api/v1/admin/plans/{id}/restore", tag = "Administration: catalogue",
-    operation_id = "admin_restore_plan", params(("id" = PlanId, Path, description = "`plan_…`")),
+#[utoipa::path(post, path = "/api/v1/admin/plans/{id}/restore", tag = "Administration: catalogue", params(("id" = PlanId, Path, description = "`plan_…`")),
     responses((status = 200, body = PlanView), (status = 404, description = "There is no such plan.", body = Problem)))]
 async fn restore(
     State(app): State<App>,

@@ -111,7 +111,7 @@ struct CustomerQuery {
 }
 
 /// All customers
-#[utoipa::path(get, path = "/api/v1/admin/customers", tag = "Administration: customers", operation_id = "admin_list_customers",
+#[utoipa::path(get, path = "/api/v1/admin/customers", tag = "Administration: customers",
     params(CustomerQuery, PageParams), responses((status = 200, body = Listed<CustomerView>)))]
 async fn list(
     State(app): State<App>,
@@ -127,8 +127,7 @@ async fn list(
 }
 
 /// One customer
-#[utoipa::path(get, path = "/api/v1/admin/customers/{id}", tag = "Administration: customers",
-    operation_id = "admin_get_customer", params(("id" = TenantId, Path, description = "`ten_…`")),
+#[utoipa::path(get, path = "/api/v1/admin/customers/{id}", tag = "Administration: customers", params(("id" = TenantId, Path, description = "`ten_…`")),
     responses((status = 200, body = CustomerDetail), (status = 404, description = "There is no such customer.", body = Problem)))]
 async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<CustomerDetail>> {
     detail(&app, id.parse()?).await
@@ -146,8 +145,7 @@ async fn detail(app: &App, id: TenantId) -> Result<Json<CustomerDetail>> {
 /// Set a customer's quotas
 ///
 /// A quota below what the customer has takes nothing away; it only refuses more.
-#[utoipa::path(put, path = "/api/v1/admin/customers/{id}/quotas", tag = "Administration: customers",
-    operation_id = "admin_set_quotas", params(("id" = TenantId, Path, description = "`ten_…`")), request_body = Quotas,
+#[utoipa::path(put, path = "/api/v1/admin/customers/{id}/quotas", tag = "Administration: customers", params(("id" = TenantId, Path, description = "`ten_…`")), request_body = Quotas,
     responses((status = 200, body = CustomerDetail), (status = 404, description = "There is no such customer.", body = Problem),
         (status = 422, description = "A value is out of its range.", body = Problem)))]
 async fn set_quotas(
@@ -162,8 +160,7 @@ async fn set_quotas(
 }
 
 /// Suspend a customer
-#[utoipa::path(post, path = "/api/v1/admin/customers/{id}/suspend", tag = "Administration: customers",
-    operation_id = "admin_suspend_customer", params(("id" = TenantId, Path, description = "`ten_…`")),
+#[utoipa::path(post, path = "/api/v1/admin/customers/{id}/suspend", tag = "Administration: customers", params(("id" = TenantId, Path, description = "`ten_…`")),
     responses((status = 200, body = CustomerDetail), (status = 404, description = "There is no such customer.", body = Problem),
         (status = 409, description = "It is your own.", body = Problem)))]
 async fn suspend(
@@ -177,8 +174,7 @@ async fn suspend(
 }
 
 /// Lift a customer's suspension
-#[utoipa::path(post, path = "/api/v1/admin/customers/{id}/unsuspend", tag = "Administration: customers",
-    operation_id = "admin_unsuspend_customer", params(("id" = TenantId, Path, description = "`ten_…`")),
+#[utoipa::path(post, path = "/api/v1/admin/customers/{id}/unsuspend", tag = "Administration: customers", params(("id" = TenantId, Path, description = "`ten_…`")),
     responses((status = 200, body = CustomerDetail), (status = 404, description = "There is no such customer.", body = Problem)))]
 async fn unsuspend(
     State(app): State<App>,
@@ -193,8 +189,7 @@ async fn unsuspend(
 /// Disable an account
 ///
 /// The person is signed out everywhere and their tokens stop working.
-#[utoipa::path(post, path = "/api/v1/admin/users/{id}/disable", tag = "Administration: customers",
-    operation_id = "admin_disable_user", params(("id" = UserId, Path, description = "`usr_…`")),
+#[utoipa::path(post, path = "/api/v1/admin/users/{id}/disable", tag = "Administration: customers", params(("id" = UserId, Path, description = "`usr_…`")),
     responses((status = 204, description = "It is disabled."), (status = 404, description = "There is no such account.", body = Problem),
         (status = 409, description = "It is your own.", body = Problem)))]
 async fn disable(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<StatusCode> {
@@ -203,8 +198,7 @@ async fn disable(State(app): State<App>, Admin(actor): Admin, Path(id): Path<Str
 }
 
 /// Enable an account again
-#[utoipa::path(post, path = "/api/v1/admin/users/{id}/enable", tag = "Administration: customers",
-    operation_id = "admin_enable_user", params(("id" = UserId, Path, description = "`usr_…`")),
+#[utoipa::path(post, path = "/api/v1/admin/users/{id}/enable", tag = "Administration: customers", params(("id" = UserId, Path, description = "`usr_…`")),
     responses((status = 204, description = "It is enabled."), (status = 404, description = "There is no such account.", body = Problem)))]
 async fn enable(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<StatusCode> {
     customers::set_disabled(&app, &actor, id.parse()?, false).await?;

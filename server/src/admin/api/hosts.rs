@@ -137,7 +137,7 @@ struct HostList {
 }
 
 /// All hosts
-#[utoipa::path(get, path = "/api/v1/admin/hosts", tag = "Administration: hosts", operation_id = "admin_list_hosts",
+#[utoipa::path(get, path = "/api/v1/admin/hosts", tag = "Administration: hosts",
     responses((status = 200, description = "Every host, by name.", body = HostList)))]
 async fn list(State(app): State<App>, _: Admin) -> Result<Json<HostList>> {
     let hosts = db::list(app.db.platform()).await?;
@@ -145,7 +145,7 @@ async fn list(State(app): State<App>, _: Admin) -> Result<Json<HostList>> {
 }
 
 /// One host
-#[utoipa::path(get, path = "/api/v1/admin/hosts/{id}", tag = "Administration: hosts", operation_id = "admin_get_host",
+#[utoipa::path(get, path = "/api/v1/admin/hosts/{id}", tag = "Administration: hosts",
     params(("id" = HostId, Path, description = "`host_…`")),
     responses((status = 200, body = HostView), (status = 404, description = "There is no such host.", body = Problem)))]
 async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<HostView>> {
@@ -156,7 +156,7 @@ async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Resul
 /// Change a host
 ///
 /// Names only what is to change. `draining` lets a host keep its guests and take no new ones; `disabled` refuses its agent.
-#[utoipa::path(patch, path = "/api/v1/admin/hosts/{id}", tag = "Administration: hosts", operation_id = "admin_change_host",
+#[utoipa::path(patch, path = "/api/v1/admin/hosts/{id}", tag = "Administration: hosts",
     params(("id" = HostId, Path, description = "`host_…`")), request_body = HostChange,
     responses((status = 200, body = HostView), (status = 404, description = "There is no such host.", body = Problem),
         (status = 422, description = "A value is out of its range.", body = Problem)))]
@@ -196,8 +196,7 @@ struct HostToken {
 /// Create a join token
 ///
 /// With it a machine becomes a host: run the command on the machine within 15 minutes.
-#[utoipa::path(post, path = "/api/v1/admin/host-tokens", tag = "Administration: hosts",
-    operation_id = "admin_create_host_token", request_body = NewHostToken,
+#[utoipa::path(post, path = "/api/v1/admin/host-tokens", tag = "Administration: hosts", request_body = NewHostToken,
     responses((status = 201, body = HostToken), (status = 422, description = "The name is missing or malformed.", body = Problem)))]
 async fn create_token(
     State(app): State<App>,
@@ -227,8 +226,7 @@ struct Revoked {
 /// Revoke a host's certificates
 ///
 /// The agent's next request is refused; to come back it needs a new join token.
-#[utoipa::path(post, path = "/api/v1/admin/hosts/{id}/revoke", tag = "Administration: hosts",
-    operation_id = "admin_revoke_host", params(("id" = HostId, Path, description = "`host_…`")), request_body = Revoke,
+#[utoipa::path(post, path = "/api/v1/admin/hosts/{id}/revoke", tag = "Administration: hosts", params(("id" = HostId, Path, description = "`host_…`")), request_body = Revoke,
     responses((status = 200, body = Revoked),
         (status = 404, description = "There is no such host, or no such certificate in force.", body = Problem)))]
 async fn revoke(
@@ -252,7 +250,7 @@ struct PlanQuery {
 /// Where would an instance of this plan go?
 ///
 /// Every host with its score or the reasons against it, the best first. Nothing is booked.
-#[utoipa::path(get, path = "/api/v1/admin/placement", tag = "Administration: hosts", operation_id = "admin_explain_placement",
+#[utoipa::path(get, path = "/api/v1/admin/placement", tag = "Administration: hosts",
     params(PlanQuery), responses((status = 200, description = "The chosen host and the verdict on each.", body = Object),
         (status = 422, description = "There is no such plan.", body = Problem)))]
 async fn explain(State(app): State<App>, _: Admin, Query(query): Query<PlanQuery>) -> Result<Json<Value>> {

@@ -27,7 +27,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 /// All images
-#[utoipa::path(get, path = "/api/v1/admin/images", tag = "Administration: catalogue", operation_id = "admin_list_images",
+#[utoipa::path(get, path = "/api/v1/admin/images", tag = "Administration: catalogue",
     responses((status = 200, description = "Every image, retired ones last.", body = ImageList)))]
 async fn list(State(app): State<App>, _: Admin) -> Result<Json<ImageList>> {
     let images = db::list_all(app.db.platform()).await?;
@@ -60,7 +60,7 @@ struct ImageUpload {
 /// Either uploads the file (`multipart/form-data`, the field `file` last) or names one in the server's import
 /// directory (`application/json`). The file is inspected first: one with a backing file, an external data file or
 /// another format than stated is refused.
-#[utoipa::path(post, path = "/api/v1/admin/images", tag = "Administration: catalogue", operation_id = "admin_create_image",
+#[utoipa::path(post, path = "/api/v1/admin/images", tag = "Administration: catalogue",
     request_body(content((ImageImport = "application/json"), (ImageUpload = "multipart/form-data"))),
     responses((status = 201, body = ImageView),
         (status = 422, description = "A field is wrong, or the file must not be used.", body = Problem)))]
@@ -102,7 +102,7 @@ async fn import(app: &App, actor: &Actor, request: Request) -> Result<crate::ima
 }
 
 /// One image
-#[utoipa::path(get, path = "/api/v1/admin/images/{id}", tag = "Administration: catalogue", operation_id = "admin_get_image",
+#[utoipa::path(get, path = "/api/v1/admin/images/{id}", tag = "Administration: catalogue",
     params(("id" = ImageId, Path, description = "`img_…`")),
     responses((status = 200, body = ImageView), (status = 404, description = "There is no such image.", body = Problem)))]
 async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<ImageView>> {
@@ -113,7 +113,7 @@ async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Resul
 /// Change what is said about an image
 ///
 /// Its content and format never change.
-#[utoipa::path(put, path = "/api/v1/admin/images/{id}", tag = "Administration: catalogue", operation_id = "admin_update_image",
+#[utoipa::path(put, path = "/api/v1/admin/images/{id}", tag = "Administration: catalogue",
     params(("id" = ImageId, Path, description = "`img_…`")), request_body = ImageInput,
     responses((status = 200, body = ImageView), (status = 404, description = "There is no such image.", body = Problem),
         (status = 422, description = "A field is wrong.", body = Problem)))]
@@ -129,8 +129,7 @@ async fn update(
 /// Retire an image
 ///
 /// It is offered to nobody any more; its file stays for the instances made from it.
-#[utoipa::path(delete, path = "/api/v1/admin/images/{id}", tag = "Administration: catalogue",
-    operation_id = "admin_retire_image", params(("id" = ImageId, Path, description = "`img_…`")),
+#[utoipa::path(delete, path = "/api/v1/admin/images/{id}", tag = "Administration: catalogue", params(("id" = ImageId, Path, description = "`img_…`")),
     responses((status = 200, body = ImageView), (status = 404, description = "There is no such image.", body = Problem)))]
 async fn retire(
     State(app): State<App>,
@@ -141,8 +140,7 @@ async fn retire(
 }
 
 /// Offer a retired image again
-#[utoipa::path(post, path = "/api/v1/admin/images/{id}/restore", tag = "Administration: catalogue",
-    operation_id = "admin_restore_image", params(("id" = ImageId, Path, description = "`img_…`")),
+#[utoipa::path(post, path = "/api/v1/admin/images/{id}/restore", tag = "Administration: catalogue", params(("id" = ImageId, Path, description = "`img_…`")),
     responses((status = 200, body = ImageView), (status = 404, description = "There is no such image.", body = Problem)))]
 async fn restore(
     State(app): State<App>,

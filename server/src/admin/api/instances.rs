@@ -99,7 +99,7 @@ struct InstanceQuery {
 }
 
 /// All instances
-#[utoipa::path(get, path = "/api/v1/admin/instances", tag = "Administration: instances", operation_id = "admin_list_instances",
+#[utoipa::path(get, path = "/api/v1/admin/instances", tag = "Administration: instances",
     params(InstanceQuery, PageParams), responses((status = 200, body = Listed<InstanceView>)))]
 async fn list(
     State(app): State<App>,
@@ -119,8 +119,7 @@ async fn list(
 }
 
 /// One instance
-#[utoipa::path(get, path = "/api/v1/admin/instances/{id}", tag = "Administration: instances",
-    operation_id = "admin_get_instance", params(("id" = InstanceId, Path, description = "`vm_…`")),
+#[utoipa::path(get, path = "/api/v1/admin/instances/{id}", tag = "Administration: instances", params(("id" = InstanceId, Path, description = "`vm_…`")),
     responses((status = 200, body = InstanceView), (status = 404, description = "There is no such instance.", body = Problem)))]
 async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<InstanceView>> {
     let row = db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)?;
@@ -145,8 +144,7 @@ struct PolicyAccepted {
 ///
 /// Within its plan, for this instance only, and without regard to quotas. What can change while the guest runs is in
 /// force at once; the rest waits for a restart. The host must have room, and a disk never shrinks.
-#[utoipa::path(put, path = "/api/v1/admin/instances/{id}/policy", tag = "Administration: instances",
-    operation_id = "admin_set_instance_policy", params(("id" = InstanceId, Path, description = "`vm_…`")), request_body = PolicyChange,
+#[utoipa::path(put, path = "/api/v1/admin/instances/{id}/policy", tag = "Administration: instances", params(("id" = InstanceId, Path, description = "`vm_…`")), request_body = PolicyChange,
     responses((status = 202, body = PolicyAccepted), (status = 404, description = "There is no such instance.", body = Problem),
         (status = 409, description = "The host has no room for it, or cannot do it.", body = Problem),
         (status = 422, description = "A field of the policy is wrong.", body = Problem)))]

@@ -93,8 +93,7 @@ struct OperationQuery {
 }
 
 /// All operations
-#[utoipa::path(get, path = "/api/v1/admin/operations", tag = "Administration: instances",
-    operation_id = "admin_list_operations", params(OperationQuery, PageParams),
+#[utoipa::path(get, path = "/api/v1/admin/operations", tag = "Administration: instances", params(OperationQuery, PageParams),
     responses((status = 200, body = Listed<OperationView>)))]
 async fn list_operations(
     State(app): State<App>,
@@ -150,7 +149,7 @@ impl From<trials::TrialRow> for TrialView {
 /// All trials
 ///
 /// Refused ones are events: ask the audit log for the action `trial.refused`.
-#[utoipa::path(get, path = "/api/v1/admin/trials", tag = "Administration: customers", operation_id = "admin_list_trials",
+#[utoipa::path(get, path = "/api/v1/admin/trials", tag = "Administration: customers",
     params(PageParams), responses((status = 200, body = Listed<TrialView>)))]
 async fn list_trials(
     State(app): State<App>,
@@ -213,7 +212,7 @@ struct MailQuery {
 }
 
 /// The mail outbox
-#[utoipa::path(get, path = "/api/v1/admin/mail", tag = "Administration: platform", operation_id = "admin_list_mail",
+#[utoipa::path(get, path = "/api/v1/admin/mail", tag = "Administration: platform",
     params(MailQuery, PageParams), responses((status = 200, body = Listed<MailView>)))]
 async fn list_mail(
     State(app): State<App>,
@@ -227,7 +226,7 @@ async fn list_mail(
 }
 
 /// One mail
-#[utoipa::path(get, path = "/api/v1/admin/mail/{id}", tag = "Administration: platform", operation_id = "admin_get_mail",
+#[utoipa::path(get, path = "/api/v1/admin/mail/{id}", tag = "Administration: platform",
     params(("id" = MailId, Path, description = "`mail_…`")),
     responses((status = 200, body = MailView), (status = 404, description = "There is no such mail.", body = Problem)))]
 async fn show_mail(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<MailView>> {
@@ -236,8 +235,7 @@ async fn show_mail(State(app): State<App>, _: Admin, Path(id): Path<String>) -> 
 }
 
 /// Send a mail again
-#[utoipa::path(post, path = "/api/v1/admin/mail/{id}/retry", tag = "Administration: platform",
-    operation_id = "admin_retry_mail", params(("id" = MailId, Path, description = "`mail_…`")),
+#[utoipa::path(post, path = "/api/v1/admin/mail/{id}/retry", tag = "Administration: platform", params(("id" = MailId, Path, description = "`mail_…`")),
     responses((status = 204, description = "It waits to be sent."), (status = 404, description = "There is no such mail.", body = Problem)))]
 async fn retry_mail(
     State(app): State<App>,
@@ -309,7 +307,7 @@ struct AuditQuery {
 }
 
 /// The audit log
-#[utoipa::path(get, path = "/api/v1/admin/audit", tag = "Administration: platform", operation_id = "admin_list_events",
+#[utoipa::path(get, path = "/api/v1/admin/audit", tag = "Administration: platform",
     params(AuditQuery, PageParams), responses((status = 200, body = Listed<EventView>)))]
 async fn list_events(
     State(app): State<App>,

@@ -58,7 +58,7 @@ struct PoolList {
 }
 
 /// All address pools
-#[utoipa::path(get, path = "/api/v1/admin/pools", tag = "Administration: networks", operation_id = "admin_list_pools",
+#[utoipa::path(get, path = "/api/v1/admin/pools", tag = "Administration: networks",
     responses((status = 200, body = PoolList)))]
 async fn list(State(app): State<App>, _: Admin) -> Result<Json<PoolList>> {
     let pools = db::list(app.db.platform()).await?;
@@ -66,7 +66,7 @@ async fn list(State(app): State<App>, _: Admin) -> Result<Json<PoolList>> {
 }
 
 /// Create an address pool
-#[utoipa::path(post, path = "/api/v1/admin/pools", tag = "Administration: networks", operation_id = "admin_create_pool",
+#[utoipa::path(post, path = "/api/v1/admin/pools", tag = "Administration: networks",
     request_body = PoolInput,
     responses((status = 201, body = PoolView),
         (status = 422, description = "A field is wrong, or the network overlaps that of another pool.", body = Problem)))]
@@ -79,7 +79,7 @@ async fn create(
 }
 
 /// One address pool
-#[utoipa::path(get, path = "/api/v1/admin/pools/{id}", tag = "Administration: networks", operation_id = "admin_get_pool",
+#[utoipa::path(get, path = "/api/v1/admin/pools/{id}", tag = "Administration: networks",
     params(("id" = PoolId, Path, description = "`pool_…`")),
     responses((status = 200, body = PoolView), (status = 404, description = "There is no such pool.", body = Problem)))]
 async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<PoolView>> {
@@ -90,7 +90,7 @@ async fn show(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Resul
 /// Replace an address pool
 ///
 /// A pool with booked addresses keeps its network.
-#[utoipa::path(put, path = "/api/v1/admin/pools/{id}", tag = "Administration: networks", operation_id = "admin_update_pool",
+#[utoipa::path(put, path = "/api/v1/admin/pools/{id}", tag = "Administration: networks",
     params(("id" = PoolId, Path, description = "`pool_…`")), request_body = PoolInput,
     responses((status = 200, body = PoolView), (status = 404, description = "There is no such pool.", body = Problem),
         (status = 422, description = "A field is wrong, or the network overlaps that of another pool.", body = Problem)))]
@@ -104,7 +104,7 @@ async fn update(
 }
 
 /// Delete an address pool
-#[utoipa::path(delete, path = "/api/v1/admin/pools/{id}", tag = "Administration: networks", operation_id = "admin_delete_pool",
+#[utoipa::path(delete, path = "/api/v1/admin/pools/{id}", tag = "Administration: networks",
     params(("id" = PoolId, Path, description = "`pool_…`")),
     responses((status = 204, description = "It is gone."), (status = 404, description = "There is no such pool.", body = Problem),
         (status = 409, description = "Addresses of it are booked.", body = Problem)))]

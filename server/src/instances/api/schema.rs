@@ -351,7 +351,10 @@ pub struct UsageBody {
     #[serde(with = "time::serde::rfc3339")]
     pub at: OffsetDateTime,
     pub cpu_nanoseconds: u64,
+    /// How long its vCPUs had work and waited for a processor of the host, which others used.
     pub cpu_steal_nanoseconds: u64,
+    /// How long its own limit held it back.
+    pub cpu_throttled_nanoseconds: u64,
     /// Resident memory of the guest's process, now.
     pub memory_resident_mib: u64,
     /// What the guest says it does not use, now.
@@ -373,6 +376,7 @@ impl UsageBody {
             at,
             cpu_nanoseconds: usage.cpu_nanoseconds,
             cpu_steal_nanoseconds: usage.cpu_steal_nanoseconds,
+            cpu_throttled_nanoseconds: usage.cpu_throttled_nanoseconds,
             memory_resident_mib: usage.memory_resident_mib,
             memory_unused_mib: usage.memory_unused_mib,
             balloon_mib: usage.balloon_mib,

@@ -24,6 +24,8 @@ pub struct Resource {
     pub words: String,
 }
 
+const CPU: &str = "resource-cpu";
+
 /// One resource of one policy, before it is put into words.
 struct Figures {
     label: &'static str,
@@ -53,7 +55,7 @@ fn figures(policy: &ResourcePolicy, usage: Option<&Usage>) -> [Figures; 5] {
     };
     [
         Figures {
-            label: "resource-cpu",
+            label: CPU,
             reserved: policy.cpu.reservation.get(),
             limit: policy.cpu_claim().limit,
             shares: policy.cpu.shares,
@@ -102,7 +104,12 @@ pub fn resources(
         .enumerate()
         .map(|(index, bought)| {
             let in_force = applied.as_ref().map(|applied| &applied[index]);
-            resource(page, bought, in_force)
+            let mut resource = resource(page, bought, in_force);
+            if let Some(usage) = usage.filter(|_| bought.label == CPU) {
+                resource.words =
+                    format!("{} {}", resource.words, waited_words(page, usage)).trim().to_owned();
+            }
+            resource
         })
         .collect()
 }
@@ -161,6 +168,21 @@ fn resource(page: &Page, bought: &Figures, in_force: Option<&Figures>) -> Resour
         limit: 100.0,
         words,
     }
+}
+
+/// How long the processor was not to be had, as parts of the time in which the guest had work; "" where that
+/// is not known.  An agent that does not measure reports zeros, and no guest that ever ran has waited
+/// for exactly nothing.
+fn waited_words(page: &Page, usage: &Usage) -> String {
+    let Usage { cpu_nanoseconds, cpu_steal_nanoseconds: steal, cpu_throttled_nanoseconds: throttled, .. } =
+        *usage;
+    let busy = cpu_nanoseconds.saturating_add(steal).saturating_add(throttled);
+    [("resource-words-waited", steal), ("resource-words-held-back", throttled)]
+        .into_iter()
+        .filter(|(_, time)| *time > 0)
+        .map(|(words, time)| page.t1(words, "part", format::percent(time, busy)))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 pub fn shares_word(page: &Page, shares: Shares) -> String {

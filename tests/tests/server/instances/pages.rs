@@ -1,7 +1,7 @@
 //! The pages, as a browser without script has them.
 
 use super::desk::{Customer, Desk, obeyed, text};
-use jst_protocol::report::{FailureCode, Observed, Outcome};
+use jst_protocol::report::{FailureCode, Observed, Outcome, Usage};
 use jst_tests::{Client, eventually};
 use std::time::Duration;
 
@@ -92,6 +92,39 @@ async fn from_the_first_visit_to_a_running_instance_without_script() {
     }
     assert!(client.get("/dashboard").await.body.contains("Web &#60;1&#62;"));
     let _ = customer;
+    desk.platform.stop().await;
+}
+
+/// What the processor was kept from doing is said where it is known, and nothing is said where it is not.
+#[tokio::test]
+async fn waiting_for_the_host_and_the_own_limit_are_told_apart() {
+    let desk = Desk::open().await;
+    let (client, customer) = browser(&desk, "lin@example.com").await;
+    let_buy(&desk).await;
+    let id = desk.running(&customer, "web", "small").await;
+    let page = async |language| {
+        choose(&client, language).await;
+        client.get(&format!("/instances/{id}")).await.expect(200).body
+    };
+    let told = async |usage: Usage| {
+        let mut report = obeyed(&desk.told(&id).await.unwrap());
+        report.usage = Some(usage);
+        desk.report(&[report]).await;
+    };
+    // As an agent reports that does not measure it.
+    told(Usage { cpu_nanoseconds: 700, ..Usage::default() }).await;
+    assert!(!page("en").await.contains("Waited for the host"));
+    let waited = Usage { cpu_nanoseconds: 988, cpu_steal_nanoseconds: 12, ..Usage::default() };
+    told(waited).await;
+    let seen = page("en").await;
+    assert!(seen.contains("Waited for the host 1.2% of its busy time."), "{seen}");
+    assert!(!seen.contains("its own limit"), "{seen}");
+    told(Usage { cpu_nanoseconds: 688, cpu_throttled_nanoseconds: 300, ..waited }).await;
+    let seen = page("en").await;
+    assert!(seen.contains("Held back by its own limit 30% of its busy time."), "{seen}");
+    let seen = page("zh-CN").await;
+    assert!(seen.contains("忙时有 1.2% 的时间在等待宿主机。"), "{seen}");
+    assert!(seen.contains("忙时有 30% 的时间受自身上限约束。"), "{seen}");
     desk.platform.stop().await;
 }
 

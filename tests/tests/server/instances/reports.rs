@@ -159,11 +159,19 @@ async fn drift_and_usage_are_shown() {
     let mut report = obeyed(&desk.told(&id).await.unwrap());
     let policy = report.applied.take().unwrap().policy;
     report.applied = Some(Applied { policy, drift: vec!["network.inbound.average".into()] });
-    report.usage = Some(Usage { cpu_nanoseconds: 7, network_out_bytes: 9, ..Usage::default() });
+    report.usage = Some(Usage {
+        cpu_nanoseconds: 700,
+        cpu_steal_nanoseconds: 12,
+        cpu_throttled_nanoseconds: 288,
+        network_out_bytes: 9,
+        ..Usage::default()
+    });
     desk.report(&[report]).await;
     assert_eq!(customer.instance(&id).await["drift"], json!(["network.inbound.average"]));
     let usage = customer.api.get(&format!("/api/v1/instances/{id}/usage")).await.expect(200).json();
-    assert_eq!((&usage["cpu_nanoseconds"], &usage["network_out_bytes"]), (&json!(7), &json!(9)));
+    assert_eq!((&usage["cpu_nanoseconds"], &usage["network_out_bytes"]), (&json!(700), &json!(9)));
+    assert_eq!(usage["cpu_steal_nanoseconds"], 12);
+    assert_eq!(usage["cpu_throttled_nanoseconds"], 288);
     desk.platform.stop().await;
 }
 
