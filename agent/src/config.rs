@@ -21,6 +21,8 @@ pub struct Config {
     /// Processors for guests, such as `2-63`; absent: all.  The others are left to the host itself.  Only
     /// these are offered and divided.  A running guest stays where it is until its next start.
     pub guest_cpus: Option<CpuList>,
+    /// Guests together may occupy no more memory than this, in MiB, and no more is sold; absent: all.
+    pub guest_memory_mib: Option<u64>,
     /// Where libvirt keeps the process ids of its guests.
     pub libvirt_run_dir: PathBuf,
     /// Where the kernel shows control groups and devices; tests point them at a made tree.
@@ -103,6 +105,7 @@ impl Default for Config {
             libvirt_uri: "qemu:///system".into(),
             storage_dir: None,
             guest_cpus: None,
+            guest_memory_mib: None,
             libvirt_run_dir: "/run/libvirt/qemu".into(),
             cgroup_root: "/sys/fs/cgroup".into(),
             sysfs_root: "/sys".into(),

@@ -22,6 +22,7 @@ mod tls;
 use anyhow::Context as _;
 use config::{Config, HypervisorKind};
 use hypervisor::{Hypervisor, libvirt::Libvirt, sim::Sim};
+use jst_policy::units::MiB;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -61,18 +62,26 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
             Hypervisor::Libvirt(opened.await?)
         }
     };
-    let memory_period = config::Timing::of(config.timing.memory.max(1));
+    let (balance_sender, balance) = watch::channel(memory::Balance::default());
+    let memory = memory::Manager {
+        hypervisor: hypervisor.clone(),
+        ledger: ledger.clone(),
+        period: config::Timing::of(config.timing.memory.max(1)),
+        news: Arc::default(),
+        guest_memory: config.guest_memory_mib.map(MiB),
+        balance: balance_sender,
+    };
+    let memory_news = memory.news.clone();
     let context =
         reconcile::Context::new(config, hypervisor.clone(), ledger.clone(), lease.clone(), reports.clone());
     let (accepted_sender, accepted) = mpsc::channel(16);
     spawn(&shutdown, link.clone().follow(ledger.clone(), lease.clone(), accepted_sender));
     spawn(&shutdown, link.clone().report(ledger.clone(), lease.clone(), reports.clone()));
     spawn(&shutdown, link.clone().keep_certificate());
-    let (balance_sender, balance) = watch::channel(memory::Balance::default());
-    spawn(&shutdown, memory::keep(hypervisor.clone(), ledger.clone(), memory_period, balance_sender));
+    spawn(&shutdown, memory.keep());
     spawn(&shutdown, watch_host(hypervisor, reports, link, balance));
     spawn(&shutdown, tell_supervisor(lease));
-    reconcile::Reconciler::new(context, shutdown).run(accepted, events).await;
+    reconcile::Reconciler::new(context, memory_news, shutdown).run(accepted, events).await;
     tracing::info!("agent stops; guests go on");
     Ok(())
 }

@@ -14,7 +14,7 @@ use jst_policy::units::MiB;
 use jst_protocol::report::{HostLoad, MemoryPressure};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// While the host has room and nothing is held back, only every so many steps look at the guests: a limit
 /// may have been set, or a guest may have lost its driver.  Asking costs libvirt milliseconds a guest.
@@ -23,6 +23,7 @@ const CALM_STEPS: u32 = 6;
 /// How memory stands, for the report on the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balance {
+    pub available: MiB,
     pub pressure: Pressure,
     pub reclaimed: MiB,
     /// What guests would have to give beyond their reservations.
@@ -44,58 +45,73 @@ impl Balance {
     }
 }
 
-/// Takes a step every `period`, for ever.
-pub async fn keep(
-    hypervisor: Hypervisor,
-    ledger: Arc<Ledger>,
-    period: Duration,
-    balance: watch::Sender<Balance>,
-) {
-    let mut calm = 0;
-    loop {
-        tokio::time::sleep(period).await;
-        let (total, available) = hypervisor.host_memory();
-        if total == MiB::ZERO {
-            tracing::warn!("the host's memory cannot be read; no guest's is touched");
-            continue;
-        }
-        let marks = Marks::of(total, MiB(ledger.host().system_memory_mib));
-        if available > marks.high && (1..CALM_STEPS).contains(&calm) {
-            calm += 1;
-            continue;
-        }
-        calm = 0;
-        let before = *balance.borrow();
-        match take_step(&hypervisor, &ledger, &Host { available, marks }).await {
-            Ok((now, moved)) => {
-                tell(&before, &now, available, &marks, moved);
-                if now == Balance::default() && moved == 0 {
-                    calm = 1;
-                }
-                balance.send_replace(now);
-            }
-            Err(fault) => tracing::warn!(%fault, "the guests' memory cannot be read"),
-        }
-    }
+/// What the manager works on.
+pub struct Manager {
+    pub hypervisor: Hypervisor,
+    pub ledger: Arc<Ledger>,
+    /// A step is taken this often, and at once when something else is desired.
+    pub period: Duration,
+    pub news: Arc<Notify>,
+    /// Guests together may occupy no more than this; absent: what the host has.
+    pub guest_memory: Option<MiB>,
+    pub balance: watch::Sender<Balance>,
 }
 
-/// One step; how memory stands, and how many balloons were moved.
-async fn take_step(hypervisor: &Hypervisor, ledger: &Ledger, host: &Host) -> Result<(Balance, usize), Fault> {
-    let found = hypervisor.guest_memory().await?;
-    let guests: Vec<Guest> = found.iter().map(|guest| view(guest, ledger)).collect();
-    let step = step(host, &guests);
-    let mut moved = 0;
-    for (guest, target) in found.iter().zip(&step.targets).filter(|(guest, target)| guest.left != **target) {
-        match hypervisor.set_balloon(guest, *target).await {
-            Ok(()) => {
-                moved += 1;
-                tracing::debug!(instance = %guest.id, from = guest.left.get(), to = target.get(), "balloon");
+impl Manager {
+    /// Takes steps, for ever.
+    pub async fn keep(self) {
+        let mut calm = 0;
+        loop {
+            let news = tokio::time::timeout(self.period, self.news.notified()).await.is_ok();
+            let (total, available) = self.hypervisor.host_memory();
+            if total == MiB::ZERO {
+                tracing::warn!("the host's memory cannot be read; no guest's is touched");
+                continue;
             }
-            Err(fault) => tracing::warn!(instance = %guest.id, %fault, "the balloon cannot be moved"),
+            let total = self.guest_memory.map_or(total, |most| most.min(total));
+            let marks = Marks::of(total, MiB(self.ledger.host().system_memory_mib));
+            let room = available > marks.high && self.guest_memory.is_none() && !news;
+            if room && (1..CALM_STEPS).contains(&calm) {
+                calm += 1;
+                continue;
+            }
+            calm = 0;
+            let before = *self.balance.borrow();
+            match self.take_step(available, marks).await {
+                Ok((now, moved)) => {
+                    tell(&before, &now, &marks, moved);
+                    if now.reclaimed == MiB::ZERO && now.pressure == Pressure::None && moved == 0 {
+                        calm = 1;
+                    }
+                    self.balance.send_replace(now);
+                }
+                Err(fault) => tracing::warn!(%fault, "the guests' memory cannot be read"),
+            }
         }
     }
-    let reclaimed = found.iter().map(|guest| guest.size.saturating_sub(guest.left)).sum();
-    Ok((Balance { pressure: step.pressure, reclaimed, missing: step.evacuate.unwrap_or_default() }, moved))
+
+    /// One step; how memory stands, and how many balloons were moved.
+    async fn take_step(&self, available: MiB, marks: Marks) -> Result<(Balance, usize), Fault> {
+        let Self { hypervisor, ledger, .. } = self;
+        let found = hypervisor.guest_memory().await?;
+        let guests: Vec<Guest> = found.iter().map(|guest| view(guest, ledger)).collect();
+        let occupied: MiB = found.iter().map(|guest| guest.resident).sum();
+        let available = self.guest_memory.map_or(available, |most| most.saturating_sub(occupied).min(available));
+        let step = step(&Host { available, marks }, &guests);
+        let mut moved = 0;
+        for (guest, target) in found.iter().zip(&step.targets).filter(|(guest, target)| guest.left != **target) {
+            match hypervisor.set_balloon(guest, *target).await {
+                Ok(()) => {
+                    moved += 1;
+                    tracing::debug!(instance = %guest.id, from = guest.left.get(), to = target.get(), "balloon");
+                }
+                Err(fault) => tracing::warn!(instance = %guest.id, %fault, "the balloon cannot be moved"),
+            }
+        }
+        let reclaimed = found.iter().map(|guest| guest.size.saturating_sub(guest.left)).sum();
+        let missing = step.evacuate.unwrap_or_default();
+        Ok((Balance { available, pressure: step.pressure, reclaimed, missing }, moved))
+    }
 }
 
 /// A guest as the policy sees it.  What the server does not list here, an orphan, is not touched.
@@ -119,8 +135,8 @@ fn view(found: &GuestMemory, ledger: &Ledger) -> Guest {
 }
 
 /// Every step that did something is in the log, and every change of how it stands.
-fn tell(before: &Balance, now: &Balance, available: MiB, marks: &Marks, moved: usize) {
-    let (available, low, reclaimed) = (available.get(), marks.low.get(), now.reclaimed.get());
+fn tell(before: &Balance, now: &Balance, marks: &Marks, moved: usize) {
+    let (available, low, reclaimed) = (now.available.get(), marks.low.get(), now.reclaimed.get());
     if before.pressure != now.pressure || moved > 0 {
         tracing::info!(pressure = ?now.pressure, available, low, moved, reclaimed, "memory");
     }

@@ -49,6 +49,8 @@ pub struct Context {
 
 pub struct Reconciler {
     context: Arc<Context>,
+    /// Wakes the memory manager.
+    memory_news: Arc<Notify>,
     tracker: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -112,8 +114,8 @@ impl Context {
 }
 
 impl Reconciler {
-    pub fn new(context: Arc<Context>, shutdown: CancellationToken) -> Self {
-        Self { context, tracker: TaskTracker::new(), shutdown }
+    pub fn new(context: Arc<Context>, memory_news: Arc<Notify>, shutdown: CancellationToken) -> Self {
+        Self { context, memory_news, tracker: TaskTracker::new(), shutdown }
     }
 
     /// Runs until shutdown, and then until every instance is between two actions.
@@ -137,6 +139,7 @@ impl Reconciler {
                     self.context.hypervisor.adopt(&self.context.ledger.host()).await;
                     // Before anybody is woken: a new guest is defined with its weight among the others.
                     reweighed.add(self.context.divide());
+                    self.memory_news.notify_one();
                     for id in &changes.changed {
                         self.context.reports.repeat(*id);
                         self.wake(*id);

@@ -127,7 +127,9 @@ struct View {
     left: u64,
     /// What would be had back of it if all were taken.
     footprint: u64,
-    /// Working set and margin, between floor and ceiling.
+    /// Working set and margin.
+    wanted: u64,
+    /// The same, between floor and ceiling.
     need: u64,
     shares: u64,
     /// How much may be taken from it in one step.
@@ -141,7 +143,7 @@ impl View {
         let ceiling = guest.claim.limit.map_or(size, |limit| limit.min(size));
         let floor = guest.claim.reservation.max(LEAST.get()).min(ceiling);
         let fresh = guest.statistics.filter(|statistics| statistics.age_seconds <= FRESH_SECONDS);
-        let need = fresh.map_or(size, |statistics| {
+        let wanted = fresh.map_or(size, |statistics| {
             let working_set = left.saturating_sub(statistics.usable.get());
             // A guest that has used up what it was left cannot show what it would use of more: the
             // margin lets its need grow from step to step until it is met.
@@ -153,7 +155,8 @@ impl View {
             ceiling,
             left,
             footprint: guest.resident.get().min(left),
-            need: need.clamp(floor, ceiling),
+            wanted,
+            need: wanted.clamp(floor, ceiling),
             shares: guest.claim.shares,
             // An eighth of its memory: a guest that is taken all that can be is asked over about half
             // a minute, in which it can write out what it has cached.
@@ -202,10 +205,10 @@ pub fn step(host: &Host, guests: &[Guest]) -> Step {
         }
     }
     for (view, target) in views.iter().zip(&mut targets).filter(|(view, _)| view.moves) {
-        // A limit below the size is enforced as gently as memory is taken back, and a reservation that was
-        // raised holds at once.
-        let capped = (*target).min(view.ceiling.max(view.footprint.saturating_sub(view.step * haste)));
-        *target = capped.max(view.floor);
+        // A limit below the size takes what is idle at once, and what is in use as gently as memory is taken
+        // back; a reservation that was raised holds at once.
+        let gently = view.footprint.saturating_sub(view.step * haste).min(view.wanted);
+        *target = (*target).min(view.ceiling.max(gently)).max(view.floor);
     }
     let least: u64 = views.iter().filter(|view| view.moves).map(|v| v.footprint.min(v.floor)).sum();
     let most: u64 = views.iter().filter(|view| view.moves).map(|v| v.footprint).sum();

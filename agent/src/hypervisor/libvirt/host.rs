@@ -48,7 +48,7 @@ impl Libvirt {
             kernel: facts::kernel(),
             cpu_model: facts::cpu_model(),
             cpus: self.cpus(),
-            memory_mib: facts::memory_mib("MemTotal"),
+            memory_mib: self.guest_memory(),
             storage_mib: facts::storage_mib(self.storage.root()).0,
             uplink_kbit: measured,
             uplink,
@@ -61,6 +61,12 @@ impl Libvirt {
     /// Those that guests may use.
     fn cpus(&self) -> u32 {
         self.config.guest_cpus.as_ref().map_or_else(facts::cpus, CpuList::count)
+    }
+
+    /// The memory that guests may have, in MiB.
+    fn guest_memory(&self) -> u64 {
+        let total = facts::memory_mib("MemTotal");
+        self.config.guest_memory_mib.map_or(total, |most| most.min(total))
     }
 
     pub fn cpu_capacity(&self) -> MilliCpu {
