@@ -20,7 +20,12 @@ impl Domain {
     /// Of the instance with this id, as the API writes it, whose guest runs.
     pub fn of(instance: &str) -> anyhow::Result<Self> {
         let id = uuid::Uuid::try_parse(instance.trim_start_matches("vm_"))?;
-        let pid = std::fs::read_to_string(format!("/run/libvirt/qemu/jst-{id}.pid"))?;
+        Self::of_domain(&format!("jst-{id}"))
+    }
+
+    /// Of the domain with this name, which runs.
+    pub fn of_domain(name: &str) -> anyhow::Result<Self> {
+        let pid = std::fs::read_to_string(format!("/run/libvirt/qemu/{name}.pid"))?;
         let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", pid.trim()))?;
         let group = |wanted: &str| {
             groups.lines().find_map(|line| {
@@ -40,6 +45,14 @@ impl Domain {
     pub fn weight(&self) -> anyhow::Result<u64> {
         let file = if is_v1() { "cpu.shares" } else { "cpu.weight" };
         Ok(std::fs::read_to_string(self.cpu.join(file))?.trim().parse()?)
+    }
+
+    /// The limit in microseconds of each tenth of a second; absent: none.
+    pub fn quota(&self) -> anyhow::Result<Option<u64>> {
+        let file = if is_v1() { "cpu.cfs_quota_us" } else { "cpu.max" };
+        let text = std::fs::read_to_string(self.cpu.join(file))?;
+        // "-1" or "max" where there is none.
+        Ok(text.split_whitespace().next().and_then(|quota| quota.parse().ok()))
     }
 
     /// Processor time of all its threads, in seconds.

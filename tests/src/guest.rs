@@ -42,8 +42,15 @@ impl Key {
 
     /// Runs a command in the guest; `None` when that does not work (yet).
     pub async fn run(&self, address: &str, command: &str) -> Option<String> {
-        let output = Command::new("ssh")
-            .args([
+        let output = self.ssh(address, command).output();
+        let output = tokio::time::timeout(Duration::from_secs(20), output).await.ok()?.ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// The command as it runs in the guest, which ends when it is dropped.
+    pub fn ssh(&self, address: &str, command: &str) -> Command {
+        let mut ssh = Command::new("ssh");
+        ssh.args([
                 "-o",
                 "BatchMode=yes",
                 "-o",
@@ -56,10 +63,8 @@ impl Key {
             .arg(format!("root@{address}"))
             .arg(command)
             .stdin(Stdio::null())
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(Duration::from_secs(20), output).await.ok()?.ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+            .kill_on_drop(true);
+        ssh
     }
 }
 
@@ -85,30 +90,43 @@ async fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
 
 /// Makes one guest with the bare tools, waits for its SSH banner, removes it, and gives the seconds.
 pub async fn bare(prefix: &str, image: &Path, key: &Key, directory: &Path) -> anyhow::Result<f64> {
-    let guest = Bare {
-        name: format!("{prefix}-bare"),
-        tap: format!("{prefix}bare"),
-        disk: directory.join("bare.qcow2"),
-        seed: directory.join("bare-seed.img"),
-    };
     let start = Instant::now();
-    let result = guest.boot(image, key, start).await;
+    let guest = Bare::start(prefix, image, key, directory).await?;
+    let seconds = start.elapsed().as_secs_f64();
     guest.remove().await;
-    result
+    Ok(seconds)
 }
 
-struct Bare {
-    name: String,
-    tap: String,
+/// A guest of which the platform knows nothing.
+pub struct Bare {
+    pub name: String,
+    pub tap: String,
     disk: PathBuf,
     seed: PathBuf,
 }
 
-const ADDRESS: &str = "10.62.0.2";
+pub const ADDRESS: &str = "10.62.0.2";
 const MAC: &str = "52:54:00:62:00:02";
 
 impl Bare {
-    async fn boot(&self, image: &Path, key: &Key, start: Instant) -> anyhow::Result<f64> {
+    /// Makes it and waits for its SSH banner.
+    pub async fn start(prefix: &str, image: &Path, key: &Key, directory: &Path) -> anyhow::Result<Self> {
+        let guest = Self {
+            name: format!("{prefix}-bare"),
+            tap: format!("{prefix}bare"),
+            disk: directory.join("bare.qcow2"),
+            seed: directory.join("bare-seed.img"),
+        };
+        match guest.boot(image, key).await {
+            Ok(()) => Ok(guest),
+            Err(error) => {
+                guest.remove().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn boot(&self, image: &Path, key: &Key) -> anyhow::Result<()> {
         let (disk, seed) = (self.disk.to_str().context("a path")?, self.seed.to_str().context("a path")?);
         let image = image.to_str().context("a path")?;
         run("qemu-img", &["create", "-q", "-f", "qcow2", "-b", image, "-F", "qcow2", disk, "512M"]).await?;
@@ -122,7 +140,7 @@ impl Bare {
         run("virsh", &["-q", "define", definition.to_str().context("a path")?]).await?;
         run("virsh", &["-q", "start", &self.name]).await?;
         crate::eventually("the bare guest's SSH banner", Duration::from_secs(60), || banner(ADDRESS)).await;
-        Ok(start.elapsed().as_secs_f64())
+        Ok(())
     }
 
     fn definition(&self, disk: &str, seed: &str) -> String {
@@ -142,7 +160,7 @@ impl Bare {
         )
     }
 
-    async fn remove(&self) {
+    pub async fn remove(&self) {
         let _ = run("virsh", &["-q", "destroy", &self.name]).await;
         let _ = run("virsh", &["-q", "undefine", &self.name]).await;
         let _ = run("ip", &["link", "del", &self.tap]).await;

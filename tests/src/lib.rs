@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod client;
 pub mod customer;
 pub mod guest;
+pub mod in_force;
 pub mod platform;
 pub mod postgres;
 pub mod stack;

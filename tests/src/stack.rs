@@ -26,8 +26,8 @@ pub struct Stack {
     pub url: String,
     agent_url: String,
     guests: Guests,
-    /// Processors of the host that guests may use; absent: all.
-    guest_cpus: Option<String>,
+    /// Further lines of the agent's configuration, before its sections.
+    settings: String,
     /// At most four characters: several stacks may share a machine.
     pub prefix: String,
     place: Place,
@@ -87,11 +87,11 @@ fn free_port() -> u16 {
 impl Stack {
     /// Starts server and agent, enrols the agent and waits until its host is qualified.
     pub async fn start(guests: Guests) -> Self {
-        Self::start_on(guests, None).await
+        Self::start_with(guests, "").await
     }
 
-    /// As above, with guests on these processors only.
-    pub async fn start_on(guests: Guests, guest_cpus: Option<&str>) -> Self {
+    /// As above, with further lines in the agent's configuration: `guest_cpus = "0"`.
+    pub async fn start_with(guests: Guests, settings: &str) -> Self {
         // Every client of ours speaks TLS with the provider of the process, even where it does not.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::Builder::new().prefix("jst-stack-").tempdir().expect("a directory");
@@ -105,7 +105,7 @@ impl Stack {
             url: format!("http://127.0.0.1:{port}"),
             agent_url: format!("https://127.0.0.1:{agent_port}"),
             guests,
-            guest_cpus: guest_cpus.map(str::to_owned),
+            settings: settings.to_owned(),
             prefix: place.prefix(),
             place,
             server: None,
@@ -220,13 +220,12 @@ impl Stack {
             Guests::Simulated => "sim",
             Guests::Real => "libvirt",
         };
-        let cpus =
-            self.guest_cpus.as_ref().map_or_else(String::new, |cpus| format!("guest_cpus = \"{cpus}\"\n"));
         std::fs::write(
             &config,
             format!(
-                "{cpus}data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
+                "{}\ndata_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
                  [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
+                self.settings,
                 self.data("agent").display(),
                 self.agent_url,
                 self.prefix

@@ -20,6 +20,15 @@ pub const CPU_WAITED_PERCENT: f64 = 2.0;
 /// What a busy guest may miss of a core while all others idle, in percent of the core.
 pub const CPU_IDLE_PERCENT: f64 = 3.0;
 
+/// From the call to the quota in force, in milliseconds.
+pub const CPU_CHANGE_MS: f64 = 300.0;
+/// From the call to a balloon within 5 % of its target, in milliseconds.
+pub const BALLOON_CHANGE_MS: f64 = 3000.0;
+/// From the call to the size that the guest sees, in milliseconds.
+pub const DISK_CHANGE_MS: f64 = 1000.0;
+/// Until idle memory has moved to a busy guest, in seconds.
+pub const MEMORY_MOVED_SECONDS: f64 = 30.0;
+
 /// Distance from the rate that was sold, in percent of the wire rate.
 pub const NETWORK_ERROR_PERCENT: f64 = 1.0;
 /// How far the fastest second may be above the peak, in percent.

@@ -60,7 +60,7 @@ struct Subject {
 
 impl Bench {
     async fn open(core: String) -> anyhow::Result<Self> {
-        let stack = Stack::start_on(Guests::Real, Some(&core)).await;
+        let stack = Stack::start_with(Guests::Real, &format!("guest_cpus = \"{core}\"")).await;
         stack.furnish(Some(&guest::micro_image())).await;
         let host = format!("/api/v1/admin/hosts/{}", stack.host_id);
         stack.admin().patch(&host, json!({ "overcommit_cpu_permille": 20_000 })).await.expect(200);

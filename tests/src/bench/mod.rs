@@ -2,7 +2,10 @@
 //! drift from machine to machine and from minute to minute.
 
 pub mod bounds;
+pub mod chaos;
 pub mod cpu;
+pub mod memory;
 pub mod network;
 pub mod provision;
 pub mod report;
+pub mod resize;

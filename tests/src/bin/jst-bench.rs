@@ -7,9 +7,12 @@ async fn main() -> anyhow::Result<()> {
     let name = std::env::args().nth(1).unwrap_or_default();
     let report = match name.as_str() {
         "cpu" => bench::cpu::run().await?,
+        "chaos" => bench::chaos::run().await?,
+        "memory" => bench::memory::run().await?,
         "network" => bench::network::run().await?,
         "provision" => bench::provision::run().await?,
-        _ => bail!("tests/bench NAME, where NAME is: cpu, network, provision"),
+        "resize" => bench::resize::run().await?,
+        _ => bail!("tests/bench NAME, where NAME is: chaos, cpu, memory, network, provision, resize"),
     };
     if !report.finish(&name)? {
         bail!("a bound was missed");
