@@ -116,6 +116,7 @@ impl Link {
             match self.send(ledger.revision(), &batch).await {
                 Ok(receipt) => {
                     pause.reset();
+                    reports.stored(&batch);
                     if lease.renew(sent, Duration::from_secs(receipt.lease_seconds)) {
                         tracing::warn!("the lease had lapsed; reading the whole desired state again");
                         reports.resend();
@@ -138,6 +139,7 @@ impl Link {
             host: batch.facts.clone(),
             load: *self.load.borrow(),
             instances: batch.instances.clone(),
+            repairs: batch.repairs.clone(),
         };
         let response = self
             .session()

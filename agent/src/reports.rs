@@ -1,6 +1,7 @@
 //! What the server still has to be told: the latest report of each instance, and whether it was sent.
 
-use jst_protocol::report::{HostFacts, InstanceReport, Usage};
+use crate::facts;
+use jst_protocol::report::{HostFacts, InstanceReport, Repair, Usage};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
@@ -8,6 +9,8 @@ use uuid::Uuid;
 
 /// Instances in one report: far below what the server reads at most.
 const BATCH: usize = 1000;
+/// Repairs that wait for the server.  Beyond that the log of the agent has to do: somebody is fighting with it.
+const REPAIRS: usize = 100;
 
 #[derive(Default)]
 pub struct Reports {
@@ -20,6 +23,7 @@ struct State {
     instances: HashMap<Uuid, Slot>,
     facts: Option<HostFacts>,
     facts_sent: bool,
+    repairs: Vec<Repair>,
 }
 
 struct Slot {
@@ -30,6 +34,7 @@ struct Slot {
 pub struct Batch {
     pub facts: Option<HostFacts>,
     pub instances: Vec<InstanceReport>,
+    pub repairs: Vec<Repair>,
     /// More is waiting than fits into one report.
     pub more: bool,
 }
@@ -44,6 +49,16 @@ impl Reports {
             None => drop(state.instances.insert(report.id, Slot { report, sent: false })),
         }
         self.news.notify_one();
+    }
+
+    /// Somebody changed by hand what these fields stand for, and it was set again.
+    pub fn repaired(&self, instance: Option<Uuid>, fields: Vec<String>) {
+        tracing::warn!(instance = ?instance, ?fields, "changed by hand, and set again");
+        let mut state = self.lock();
+        if state.repairs.len() < REPAIRS {
+            state.repairs.push(Repair { id: Uuid::now_v7(), instance, fields, at_unix: facts::unix_now() });
+            self.news.notify_one();
+        }
     }
 
     /// New counters travel with the next heartbeat.
@@ -113,7 +128,14 @@ impl Reports {
             slot.sent = true;
             instances.push(slot.report.clone());
         }
-        Batch { facts, instances, more }
+        Batch { facts, instances, repairs: state.repairs.clone(), more }
+    }
+
+    /// The batch was stored.
+    pub fn stored(&self, batch: &Batch) {
+        if !batch.repairs.is_empty() {
+            self.lock().repairs.retain(|repair| !batch.repairs.contains(repair));
+        }
     }
 
     /// The batch did not arrive.

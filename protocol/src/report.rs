@@ -18,6 +18,22 @@ pub struct Report {
     pub load: Option<HostLoad>,
     #[serde(default)]
     pub instances: Vec<InstanceReport>,
+    /// Told until the report with them is answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repairs: Vec<Repair>,
+}
+
+/// Something that was in force, was changed on the host by somebody else, and was set again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repair {
+    /// One that is told twice is recorded once.
+    pub id: Uuid,
+    /// Absent: it is about the host itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Uuid>,
+    /// Fields of the policy (`cpu.limit`), or what of the host it was (`network.tree`).
+    pub fields: Vec<String>,
+    pub at_unix: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 use super::{Host, HostState, amount, capacity};
 use crate::db::Tx;
-use crate::ids::{HostId, UserId};
+use crate::ids::{HostId, InstanceId, UserId};
 use jst_policy::admission::{Booking, Overcommit};
 use jst_policy::units::{KbitPerSec, MiB, MilliCpu};
 use jst_protocol::report::{HostFacts, HostLoad};
@@ -290,6 +290,34 @@ pub async fn facts_for_update(
         .fetch_optional(&mut **tx)
         .await?;
     Ok(row.map(|row| (row.qualification, row.facts)))
+}
+
+/// Locks the host's row until the transaction ends.
+pub async fn lock(tx: &mut Tx, host: HostId) -> sqlx::Result<()> {
+    sqlx::query!("SELECT id FROM hosts WHERE id = $1 FOR UPDATE", host.uuid())
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether the log has an event of this request.
+pub async fn is_recorded(tx: &mut Tx, request_key: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT 1 FROM events WHERE request_key = $1) AS \"recorded!\"",
+        request_key
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
+pub async fn has_instance(tx: &mut Tx, host: HostId, instance: InstanceId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT 1 FROM instances WHERE id = $1 AND host_id = $2) AS \"exists!\"",
+        instance.uuid(),
+        host.uuid(),
+    )
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// Writes what the agent measured, and the capacity that follows from it.

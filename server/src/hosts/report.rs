@@ -3,11 +3,13 @@
 use super::db;
 use crate::error::Result;
 use crate::events::{self, Event, Source};
-use crate::ids::HostId;
+use crate::ids::{HostId, InstanceId};
 use crate::state::App;
-use jst_protocol::report::{HostFacts, Qualification, Report};
+use jst_protocol::report::{HostFacts, Qualification, Repair, Report};
 use jst_protocol::{LEASE_SECONDS, report::Receipt};
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Figures of [`HostFacts`] as the columns hold them.
 pub struct Measured {
@@ -38,6 +40,9 @@ impl Measured {
 pub async fn take(app: &App, host: HostId, name: &str, report: &Report) -> Result<Receipt> {
     if let Some(facts) = &report.host {
         take_facts(app, host, name, facts).await?;
+    }
+    if !report.repairs.is_empty() {
+        record_repairs(app, host, name, &report.repairs).await?;
     }
     let load = report.load.as_ref();
     db::renew_lease(app.db.platform(), host, report.revision, load, LEASE_SECONDS as f64).await?;
@@ -71,6 +76,37 @@ async fn take_facts(app: &App, host: HostId, name: &str, facts: &HostFacts) -> R
         }),
     };
     events::record(&mut tx, &Source::host(host.uuid(), name), event).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Puts into the log what somebody had changed by hand.  Customers do not read it: their limits hold, and who
+/// works on the host is not their business.
+async fn record_repairs(app: &App, host: HostId, name: &str, repairs: &[Repair]) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    // A report that is sent again while the first is taken waits here, and then finds it recorded.
+    db::lock(&mut tx, host).await?;
+    for repair in repairs {
+        let key = format!("repair/{}", repair.id);
+        if db::is_recorded(&mut tx, &key).await? {
+            continue;
+        }
+        let subject = match repair.instance.map(InstanceId::from_uuid) {
+            None => ("host", "host.repaired", host.to_string()),
+            Some(id) if db::has_instance(&mut tx, host, id).await? => {
+                ("instance", "instance.repaired", id.to_string())
+            }
+            // It has gone elsewhere meanwhile, or never was this host's.
+            Some(_) => continue,
+        };
+        let (subject_kind, action, subject_id) = subject;
+        let at =
+            OffsetDateTime::from_unix_timestamp(repair.at_unix).ok().and_then(|at| at.format(&Rfc3339).ok());
+        let data = json!({ "fields": repair.fields.join(", "), "at": at });
+        let event = Event { tenant: None, action, subject_kind, subject_id: &subject_id, data };
+        let source = Source { request_key: Some(key), ..Source::host(host.uuid(), name) };
+        events::record(&mut tx, &source, event).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

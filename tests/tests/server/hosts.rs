@@ -121,6 +121,20 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     agent.post("reports", &json!({ "revision": 1, "load": load })).await.expect(200);
     assert_eq!(api.get(&path).await.json()["load"]["memory_pressure"], "critical");
 
+    // What somebody changed on the host by hand is in the log, once, however often it is told.
+    let repair = json!({ "id": "0192a000-0000-7000-8000-000000000001", "fields": ["memory.merging"], "at_unix": 1_790_000_000 });
+    let foreign = json!({ "id": "0192a000-0000-7000-8000-000000000002", "instance": "0192a000-0000-7000-8000-000000000003",
+        "fields": ["cpu.limit"], "at_unix": 1_790_000_000 });
+    for _ in 0..2 {
+        agent.post("reports", &json!({ "revision": 1, "repairs": [repair, foreign] })).await.expect(200);
+    }
+    let events = api.get("/api/v1/admin/audit?action=host.repaired").await.expect(200).json();
+    assert_eq!(events["items"].as_array().unwrap().len(), 1, "{events}");
+    assert_eq!(
+        events["items"][0]["data"],
+        json!({ "fields": "memory.merging", "at": "2026-09-21T14:13:20Z" })
+    );
+
     // The page shows it, with what is absent and why, and takes decimals.
     let page_path = format!("/admin/hosts/{}", agent.host.unwrap());
     for language in ["zh-CN", "en"] {

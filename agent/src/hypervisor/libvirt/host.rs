@@ -48,7 +48,7 @@ impl Libvirt {
             kernel: facts::kernel(),
             cpu_model: facts::cpu_model(),
             cpus: self.cpus(),
-            memory_mib: self.guest_memory(),
+            memory_mib: self.memory_capacity(),
             storage_mib: facts::storage_mib(self.storage.root()).0,
             uplink_kbit: measured,
             uplink,
@@ -64,7 +64,7 @@ impl Libvirt {
     }
 
     /// The memory that guests may have, in MiB.
-    fn guest_memory(&self) -> u64 {
+    fn memory_capacity(&self) -> u64 {
         let total = facts::memory_mib("MemTotal");
         self.config.guest_memory_mib.map_or(total, |most| most.min(total))
     }
