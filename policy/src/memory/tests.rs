@@ -106,7 +106,10 @@ fn idle_memory_moves_to_the_one_that_needs_it() {
 fn a_limit_below_the_size_is_the_most_that_is_left() {
     let mut capped = guest(2048, 256, 2048, 100);
     capped.claim.limit = Some(1024);
-    assert_eq!(targets(50_000, &[capped]), [2048 - 256], "not in one go");
+    assert_eq!(targets(50_000, &[capped]), [1024], "it was idle");
+    let mut busy = guest(2048, 256, 2048, 1800);
+    busy.claim.limit = Some(1024);
+    assert_eq!(targets(50_000, &[busy]), [2048 - 256], "not in one go");
     capped.left = MiB(1100);
     assert_eq!(targets(50_000, &[capped]), [1024]);
     capped.left = MiB(800);
