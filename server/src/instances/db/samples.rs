@@ -128,7 +128,8 @@ pub async fn clock(tx: &mut Tx) -> sqlx::Result<Clock> {
     .await
 }
 
-/// Rows of one instance, the oldest first.
+/// Rows of one instance, the oldest first.  The first condition on the time says nothing new: by it, days that are not
+/// wanted are left alone.
 pub async fn rows(tx: &mut Tx, tenant: TenantId, id: InstanceId, parts: &Parts) -> sqlx::Result<Vec<Row>> {
     let rows = sqlx::query!(
         "SELECT extract(epoch FROM at)::bigint AS \"at!\", seconds, \
@@ -138,7 +139,7 @@ pub async fn rows(tx: &mut Tx, tenant: TenantId, id: InstanceId, parts: &Parts) 
          ARRAY[cpu_used_most, cpu_stolen_most, cpu_held_back_most, memory_used_most, memory_lent_most, memory_size_most, \
              disk_read_bytes_most, disk_write_bytes_most, disk_read_operations_most, disk_write_operations_most, \
              network_in_most, network_out_most] AS \"most!: Vec<Option<f32>>\" \
-         FROM instance_samples WHERE instance_id = $1 AND tenant_id = $2 \
+         FROM instance_samples WHERE instance_id = $1 AND tenant_id = $2 AND at >= to_timestamp($3) \
          AND ((step = 7200 AND at >= to_timestamp($3) AND at < to_timestamp($4)) \
              OR (step = 600 AND at >= to_timestamp($4) AND at < to_timestamp($5)) \
              OR (step = 60 AND at >= to_timestamp($5))) ORDER BY at",

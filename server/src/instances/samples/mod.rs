@@ -7,9 +7,9 @@
 //!                                   and the finer ones since then             rows of 7200 s <─┘
 //! ```
 //!
-//! Rows lie in one partition a day and step, so that forgetting is dropping a table.  A minute of ten thousand
-//! instances is ten thousand rows of about 120 bytes: 1.7 GB a day, kept for two days; the coarser
-//! steps together are half of that for as long as they are kept.
+//! Rows lie in one partition a day and step, so that forgetting is dropping a table.  A row takes 210 bytes with its
+//! index: ten thousand instances make 3 GB a day of minutes, which are kept for two days, and 15 GB of all that is
+//! kept ([`crate::worker::samples`]).
 //!
 //! Graphs are nothing that anything else depends on: a sample that cannot be stored is logged and missing, and the
 //! report that brought it counts all the same.

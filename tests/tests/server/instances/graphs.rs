@@ -192,7 +192,6 @@ async fn graphs_belong_to_their_tenant_and_ranges_are_known() {
     let path = format!("/api/v1/instances/{}/metrics", guest.id);
     owner.api.get(&path).await.expect(200);
     thief.api.get(&path).await.expect(404);
-    // Somebody else's comes before what is wrong with the question.
     for bad in ["year", "", "Hour", "3600"] {
         let answer = owner.api.get(&format!("{path}?range={bad}")).await.expect(422);
         assert_eq!(field_errors(&answer), [("range".to_owned(), "choice".to_owned())], "{bad}");
