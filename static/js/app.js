@@ -163,5 +163,8 @@ if (live) {
   });
 }
 
+// Another script has put something new into the page.
+addEventListener("fresh", ({ target }) => prepare(target));
+
 prepare();
 setInterval(() => writeTimes(), 30_000);

@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { visitor } from "./chromium.js";
+import { inventHistory } from "./history.js";
 import { PASSWORD } from "./platform.js";
 
 export function sshKey(comment) {
@@ -122,5 +123,6 @@ export async function furnish(platform, browser) {
   await create("old", "small");
   await platform.operationEnds(token, (await api("POST", `/instances/${made.archive}/actions/shutdown`)).id);
   await platform.operationEnds(token, (await api("DELETE", `/instances/${made.old}`)).id);
+  inventHistory(platform, made["web-1"]);
   return { email, token, pages: Object.values(made).map((id) => `/instances/${id}`) };
 }

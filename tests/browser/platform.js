@@ -1,5 +1,5 @@
 // A platform of our own: jst-stack starts it, prints where it is, and stops it when our end of the pipe closes.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
@@ -37,6 +37,11 @@ export class Platform {
     this.child.stdin.end();
     const [status] = await this.exited;
     if (status !== 0) throw new Error(`jst-stack ended with status ${status}`);
+  }
+
+  /** For what only time makes: statements as the owner of the database. */
+  sql(statements) {
+    execFileSync("psql", ["--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", this.database], { input: statements, stdio: ["pipe", "ignore", "inherit"] });
   }
 
   /** The API. Gives the parsed answer; a refusal is an error. */

@@ -135,12 +135,14 @@ impl Stack {
         (id(&self.server), id(&self.agent))
     }
 
+    /// Where the platform's own database is, for its owner.
+    pub fn database_url(&self) -> String {
+        format!("postgres://postgres@localhost/jinshitong?host={}", self.data("server/postgres").display())
+    }
+
     /// The platform's own database, as its owner.
     pub async fn database(&self) -> anyhow::Result<sqlx::PgPool> {
-        let options = sqlx::postgres::PgConnectOptions::new_without_pgpass()
-            .socket(self.data("server/postgres"))
-            .username("postgres")
-            .database("jinshitong");
+        let options: sqlx::postgres::PgConnectOptions = self.database_url().parse()?;
         Ok(sqlx::postgres::PgPoolOptions::new().max_connections(2).connect_with(options).await?)
     }
 

@@ -48,5 +48,7 @@ help-change = Another plan
 help-change-text = Most changes take effect on the running server. The page says beforehand which ones wait for a restart. Disks grow and never shrink.
 help-power = Stopping and deleting
 help-power-text = Shutting down asks the system to end its work; powering off does not ask. A deleted server can be brought back for some days, unless you chose to delete it at once.
+help-graphs = What your server used
+help-graphs-text = Each server has graphs of the last hour to the last month: what it used, how long it waited for its host, what its own limit held back, and how much of its memory is lent. Guaranteed minimum and maximum are lines in them.
 help-api = Programs
 help-api-text = Everything that you do here, programs can do with an API token.

@@ -28,6 +28,7 @@ pub mod quotas;
 pub mod rebuild;
 pub mod reports;
 pub mod resize;
+pub mod samples;
 pub mod state;
 pub mod view;
 pub mod web;

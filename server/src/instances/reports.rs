@@ -10,7 +10,7 @@ pub mod judge;
 use super::model::Instance;
 use super::operations::Operation;
 use super::work::Work;
-use super::{db, state};
+use super::{db, samples, state};
 use crate::error::Result;
 use crate::events::Source;
 use crate::ids::{HostId, InstanceId};
@@ -26,24 +26,29 @@ use serde_json::json;
 /// Takes the reports of a host about its instances.  An instance that the host does not own (any
 /// more) is none of its business.
 pub async fn apply(app: &App, host: HostId, reports: &[InstanceReport]) -> Result<()> {
+    let mut measured = Vec::new();
     for report in reports {
-        apply_one(app, host, report).await?;
+        measured.extend(apply_one(app, host, report).await?);
+    }
+    // Graphs must not keep a report from being taken.
+    if let Err(error) = samples::take(app, &measured).await {
+        tracing::warn!(%host, error = ?error, "samples of this report are missing in the graphs");
     }
     Ok(())
 }
 
-async fn apply_one(app: &App, host: HostId, report: &InstanceReport) -> Result<()> {
+/// Gives the instance when its counters were stored.
+async fn apply_one(app: &App, host: HostId, report: &InstanceReport) -> Result<Option<InstanceId>> {
     let mut tx = app.db.begin_platform().await?;
     let id = InstanceId::from_uuid(report.id);
-    let Some(instance) = db::lock_on_host(&mut tx, host, id).await? else { return Ok(()) };
+    let Some(instance) = db::lock_on_host(&mut tx, host, id).await? else { return Ok(None) };
     if instance.epoch != report.epoch {
-        return Ok(());
+        return Ok(None);
     }
     let operations = operations_sql::undecided_of(&mut tx, id).await?;
     let judgement = judge::judge(&instance, &operations, report);
-    if let Some(usage) = &report.usage
-        && judgement.observation.is_some()
-    {
+    let usage = report.usage.as_ref().filter(|_| judgement.observation.is_some());
+    if let Some(usage) = usage {
         sql::save_usage(&mut tx, id, instance.tenant_id, usage).await?;
     }
     // Customers read these events: the host's name is not their business.
@@ -51,7 +56,7 @@ async fn apply_one(app: &App, host: HostId, report: &InstanceReport) -> Result<(
     let mut work = Work { tx, instance, source, requested_by: None };
     carry_out(&mut work, host, &operations, judgement).await?;
     work.tx.commit().await?;
-    Ok(())
+    Ok(usage.map(|_| id))
 }
 
 async fn carry_out(

@@ -18,6 +18,16 @@ pub fn kbit(kbit: u64) -> String {
     }
 }
 
+/// `300 B/s`, `12 kB/s`, `1.5 MB/s`, `2 GB/s`: of 1,000 bytes, as disks are sold.
+pub fn bytes_per_second(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B/s"),
+        1000..1_000_000 => format!("{} kB/s", one_decimal(bytes, 1000)),
+        1_000_000..1_000_000_000 => format!("{} MB/s", one_decimal(bytes, 1_000_000)),
+        _ => format!("{} GB/s", one_decimal(bytes, 1_000_000_000)),
+    }
+}
+
 /// `0.5`, `1`, `1.25`: thousandths of a core as cores.
 pub fn cores(millicpu: u64) -> String {
     let text = format!("{:.2}", millicpu as f64 / 1000.0);
@@ -81,6 +91,9 @@ mod tests {
         assert_eq!(mib(2 * 1024 * 1024), "2 TiB");
         assert_eq!(kbit(100_000), "100 Mbit/s");
         assert_eq!(kbit(2_500_000), "2.5 Gbit/s");
+        assert_eq!(bytes_per_second(999), "999 B/s");
+        assert_eq!(bytes_per_second(81_920), "81.9 kB/s");
+        assert_eq!(bytes_per_second(2_500_000_000), "2.5 GB/s");
         assert_eq!(iops(200), "200 IOPS");
         assert_eq!(iops(1_007_000), "1,007,000 IOPS");
         assert_eq!(cores(500), "0.5");

@@ -5,6 +5,7 @@ pub mod expiry;
 pub mod mail;
 pub mod purge;
 mod reconciler;
+pub mod samples;
 pub mod trials;
 
 use crate::state::App;
@@ -15,6 +16,7 @@ use tokio_util::task::TaskTracker;
 pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(expiry::run(app.clone(), stop.clone()));
     tasks.spawn(mail::run(app.clone(), stop.clone()));
+    tasks.spawn(samples::run(app.clone(), stop.clone()));
     // Deadlines are minutes and grace periods hours: seconds are soon enough.
     let seconds = Duration::from_secs;
     tasks.spawn(reconciler::run("deadlines", seconds(5), app.clone(), stop.clone(), deadlines::pass));

@@ -21,7 +21,8 @@ async fn main() -> anyhow::Result<()> {
     stack.furnish(image.as_deref()).await;
     println!(
         "{}",
-        json!({ "url": stack.url, "admin_email": ADMIN, "admin_password": PASSWORD, "admin_token": stack.token })
+        json!({ "url": stack.url, "admin_email": ADMIN, "admin_password": PASSWORD, "admin_token": stack.token,
+            "database": stack.database_url() })
     );
     // Whoever started us closes the pipe when the tests are over.
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;

@@ -2,7 +2,8 @@ use crate::admin::db::instances::{self as db, Filter, InstanceRow};
 use crate::auth::Admin;
 use crate::error::{Error, Result};
 use crate::ids::{HostId, InstanceId, OperationId, TenantId};
-use crate::instances::resize;
+use crate::instances::api::metrics::{MetricsBody, MetricsParams};
+use crate::instances::{resize, samples};
 use crate::plans::edit::policy_problems;
 use crate::plans::schema;
 use crate::state::App;
@@ -20,7 +21,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(set_policy))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(set_policy))
+        .routes(routes!(metrics))
 }
 
 /// An instance of any customer.
@@ -160,4 +165,20 @@ async fn set_policy(
     }
     let operation = resize::set_policy(&app, &admin, id.parse()?, policy).await?;
     Ok((StatusCode::ACCEPTED, Json(PolicyAccepted { operation_id: operation.id })))
+}
+
+/// What an instance used over time
+///
+/// The same as its owner sees.
+#[utoipa::path(get, path = "/api/v1/admin/instances/{id}/metrics", tag = "Administration: instances", params(("id" = InstanceId, Path, description = "`vm_…`"), MetricsParams),
+    responses((status = 200, body = MetricsBody), (status = 404, description = "There is no such instance.", body = Problem),
+        (status = 422, description = "There is no such range.", body = Problem)))]
+async fn metrics(
+    State(app): State<App>,
+    admin: Admin,
+    Path(id): Path<String>,
+    Query(params): Query<MetricsParams>,
+) -> Result<Json<MetricsBody>> {
+    let (instance, history) = samples::history_of_any(&app, &admin, id.parse()?, params.range()?).await?;
+    Ok(Json(MetricsBody::new(&instance, &history)))
 }

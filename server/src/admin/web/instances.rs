@@ -7,7 +7,10 @@ use crate::admin::db::operations::{self, OperationRow};
 use crate::auth::Admin;
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{HostId, InstanceId};
-use crate::instances::resize;
+use crate::instances::api::metrics::MetricsParams;
+use crate::instances::samples::history::Range;
+use crate::instances::web::graphs::Panel;
+use crate::instances::{resize, samples};
 use crate::plans::edit::policy_problems;
 use crate::state::App;
 use crate::web::flash;
@@ -110,6 +113,7 @@ struct InstancePage {
     operations: Vec<OperationRow>,
     groups: Vec<Group>,
     bars: Vec<Bar>,
+    panel: Panel,
     errors: Vec<FieldError>,
     /// Why the whole change was refused, where no field is to blame.
     refusal: Option<String>,
@@ -120,6 +124,7 @@ impl InstancePage {
         app: &App,
         page: Page,
         instance: InstanceRow,
+        panel: Panel,
         form: &Sent,
         errors: Vec<FieldError>,
         refusal: Option<String>,
@@ -127,7 +132,7 @@ impl InstancePage {
         let operations = operations::list(app.db.platform(), "", Some(instance.id), None, 20).await?;
         let groups = policy_form::groups(&page, form, &errors);
         let bars = policy_form::bars(&page, &instance.policy);
-        Ok(Self { page, instance, operations, groups, bars, errors, refusal })
+        Ok(Self { page, instance, operations, groups, bars, panel, errors, refusal })
     }
 
     fn kind(&self, state: &str) -> &'static str {
@@ -143,10 +148,22 @@ async fn find(app: &App, id: &str) -> Result<InstanceRow> {
     db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)
 }
 
-async fn show(State(app): State<App>, _: Admin, page: Page, Path(id): Path<String>) -> Result<InstancePage> {
+async fn panel(app: &App, admin: &Admin, page: &Page, id: InstanceId, range: Range) -> Result<Panel> {
+    let (instance, history) = samples::history_of_any(app, admin, id, range).await?;
+    Panel::new(page, &format!("/admin/instances/{id}"), &instance, &history)
+}
+
+async fn show(
+    State(app): State<App>,
+    admin: Admin,
+    page: Page,
+    Path(id): Path<String>,
+    Query(params): Query<MetricsParams>,
+) -> Result<InstancePage> {
     let instance = find(&app, &id).await?;
     let form = policy_form::from_policy(&instance.policy);
-    InstancePage::build(&app, page, instance, &form, Vec::new(), None).await
+    let panel = panel(&app, &admin, &page, instance.id, params.range()?).await?;
+    InstancePage::build(&app, page, instance, panel, &form, Vec::new(), None).await
 }
 
 /// A policy of its own, applied to the running guest.
@@ -186,6 +203,7 @@ async fn set_policy(
             None => FieldError { field: format!("policy.{}", error.field), ..error },
         })
         .collect();
-    let page = InstancePage::build(&app, page, instance, &form, errors, refusal).await?;
+    let panel = panel(&app, &admin, &page, instance.id, Range::Hour).await?;
+    let page = InstancePage::build(&app, page, instance, panel, &form, errors, refusal).await?;
     Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
 }

@@ -2,6 +2,7 @@
 
 mod actions;
 mod instances;
+pub mod metrics;
 mod operations;
 pub mod schema;
 
@@ -9,5 +10,9 @@ use crate::state::App;
 use utoipa_axum::router::OpenApiRouter;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().merge(instances::routes()).merge(actions::routes()).merge(operations::routes())
+    OpenApiRouter::new()
+        .merge(instances::routes())
+        .merge(metrics::routes())
+        .merge(actions::routes())
+        .merge(operations::routes())
 }

@@ -5,6 +5,7 @@ pub mod bookings;
 pub mod catalogue;
 pub mod operations;
 pub mod reports;
+pub mod samples;
 
 use super::model::{Instance, observed_name, power_name};
 use crate::db::Tx;
@@ -130,6 +131,15 @@ macro_rules! select_instances {
 /// One instance of a tenant, purged ones not.
 pub async fn by_id(tx: &mut Tx, tenant: TenantId, id: InstanceId) -> sqlx::Result<Option<Instance>> {
     select_instances!("WHERE id = $1 AND tenant_id = $2 AND purged_at IS NULL", id.uuid(), tenant.uuid())
+        .fetch_optional(&mut **tx)
+        .await?
+        .map(Instance::try_from)
+        .transpose()
+}
+
+/// An instance of any tenant, purged ones not; for administrators.
+pub async fn of_any(tx: &mut Tx, id: InstanceId) -> sqlx::Result<Option<Instance>> {
+    select_instances!("WHERE id = $1 AND purged_at IS NULL", id.uuid())
         .fetch_optional(&mut **tx)
         .await?
         .map(Instance::try_from)

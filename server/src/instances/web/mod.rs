@@ -1,6 +1,7 @@
 //! Pages of instances: the dashboard, the list, and everything about one instance.
 
 mod dashboard;
+pub mod graphs;
 mod head;
 mod list;
 mod networking;
@@ -24,6 +25,7 @@ pub fn routes() -> Router<App> {
         .merge(list::routes())
         .merge(new::routes())
         .merge(show::routes())
+        .merge(graphs::routes())
         .merge(networking::routes())
         .merge(settings::routes())
         .merge(resize::routes())

@@ -39,7 +39,7 @@ struct Figures {
     write: fn(u64) -> String,
 }
 
-fn vcpus(millicpu: u64) -> String {
+pub fn vcpus(millicpu: u64) -> String {
     format!("{} vCPU", format::cores(millicpu))
 }
 
@@ -125,17 +125,7 @@ fn resource(page: &Page, bought: &Figures, in_force: Option<&Figures>) -> Resour
     let guaranteed = |reserved: u64| {
         if reserved == 0 { page.t("resource-nothing") } else { write(reserved) }
     };
-    let words = match (*reserved, *limit) {
-        (0, None) => page.t("resource-words-shared"),
-        (0, Some(limit)) => page.t1("resource-words-most", "limit", write(limit)),
-        (reserved, None) => page.t1("resource-words-least", "reserved", write(reserved)),
-        (reserved, Some(limit)) if reserved >= limit => {
-            page.t1("resource-words-all", "reserved", write(reserved))
-        }
-        (reserved, Some(limit)) => {
-            page.t2("resource-words-both", "reserved", write(reserved), "limit", write(limit))
-        }
-    };
+    let words = limits_words(page, *reserved, *limit, *write);
     let words = match used {
         Some(used) => format!("{words} {}", page.t1("resource-words-used", "used", write(*used))),
         None => words,
@@ -167,6 +157,21 @@ fn resource(page: &Page, bought: &Figures, in_force: Option<&Figures>) -> Resour
         used: used.map_or(0.0, percent),
         limit: 100.0,
         words,
+    }
+}
+
+/// What is guaranteed, and the most, as a sentence.
+pub fn limits_words(page: &Page, reserved: u64, limit: Option<u64>, write: fn(u64) -> String) -> String {
+    match (reserved, limit) {
+        (0, None) => page.t("resource-words-shared"),
+        (0, Some(limit)) => page.t1("resource-words-most", "limit", write(limit)),
+        (reserved, None) => page.t1("resource-words-least", "reserved", write(reserved)),
+        (reserved, Some(limit)) if reserved >= limit => {
+            page.t1("resource-words-all", "reserved", write(reserved))
+        }
+        (reserved, Some(limit)) => {
+            page.t2("resource-words-both", "reserved", write(reserved), "limit", write(limit))
+        }
     }
 }
 

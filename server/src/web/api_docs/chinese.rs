@@ -68,6 +68,7 @@ const WORDS: &[(&str, &str)] = &[
     ("All instances", "全部实例"),
     ("One instance", "一个实例"),
     ("Give an instance a policy of its own", "为实例单独设定资源策略"),
+    ("What an instance used over time", "一个实例一段时间内的用量"),
     ("The mail outbox", "发件箱"),
     ("One mail", "一封邮件"),
     ("Send a mail again", "重新发送邮件"),
@@ -118,6 +119,7 @@ const WORDS: &[(&str, &str)] = &[
     ("Replaces the rules of the firewall", "替换防火墙规则"),
     ("Gives an instance another name", "修改实例名称"),
     ("The latest counters; null until the host has reported some", "最新的用量计数；宿主机尚未上报时为 null"),
+    ("What the instance used over time", "实例一段时间内的用量"),
     ("Operations, newest first", "任务，从新到旧"),
     (
         "One operation: ask for it again until its state is succeeded, failed or cancelled",

@@ -21,6 +21,7 @@ async fn a_foreign_instance_is_a_404_on_every_route() {
         (Method::DELETE, base.clone(), None),
         (Method::DELETE, format!("{base}?now=true"), None),
         (Method::GET, format!("{base}/usage"), None),
+        (Method::GET, format!("{base}/metrics"), None),
         (Method::PUT, format!("{base}/name"), body(json!({ "name": "mine" }))),
         (Method::PUT, format!("{base}/firewall"), body(json!({}))),
         (Method::POST, format!("{base}/actions/start"), body(json!({}))),

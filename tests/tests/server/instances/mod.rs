@@ -3,6 +3,7 @@
 mod create;
 mod delete;
 mod desk;
+mod graphs;
 mod isolation;
 mod pages;
 mod power;

@@ -79,7 +79,8 @@ async fn from_the_first_visit_to_a_running_instance_without_script() {
     assert!(page.body.contains("128 MiB guaranteed, up to 256 MiB"), "{}", page.body);
     for language in ["zh-CN", "en"] {
         choose(&client, language).await;
-        for part in ["", "/networking", "/settings", "/history", "/resize", "/rebuild", "/delete"] {
+        for part in ["", "/graphs", "/networking", "/settings", "/history", "/resize", "/rebuild", "/delete"]
+        {
             let page = client.get(&format!("{path}{part}")).await.expect(200);
             assert!(page.body.contains(&format!("lang=\"{language}\"")), "{part}");
             // A key that has no message shows itself.
@@ -248,7 +249,7 @@ async fn pages_of_another_tenant_do_not_exist() {
     let (thief, _) = browser(&desk, "thief@example.com").await;
     let id = desk.running(&owner, "web", "small").await;
     let before = owner.instance(&id).await;
-    for part in ["", "/networking", "/settings", "/history", "/resize", "/rebuild", "/delete"] {
+    for part in ["", "/graphs", "/networking", "/settings", "/history", "/resize", "/rebuild", "/delete"] {
         thief.get(&format!("/instances/{id}{part}")).await.expect(404);
         let nobody = desk.platform.client().get(&format!("/instances/{id}{part}")).await.expect(303);
         assert!(nobody.location.starts_with("/sign-in"), "{}", nobody.location);
