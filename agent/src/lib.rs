@@ -13,6 +13,7 @@ mod lease;
 mod ledger;
 mod link;
 mod memory;
+mod merging;
 pub mod network;
 mod reconcile;
 mod reports;
@@ -22,6 +23,8 @@ mod tls;
 use anyhow::Context as _;
 use config::{Config, HypervisorKind};
 use hypervisor::{Hypervisor, libvirt::Libvirt, sim::Sim};
+use jst_policy::units::MiB;
+use jst_protocol::report::{HostFacts, HostLoad};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -52,6 +55,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let hypervisor = match config.hypervisor {
         HypervisorKind::Sim => {
             let sim = Arc::new(Sim::open(&config).context("the simulation cannot be opened")?);
+            sim.adopt(&ledger.host());
             spawn(&shutdown, sim.clone().act_as_guests(event_sender));
             Hypervisor::Sim(sim)
         }
@@ -62,15 +66,24 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         }
     };
     let memory_period = config::Timing::of(config.timing.memory.max(1));
+    let merger = merging::Merger::new(&config);
+    merger.adopt(&ledger.host());
     let context =
-        reconcile::Context::new(config, hypervisor.clone(), ledger.clone(), lease.clone(), reports.clone());
+        reconcile::Context::new(config, hypervisor.clone(), ledger.clone(), lease.clone(), reports.clone(), merger.clone());
     let (accepted_sender, accepted) = mpsc::channel(16);
     spawn(&shutdown, link.clone().follow(ledger.clone(), lease.clone(), accepted_sender));
     spawn(&shutdown, link.clone().report(ledger.clone(), lease.clone(), reports.clone()));
     spawn(&shutdown, link.clone().keep_certificate());
     let (balance_sender, balance) = watch::channel(memory::Balance::default());
-    spawn(&shutdown, memory::keep(hypervisor.clone(), ledger.clone(), memory_period, balance_sender));
-    spawn(&shutdown, watch_host(hypervisor, reports, link, balance));
+    let (merged_sender, merged) = watch::channel(MiB::ZERO);
+    let keep_merging =
+        merging::keep(merger.clone(), hypervisor.clone(), ledger.clone(), memory_period, merged_sender);
+    spawn(&shutdown, keep_merging);
+    let keep_memory =
+        memory::keep(hypervisor.clone(), ledger.clone(), memory_period, merged.clone(), balance_sender);
+    spawn(&shutdown, keep_memory);
+    let watched = Watched { ledger, merger, balance, merged };
+    spawn(&shutdown, watch_host(hypervisor, reports, link, watched));
     spawn(&shutdown, tell_supervisor(lease));
     reconcile::Reconciler::new(context, shutdown).run(accepted, events).await;
     tracing::info!("agent stops; guests go on");
@@ -81,24 +94,44 @@ fn spawn(shutdown: &CancellationToken, work: impl Future<Output = ()> + Send + '
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(work));
 }
 
+/// What is reported about the host beyond what its hypervisor says.
+struct Watched {
+    ledger: Arc<ledger::Ledger>,
+    merger: Arc<merging::Merger>,
+    balance: watch::Receiver<memory::Balance>,
+    merged: watch::Receiver<MiB>,
+}
+
+impl Watched {
+    fn facts(&self, mut facts: HostFacts) -> HostFacts {
+        self.merger.add_to(&mut facts, self.ledger.host().page_merging);
+        facts
+    }
+
+    fn load(&self, load: HostLoad) -> HostLoad {
+        let load = self.balance.borrow().add_to(load);
+        HostLoad { memory_merged_mib: self.merged.borrow().get(), ..load }
+    }
+}
+
 /// Keeps what is reported about the host itself up to date.
 async fn watch_host(
     hypervisor: Hypervisor,
     reports: Arc<reports::Reports>,
     link: Arc<link::Link>,
-    balance: watch::Receiver<memory::Balance>,
+    watched: Watched,
 ) {
     let mut qualification = hypervisor.qualification();
     loop {
         qualification.mark_unchanged();
         match hypervisor.facts().await {
-            Ok(facts) => reports.set_facts(facts),
+            Ok(facts) => reports.set_facts(watched.facts(facts)),
             Err(error) => tracing::warn!(error = link::chain(&error), "the host's facts cannot be read"),
         }
         // Load is for charts and placement; facts change with hardware and qualification.
         for _ in 0..6 {
             match hypervisor.load().await {
-                Ok(load) => drop(link.load.send_replace(Some(balance.borrow().add_to(load)))),
+                Ok(load) => drop(link.load.send_replace(Some(watched.load(load)))),
                 Err(error) => tracing::debug!(error = link::chain(&error), "the host's load cannot be read"),
             }
             // A host that has just been qualified is waited for.

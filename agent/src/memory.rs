@@ -49,6 +49,7 @@ pub async fn keep(
     hypervisor: Hypervisor,
     ledger: Arc<Ledger>,
     period: Duration,
+    merged: watch::Receiver<MiB>,
     balance: watch::Sender<Balance>,
 ) {
     let mut calm = 0;
@@ -59,7 +60,11 @@ pub async fn keep(
             tracing::warn!("the host's memory cannot be read; no guest's is touched");
             continue;
         }
-        let marks = Marks::of(total, MiB(ledger.host().system_memory_mib));
+        let settings = ledger.host();
+        // Merged pages that are to be separated need this much more, and wait until it is there.
+        let owed = if settings.page_merging { MiB::ZERO } else { *merged.borrow() };
+        let available = available.saturating_sub(owed);
+        let marks = Marks::of(total, MiB(settings.system_memory_mib));
         if available > marks.high && (1..CALM_STEPS).contains(&calm) {
             calm += 1;
             continue;

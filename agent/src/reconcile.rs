@@ -18,6 +18,7 @@ use crate::division::Division;
 use crate::hypervisor::{Event, Hypervisor};
 use crate::lease::Lease;
 use crate::ledger::{Accepted, Ledger};
+use crate::merging::Merger;
 use crate::reports::Reports;
 use jst_protocol::desired::Presence;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -35,6 +36,7 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     pub lease: Arc<Lease>,
     pub reports: Arc<Reports>,
+    pub merger: Arc<Merger>,
     pub division: Division,
     /// Bounds how many instances are changed at the same time.
     pub busy: Semaphore,
@@ -60,6 +62,7 @@ impl Context {
         ledger: Arc<Ledger>,
         lease: Arc<Lease>,
         reports: Arc<Reports>,
+        merger: Arc<Merger>,
     ) -> Arc<Self> {
         let busy = Semaphore::new(config.parallel.max(1));
         let division = Division::new(hypervisor.cpu_scale());
@@ -69,6 +72,7 @@ impl Context {
             ledger,
             lease,
             reports,
+            merger,
             division,
             busy,
             gate: watch::Sender::new(i32::MIN),
@@ -134,7 +138,9 @@ impl Reconciler {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some((changes, complete)) = accepted.recv() => {
-                    self.context.hypervisor.adopt(&self.context.ledger.host()).await;
+                    let host = self.context.ledger.host();
+                    self.context.merger.adopt(&host);
+                    self.context.hypervisor.adopt(&host).await;
                     // Before anybody is woken: a new guest is defined with its weight among the others.
                     reweighed.add(self.context.divide());
                     for id in &changes.changed {

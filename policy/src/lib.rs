@@ -10,6 +10,7 @@ pub mod divide;
 pub mod instance;
 pub mod lifecycle;
 pub mod memory;
+pub mod merging;
 pub mod placement;
 pub mod units;
 pub mod validate;

@@ -36,6 +36,9 @@ pub struct HostSettings {
     /// finds out.  Reservations are booked against the same figure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uplink_kbit: Option<u64>,
+    /// The kernel may merge equal pages of guests, whoever they belong to.
+    #[serde(default)]
+    pub page_merging: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -101,6 +101,9 @@ pub struct HostLoad {
     /// other hosts.
     #[serde(default)]
     pub memory_missing_mib: u64,
+    /// What merged pages of guests save now.
+    #[serde(default)]
+    pub memory_merged_mib: u64,
 }
 
 /// How short the host is of memory.
@@ -236,6 +239,9 @@ pub struct Usage {
     pub memory_unused_mib: u64,
     /// What the balloon leaves the guest of its memory, now; its size when nothing is held back.
     pub balloon_mib: u64,
+    /// What of the guest's memory is merged with equal pages now, its own or others'.
+    #[serde(default)]
+    pub memory_merged_mib: u64,
     pub disk_read_bytes: u64,
     pub disk_write_bytes: u64,
     pub disk_read_operations: u64,

@@ -92,6 +92,7 @@ fn unchanged(agent: &AgentHost) -> Desired {
             system_memory_mib: agent.link.system_memory_mib.unsigned_abs(),
             nat: agent.link.nat,
             uplink_kbit: agent.link.uplink_kbit.map(i64::unsigned_abs),
+            page_merging: agent.link.page_merging,
         },
     }
 }

@@ -35,6 +35,10 @@ pub struct HostChange {
     /// Guests reach the world through the host's own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat: Option<bool>,
+    /// Equal pages of guests' memory are merged when memory gets short, whoever the guests belong to: guests may find out by the time
+    /// of their writes what others have in theirs. Guests that run take it, or lose it, with their next start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_merging: Option<bool>,
 }
 
 /// A hundredfold is beyond any sane ratio and within every product.
@@ -67,6 +71,7 @@ pub struct Decided {
     pub overcommit_memory_permille: i64,
     pub overcommit_storage_permille: i64,
     pub nat: bool,
+    pub page_merging: bool,
 }
 
 impl Decided {
@@ -79,6 +84,7 @@ impl Decided {
             overcommit_memory_permille: host.overcommit.memory_permille.into(),
             overcommit_storage_permille: host.overcommit.disk_permille.into(),
             nat: host.nat,
+            page_merging: host.page_merging,
         }
     }
 
@@ -98,6 +104,7 @@ impl Decided {
                 .overcommit_storage_permille
                 .unwrap_or(self.overcommit_storage_permille),
             nat: change.nat.unwrap_or(self.nat),
+            page_merging: change.page_merging.unwrap_or(self.page_merging),
         }
     }
 
@@ -110,6 +117,7 @@ impl Decided {
             "overcommit_memory_permille": self.overcommit_memory_permille,
             "overcommit_storage_permille": self.overcommit_storage_permille,
             "nat": self.nat,
+            "page_merging": self.page_merging,
         })
     }
 }
@@ -132,6 +140,7 @@ pub async fn update(app: &App, actor: &Actor, id: HostId, change: &HostChange) -
     }
     // What stands in the agent's document wakes the agent.
     let tells_agent = before.nat != after.nat
+        || before.page_merging != after.page_merging
         || before.system_memory_mib != after.system_memory_mib
         || before.uplink_kbit != after.uplink_kbit;
     db::write_decided(&mut tx, id, &after, tells_agent).await?;

@@ -73,6 +73,8 @@ pub struct Host {
     /// Names of `jst_policy::placement::Capability`.
     pub capabilities: Vec<String>,
     pub nat: bool,
+    /// Equal pages of guests may be merged, whoever the guests belong to.
+    pub page_merging: bool,
     /// What the operator says that the uplink carries, in kbit/s; it replaces the measured figure.
     pub uplink_kbit: Option<i64>,
     pub system_memory_mib: i64,

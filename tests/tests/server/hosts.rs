@@ -66,7 +66,8 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     let after = api
         .patch(
             &path,
-            json!({ "system_memory_mib": 2048, "uplink_kbit": 1000000, "overcommit_cpu_permille": 4000 }),
+            json!({ "system_memory_mib": 2048, "uplink_kbit": 1000000, "overcommit_cpu_permille": 4000,
+                "page_merging": true }),
         )
         .await
         .expect(200)
@@ -79,6 +80,9 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     // The tree that divides the uplink is made of the figure that reservations are booked against.
     let told = agent.get("desired?after=0").await.expect(200).json();
     assert_eq!(told["host"]["uplink_kbit"], 1000000, "{told}");
+    assert_eq!((&before["page_merging"], &told["host"]["page_merging"]), (&json!(false), &json!(true)));
+    let audit = api.get("/api/v1/admin/audit?action=host.updated").await.json().to_string();
+    assert!(audit.contains("page_merging"), "who allowed it is on record: {audit}");
     // The agent's next report does not undo what the operator said.
     agent
         .post(
@@ -117,6 +121,7 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     let load = json!({
         "cpu_used_millicpu": 5, "memory_used_mib": 6, "storage_used_mib": 7, "running": 0,
         "memory_reclaimed_mib": 300, "memory_pressure": "critical", "memory_missing_mib": 77,
+        "memory_merged_mib": 42,
     });
     agent.post("reports", &json!({ "revision": 1, "load": load })).await.expect(200);
     assert_eq!(api.get(&path).await.json()["load"]["memory_pressure"], "critical");
@@ -128,7 +133,8 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         let page = admin.get(&page_path).await.expect(200);
         assert!(page.body.contains(&format!("lang=\"{language}\"")), "{language}");
         assert!(!page.body.contains("Unknown localization"), "{language}");
-        for amount in ["300 MiB", "77 MiB"] {
+        assert!(page.body.contains("name=\"page_merging\" value=\"on\" checked"), "{language}");
+        for amount in ["300 MiB", "77 MiB", "42 MiB"] {
             assert!(page.body.contains(amount), "{amount} in {language}");
         }
     }
@@ -149,6 +155,8 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     admin.post(&page_path, &form).await.expect(303);
     let saved = api.get(&path).await.json();
     assert_eq!((&saved["overcommit_cpu_permille"], &saved["uplink_kbit"]), (&json!(2500), &Value::Null));
+    // A box without its tick is not sent.
+    assert_eq!(saved["page_merging"], false);
 
     let revoked = api.post(&format!("{path}/revoke"), json!({})).await.expect(200).json();
     assert_eq!(revoked["revoked"], 1);

@@ -13,6 +13,7 @@ mod ffi;
 mod host;
 mod lifecycle;
 mod limits;
+mod merged;
 mod network;
 pub mod qualify;
 mod resize;
@@ -408,6 +409,7 @@ impl Libvirt {
             cpuset: self.config.guest_cpus.as_ref().map(ToString::to_string),
             memory_mib: room.boot_memory.get(),
             max_memory_mib: room.max_memory.get(),
+            page_merging: self.host.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).page_merging,
             cpu: CpuLimits::of(&spec.policy, target.cpu_weight),
             cpu_period: DomainXml::PERIOD,
             disk: limits::disk_definition(&spec.policy.disk),

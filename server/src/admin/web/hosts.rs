@@ -381,6 +381,9 @@ fn memory_words(load: &HostLoad) -> Vec<(&'static str, Option<u64>)> {
     if load.memory_reclaimed_mib > 0 {
         words.push(("admin-host-memory-lent", Some(load.memory_reclaimed_mib)));
     }
+    if load.memory_merged_mib > 0 {
+        words.push(("admin-host-memory-merged", Some(load.memory_merged_mib)));
+    }
     match load.memory_pressure {
         MemoryPressure::None | MemoryPressure::Unknown => {}
         MemoryPressure::Low => words.push(("admin-host-memory-low", None)),
@@ -436,6 +439,7 @@ fn host_form(host: &Host) -> Sent {
         ("overcommit_memory", permille(host.overcommit.memory_permille)),
         ("overcommit_storage", permille(host.overcommit.disk_permille)),
         ("nat", if host.nat { "on" } else { "" }.to_owned()),
+        ("page_merging", if host.page_merging { "on" } else { "" }.to_owned()),
     ];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -461,6 +465,7 @@ fn read(form: &Sent) -> Result<HostChange, Vec<FieldError>> {
         overcommit_storage_permille: Some(thousandths("overcommit_storage", None)),
         system_memory_mib: Some(system_memory_mib),
         nat: Some(checked(form, "nat")),
+        page_merging: Some(checked(form, "page_merging")),
     };
     if problems.is_empty() { Ok(change) } else { Err(problems) }
 }
