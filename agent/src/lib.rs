@@ -15,6 +15,7 @@ mod link;
 mod memory;
 mod merging;
 pub mod network;
+mod power;
 mod reconcile;
 mod reports;
 pub mod seed;
@@ -51,6 +52,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let lease = Arc::new(lease::Lease::default());
     let reports = Arc::new(reports::Reports::default());
     let link = link::Link::open(&config, identity)?;
+    // Before anybody counts them.
+    let processors = power::Processors::open(&config);
     let (event_sender, events) = mpsc::channel(1024);
     let hypervisor = match config.hypervisor {
         HypervisorKind::Sim => {
@@ -66,10 +69,18 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         }
     };
     let memory_period = config::Timing::of(config.timing.memory.max(1));
+    let power_period = config::Timing::of(config.timing.power.max(1));
     let merger = merging::Merger::new(&config);
     merger.adopt(&ledger.host());
-    let context =
-        reconcile::Context::new(config, hypervisor.clone(), ledger.clone(), lease.clone(), reports.clone(), merger.clone());
+    let context = reconcile::Context::new(
+        config,
+        hypervisor.clone(),
+        ledger.clone(),
+        lease.clone(),
+        reports.clone(),
+        merger.clone(),
+        processors.clone(),
+    );
     let (accepted_sender, accepted) = mpsc::channel(16);
     spawn(&shutdown, link.clone().follow(ledger.clone(), lease.clone(), accepted_sender));
     spawn(&shutdown, link.clone().report(ledger.clone(), lease.clone(), reports.clone()));
@@ -82,10 +93,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let keep_memory =
         memory::keep(hypervisor.clone(), ledger.clone(), memory_period, merged.clone(), balance_sender);
     spawn(&shutdown, keep_memory);
-    let watched = Watched { ledger, merger, balance, merged };
+    let (draw_sender, draw) = watch::channel(power::Draw::default());
+    spawn(&shutdown, power::keep(processors.clone(), ledger.clone(), power_period, draw_sender));
+    let watched = Watched { ledger, merger, processors: processors.clone(), balance, merged, draw };
     spawn(&shutdown, watch_host(hypervisor, reports, link, watched));
     spawn(&shutdown, tell_supervisor(lease));
     reconcile::Reconciler::new(context, shutdown).run(accepted, events).await;
+    processors.stop();
     tracing::info!("agent stops; guests go on");
     Ok(())
 }
@@ -98,18 +112,21 @@ fn spawn(shutdown: &CancellationToken, work: impl Future<Output = ()> + Send + '
 struct Watched {
     ledger: Arc<ledger::Ledger>,
     merger: Arc<merging::Merger>,
+    processors: Arc<power::Processors>,
     balance: watch::Receiver<memory::Balance>,
     merged: watch::Receiver<MiB>,
+    draw: watch::Receiver<power::Draw>,
 }
 
 impl Watched {
     fn facts(&self, mut facts: HostFacts) -> HostFacts {
         self.merger.add_to(&mut facts, self.ledger.host().page_merging);
+        self.processors.add_to(&mut facts);
         facts
     }
 
     fn load(&self, load: HostLoad) -> HostLoad {
-        let load = self.balance.borrow().add_to(load);
+        let load = self.draw.borrow().add_to(self.balance.borrow().add_to(load));
         HostLoad { memory_merged_mib: self.merged.borrow().get(), ..load }
     }
 }

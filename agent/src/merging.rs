@@ -15,7 +15,7 @@
 //! until its next start.  One that started while it was allowed is searched as long as anybody lets the
 //! kernel search; therefore separating ends with the last such guest and not before.
 
-use crate::config::{Config, HypervisorKind};
+use crate::config::Config;
 use crate::durable;
 use crate::hypervisor::Hypervisor;
 use crate::ledger::Ledger;
@@ -54,13 +54,8 @@ struct Found {
 
 impl Merger {
     pub fn new(config: &Config) -> Arc<Self> {
-        let sysfs = match config.hypervisor {
-            HypervisorKind::Libvirt => config.sysfs_root.clone(),
-            // Simulated guests have no pages: the machine that they are simulated on is left alone.
-            HypervisorKind::Sim => config.data_dir.join("sim/sys"),
-        };
         Arc::new(Self {
-            kernel: sysfs.join("kernel/mm/ksm"),
+            kernel: config.machine_sysfs().join("kernel/mm/ksm"),
             claim: config.data_dir.join("page-merging"),
             set: Mutex::default(),
         })
@@ -80,8 +75,7 @@ impl Merger {
     /// Adds to what the host can do, or to what it lacks.
     pub fn add_to(&self, facts: &mut HostFacts, allowed: bool) {
         let capability = Capability::KsmOptIn.name().to_owned();
-        let present =
-            if allowed { self.usable() } else { Err("the operator has not allowed it".to_owned()) };
+        let present = if allowed { self.usable() } else { Err("the operator has not allowed it".to_owned()) };
         match present {
             Ok(()) => facts.capabilities.push(capability),
             Err(reason) => facts.absent.push(AbsentCapability { capability, reason }),
@@ -126,7 +120,9 @@ impl Merger {
         }
         durable::remove(&self.claim)?;
         *self.set() = None;
-        tracing::info!("pages of guests are not merged any more; the kernel's settings are what they were before");
+        tracing::info!(
+            "pages of guests are not merged any more; the kernel's settings are what they were before"
+        );
         Ok(())
     }
 
@@ -253,11 +249,7 @@ pub async fn keep(
     }
 }
 
-async fn take_step(
-    merger: &Arc<Merger>,
-    hypervisor: &Hypervisor,
-    ledger: &Ledger,
-) -> anyhow::Result<MiB> {
+async fn take_step(merger: &Arc<Merger>, hypervisor: &Hypervisor, ledger: &Ledger) -> anyhow::Result<MiB> {
     let settings = ledger.host();
     let allowed = settings.page_merging;
     if !allowed && !merger.is_claimed() {

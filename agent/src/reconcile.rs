@@ -19,6 +19,7 @@ use crate::hypervisor::{Event, Hypervisor};
 use crate::lease::Lease;
 use crate::ledger::{Accepted, Ledger};
 use crate::merging::Merger;
+use crate::power::Processors;
 use crate::reports::Reports;
 use jst_protocol::desired::Presence;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -37,6 +38,7 @@ pub struct Context {
     pub lease: Arc<Lease>,
     pub reports: Arc<Reports>,
     pub merger: Arc<Merger>,
+    pub processors: Arc<Processors>,
     pub division: Division,
     /// Bounds how many instances are changed at the same time.
     pub busy: Semaphore,
@@ -63,6 +65,7 @@ impl Context {
         lease: Arc<Lease>,
         reports: Arc<Reports>,
         merger: Arc<Merger>,
+        processors: Arc<Processors>,
     ) -> Arc<Self> {
         let busy = Semaphore::new(config.parallel.max(1));
         let division = Division::new(hypervisor.cpu_scale());
@@ -73,6 +76,7 @@ impl Context {
             lease,
             reports,
             merger,
+            processors,
             division,
             busy,
             gate: watch::Sender::new(i32::MIN),
@@ -140,6 +144,7 @@ impl Reconciler {
                 Some((changes, complete)) = accepted.recv() => {
                     let host = self.context.ledger.host();
                     self.context.merger.adopt(&host);
+                    self.context.processors.look();
                     self.context.hypervisor.adopt(&host).await;
                     // Before anybody is woken: a new guest is defined with its weight among the others.
                     reweighed.add(self.context.divide());

@@ -12,6 +12,7 @@ pub mod lifecycle;
 pub mod memory;
 pub mod merging;
 pub mod placement;
+pub mod power;
 pub mod units;
 pub mod validate;
 pub mod weights;

@@ -8,6 +8,7 @@
 use ipnet::IpNet;
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::lifecycle::Power;
+use jst_policy::power::Saving;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -39,6 +40,9 @@ pub struct HostSettings {
     /// The kernel may merge equal pages of guests, whoever they belong to.
     #[serde(default)]
     pub page_merging: bool,
+    /// Whether governors follow the load, and processors are parked.
+    #[serde(default)]
+    pub power_saving: Saving,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! server's side: what is older than what the server has is ignored.
 
 use jst_policy::instance::ResourcePolicy;
+use jst_policy::power::Governor;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -104,6 +105,15 @@ pub struct HostLoad {
     /// What merged pages of guests save now.
     #[serde(default)]
     pub memory_merged_mib: u64,
+    /// Absent where the kernel offers none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governor: Option<Governor>,
+    /// Processors that are parked; they count in what the host offers, for they come back on load.
+    #[serde(default)]
+    pub parked_cores: u32,
+    /// What the processors take, where the host measures it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watts: Option<u32>,
 }
 
 /// How short the host is of memory.

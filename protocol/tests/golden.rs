@@ -1,6 +1,7 @@
 //! Agents one release older keep working: the documents that the first release wrote are read by
 //! today's types and keep their meaning when they are written again.
 
+use jst_policy::power::Saving;
 use jst_protocol::desired::{Desired, HostSettings, OneShotKind};
 use jst_protocol::enroll::{EnrollRequest, EnrollResponse, JoinToken};
 use jst_protocol::report::{
@@ -59,6 +60,9 @@ fn what_a_newer_peer_adds_is_tolerated() {
     assert_eq!(load.memory_merged_mib, 0);
     let host: HostSettings = serde_json::from_value(json!({ "system_memory_mib": 1, "nat": true })).unwrap();
     assert!(!host.page_merging, "what is not said is not allowed");
+    assert_eq!(host.power_saving, Saving::Off);
+    let host: HostSettings = serde_json::from_value(json!({ "power_saving": "hibernate" })).unwrap();
+    assert_eq!(host.power_saving, Saving::Unknown);
     let pressure: MemoryPressure = serde_json::from_value(json!("levitating")).unwrap();
     assert_eq!(pressure, MemoryPressure::Unknown);
     let outcome: Outcome = serde_json::from_value(json!({ "outcome": "levitated", "height": 3 })).unwrap();

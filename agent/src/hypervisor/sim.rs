@@ -77,7 +77,13 @@ impl Sim {
             }
         }
         let qualification = watch::Sender::new(Qualification::Simulated);
-        let sim = Self { config: config.clone(), directory, machines: Mutex::new(machines), page_merging: AtomicBool::default(), qualification };
+        let sim = Self {
+            config: config.clone(),
+            directory,
+            machines: Mutex::new(machines),
+            page_merging: AtomicBool::default(),
+            qualification,
+        };
         // What happened while the agent was away.
         sim.obey_tests();
         Ok(sim)
@@ -268,8 +274,13 @@ impl Sim {
             qualification: self.qualification.borrow().clone(),
             capabilities: Capability::ALL
                 .iter()
-                // What the operator decides is said by whoever carries it out.
-                .filter(|capability| **capability != Capability::KsmOptIn)
+                // Those of the machine itself are told by those who look for them.
+                .filter(|capability| {
+                    !matches!(
+                        capability,
+                        Capability::KsmOptIn | Capability::PowerGovernor | Capability::CoreParking
+                    )
+                })
                 .map(|capability| capability.name().to_owned())
                 .collect(),
             absent: Vec::new(),

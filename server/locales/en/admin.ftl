@@ -163,6 +163,17 @@ admin-uplink-hint = Leave it empty to use what the agent measures. Without a spe
 admin-page-merging = Merge equal pages of memory when it gets short
 admin-page-merging-hint = Saves memory, across customers too: an instance can then find out by the time of its writes what another has in memory. Switched on, it is for instances started from then on; switched off, everything is separated at once.
 admin-memory-merged = Merged memory
+admin-power-saving = Power
+admin-power-saving-hint = Guarantees are always kept. Parked cores come back within seconds when instances get busy, and count in what can be booked.
+admin-power-saving-off = As the machine is set up
+admin-power-saving-governor = Cores run slower while there is little to do
+admin-power-saving-park = And cores that are not needed are parked
+admin-host-power = Power
+admin-host-governor = Governor { $name }
+admin-host-parked = { $count ->
+    [one] 1 core parked
+   *[other] { $count } cores parked
+}
 admin-qualification = Qualified
 admin-qualification-kvm = KVM
 admin-qualification-emulated = Emulated

@@ -59,7 +59,7 @@ impl Libvirt {
 
     /// Those that guests may use.
     fn cpus(&self) -> u32 {
-        self.config.guest_cpus.as_ref().map_or_else(facts::cpus, CpuList::count)
+        self.config.guest_cpus.as_ref().map_or(self.cpus, CpuList::count)
     }
 
     pub fn cpu_capacity(&self) -> MilliCpu {

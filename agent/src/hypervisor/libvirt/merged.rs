@@ -15,7 +15,9 @@ impl Places {
         let pages = std::fs::read_to_string(process.join("ksm_stat"))
             .ok()
             .and_then(|text| figure(&text, "ksm_merging_pages"))
-            .or_else(|| std::fs::read_to_string(process.join("ksm_merging_pages")).ok()?.trim().parse().ok())?;
+            .or_else(|| {
+                std::fs::read_to_string(process.join("ksm_merging_pages")).ok()?.trim().parse().ok()
+            })?;
         Some(MiB(pages / PAGES_PER_MIB))
     }
 }

@@ -50,6 +50,8 @@ pub struct Libvirt {
     config: Config,
     host_id: Uuid,
     conn: Conn,
+    /// Processors of the host.  They are counted before any is parked, because those that are count as well.
+    cpus: u32,
     storage: Storage,
     images: ImageCache,
     /// Opened anew when what it was opened with changes, see [`Libvirt::follow`].
@@ -92,6 +94,7 @@ impl Libvirt {
             config: config.clone(),
             host_id,
             conn: Conn::new(&config.libvirt_uri, events.clone())?,
+            cpus: crate::facts::cpus(),
             storage,
             images: ImageCache::open(config.data_dir.join("images"))?,
             network: RwLock::new(Network::open(settings).await?),
