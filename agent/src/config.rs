@@ -28,7 +28,7 @@ pub struct Config {
     /// Where the kernel shows control groups and devices; tests point them at a made tree.
     pub cgroup_root: PathBuf,
     pub sysfs_root: PathBuf,
-    /// Where the memory manager finds `meminfo`.
+    /// Where the managers of memory and power find `meminfo` and `stat`.
     pub proc_root: PathBuf,
     pub network: Network,
     pub sim: Sim,
@@ -84,6 +84,8 @@ pub struct Timing {
     pub usage: u64,
     /// The memory manager takes a step this often.
     pub memory: u64,
+    /// The power manager takes a step this often.
+    pub power: u64,
     /// Reports, which renew the lease.
     pub heartbeat: u64,
     /// How long a guest may take to power off before it is destroyed.
@@ -141,7 +143,17 @@ impl Default for Sim {
 impl Default for Timing {
     fn default() -> Self {
         // The heartbeat is a sixth of the lease: five reports may be lost before it lapses.
-        Self { check: 30, usage: 10, memory: 5, heartbeat: 5, shutdown: 60, reboot: 60, boot: 300, seed: 600 }
+        Self {
+            check: 30,
+            usage: 10,
+            memory: 5,
+            power: 5,
+            heartbeat: 5,
+            shutdown: 60,
+            reboot: 60,
+            boot: 300,
+            seed: 600,
+        }
     }
 }
 
@@ -157,6 +169,15 @@ impl Config {
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text)
             .with_context(|| format!("{} is not a configuration of the agent", path.display()))
+    }
+
+    /// Where the settings of the machine itself are found.  A simulated host is not the machine that it is
+    /// simulated on, and leaves that alone.
+    pub fn machine_sysfs(&self) -> PathBuf {
+        match self.hypervisor {
+            HypervisorKind::Libvirt => self.sysfs_root.clone(),
+            HypervisorKind::Sim => self.data_dir.join("sim/sys"),
+        }
     }
 
     pub fn storage_dir(&self) -> PathBuf {

@@ -29,6 +29,7 @@ pub fn cpu_model() -> String {
         .unwrap_or_default()
 }
 
+/// Those that are online now.
 pub fn cpus() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
@@ -83,7 +84,12 @@ pub fn block_device(sysfs_root: &Path, path: &Path) -> Option<std::path::PathBuf
 
 /// Ticks of all CPUs, busy and in total, since the host started.
 pub fn busy_ticks() -> (u64, u64) {
-    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    busy_ticks_below(Path::new("/proc"))
+}
+
+/// The same of another root than /proc.
+pub fn busy_ticks_below(proc_root: &Path) -> (u64, u64) {
+    let stat = std::fs::read_to_string(proc_root.join("stat")).unwrap_or_default();
     let ticks: Vec<u64> = stat
         .lines()
         .next()
@@ -102,6 +108,11 @@ pub fn busy_ticks() -> (u64, u64) {
 
 /// Thousandths of a CPU that were busy between two readings of [`busy_ticks`].
 pub fn millicpu(before: (u64, u64), after: (u64, u64)) -> u64 {
+    part_of(before, after, u64::from(cpus()) * 1000)
+}
+
+/// The part of `whole` that was busy between two readings.
+pub fn part_of(before: (u64, u64), after: (u64, u64), whole: u64) -> u64 {
     let total = after.1.saturating_sub(before.1).max(1);
-    after.0.saturating_sub(before.0) * u64::from(cpus()) * 1000 / total
+    after.0.saturating_sub(before.0) * whole / total
 }

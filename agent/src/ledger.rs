@@ -175,6 +175,14 @@ impl Ledger {
         state.entries.iter().filter_map(|(id, entry)| Some((*id, claim(entry)?))).collect()
     }
 
+    /// Whether a guest that is to run has cores of its own.
+    pub fn has_dedicated_cores(&self) -> bool {
+        self.lock().entries.values().any(|entry| match &entry.desired.presence {
+            Presence::Present { power: Power::Running, spec } => spec.policy.cpu.dedicated,
+            Presence::Present { .. } | Presence::Retained { .. } | Presence::Deleted => false,
+        })
+    }
+
     /// Takes a document: instances first, and the revision last, so that a crash in between only
     /// makes the server tell again.
     pub fn accept(&self, document: &Desired) -> anyhow::Result<Accepted> {

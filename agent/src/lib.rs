@@ -13,7 +13,9 @@ mod lease;
 mod ledger;
 mod link;
 mod memory;
+mod merging;
 pub mod network;
+mod power;
 mod reconcile;
 mod reports;
 pub mod seed;
@@ -23,6 +25,7 @@ use anyhow::Context as _;
 use config::{Config, HypervisorKind};
 use hypervisor::{Hypervisor, libvirt::Libvirt, sim::Sim};
 use jst_policy::units::MiB;
+use jst_protocol::report::{HostFacts, HostLoad};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -49,10 +52,13 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let lease = Arc::new(lease::Lease::default());
     let reports = Arc::new(reports::Reports::default());
     let link = link::Link::open(&config, identity)?;
+    // Before anybody counts them.
+    let processors = power::Processors::open(&config);
     let (event_sender, events) = mpsc::channel(1024);
     let hypervisor = match config.hypervisor {
         HypervisorKind::Sim => {
             let sim = Arc::new(Sim::open(&config).context("the simulation cannot be opened")?);
+            sim.adopt(&ledger.host());
             spawn(&shutdown, sim.clone().act_as_guests(event_sender));
             Hypervisor::Sim(sim)
         }
@@ -63,25 +69,44 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         }
     };
     let (balance_sender, balance) = watch::channel(memory::Balance::default());
+    let (merged_sender, merged) = watch::channel(MiB::ZERO);
     let memory = memory::Manager {
         hypervisor: hypervisor.clone(),
         ledger: ledger.clone(),
         period: config::Timing::of(config.timing.memory.max(1)),
         news: Arc::default(),
         guest_memory: config.guest_memory_mib.map(MiB),
+        merged: merged.clone(),
         balance: balance_sender,
     };
     let memory_news = memory.news.clone();
-    let context =
-        reconcile::Context::new(config, hypervisor.clone(), ledger.clone(), lease.clone(), reports.clone());
+    let power_period = config::Timing::of(config.timing.power.max(1));
+    let merger = merging::Merger::new(&config);
+    merger.adopt(&ledger.host());
+    let context = reconcile::Context::new(
+        config,
+        hypervisor.clone(),
+        ledger.clone(),
+        lease.clone(),
+        reports.clone(),
+        merger.clone(),
+        processors.clone(),
+    );
     let (accepted_sender, accepted) = mpsc::channel(16);
     spawn(&shutdown, link.clone().follow(ledger.clone(), lease.clone(), accepted_sender));
     spawn(&shutdown, link.clone().report(ledger.clone(), lease.clone(), reports.clone()));
     spawn(&shutdown, link.clone().keep_certificate());
+    let keep_merging =
+        merging::keep(merger.clone(), hypervisor.clone(), ledger.clone(), memory.period, merged_sender);
+    spawn(&shutdown, keep_merging);
     spawn(&shutdown, memory.keep());
-    spawn(&shutdown, watch_host(hypervisor, reports, link, balance));
+    let (draw_sender, draw) = watch::channel(power::Draw::default());
+    spawn(&shutdown, power::keep(processors.clone(), ledger.clone(), power_period, draw_sender));
+    let watched = Watched { ledger, merger, processors: processors.clone(), balance, merged, draw };
+    spawn(&shutdown, watch_host(hypervisor, reports, link, watched));
     spawn(&shutdown, tell_supervisor(lease));
     reconcile::Reconciler::new(context, memory_news, shutdown).run(accepted, events).await;
+    processors.stop();
     tracing::info!("agent stops; guests go on");
     Ok(())
 }
@@ -90,24 +115,47 @@ fn spawn(shutdown: &CancellationToken, work: impl Future<Output = ()> + Send + '
     tokio::spawn(shutdown.clone().run_until_cancelled_owned(work));
 }
 
+/// What is reported about the host beyond what its hypervisor says.
+struct Watched {
+    ledger: Arc<ledger::Ledger>,
+    merger: Arc<merging::Merger>,
+    processors: Arc<power::Processors>,
+    balance: watch::Receiver<memory::Balance>,
+    merged: watch::Receiver<MiB>,
+    draw: watch::Receiver<power::Draw>,
+}
+
+impl Watched {
+    fn facts(&self, mut facts: HostFacts) -> HostFacts {
+        self.merger.add_to(&mut facts, self.ledger.host().page_merging);
+        self.processors.add_to(&mut facts);
+        facts
+    }
+
+    fn load(&self, load: HostLoad) -> HostLoad {
+        let load = self.draw.borrow().add_to(self.balance.borrow().add_to(load));
+        HostLoad { memory_merged_mib: self.merged.borrow().get(), ..load }
+    }
+}
+
 /// Keeps what is reported about the host itself up to date.
 async fn watch_host(
     hypervisor: Hypervisor,
     reports: Arc<reports::Reports>,
     link: Arc<link::Link>,
-    balance: watch::Receiver<memory::Balance>,
+    watched: Watched,
 ) {
     let mut qualification = hypervisor.qualification();
     loop {
         qualification.mark_unchanged();
         match hypervisor.facts().await {
-            Ok(facts) => reports.set_facts(facts),
+            Ok(facts) => reports.set_facts(watched.facts(facts)),
             Err(error) => tracing::warn!(error = link::chain(&error), "the host's facts cannot be read"),
         }
         // Load is for charts and placement; facts change with hardware and qualification.
         for _ in 0..6 {
             match hypervisor.load().await {
-                Ok(load) => drop(link.load.send_replace(Some(balance.borrow().add_to(load)))),
+                Ok(load) => drop(link.load.send_replace(Some(watched.load(load)))),
                 Err(error) => tracing::debug!(error = link::chain(&error), "the host's load cannot be read"),
             }
             // A host that has just been qualified is waited for.

@@ -54,6 +54,8 @@ pub struct Manager {
     pub news: Arc<Notify>,
     /// Guests together may occupy no more than this; absent: what the host has.
     pub guest_memory: Option<MiB>,
+    /// What merged pages save.
+    pub merged: watch::Receiver<MiB>,
     pub balance: watch::Sender<Balance>,
 }
 
@@ -68,8 +70,12 @@ impl Manager {
                 tracing::warn!("the host's memory cannot be read; no guest's is touched");
                 continue;
             }
+            let settings = self.ledger.host();
+            // Merged pages that are to be separated need this much more, and wait until it is there.
+            let owed = if settings.page_merging { MiB::ZERO } else { *self.merged.borrow() };
+            let available = available.saturating_sub(owed);
             let total = self.guest_memory.map_or(total, |most| most.min(total));
-            let marks = Marks::of(total, MiB(self.ledger.host().system_memory_mib));
+            let marks = Marks::of(total, MiB(settings.system_memory_mib));
             let room = available > marks.high && self.guest_memory.is_none() && !news;
             if room && (1..CALM_STEPS).contains(&calm) {
                 calm += 1;

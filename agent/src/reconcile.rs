@@ -18,6 +18,8 @@ use crate::division::Division;
 use crate::hypervisor::{Event, Hypervisor};
 use crate::lease::Lease;
 use crate::ledger::{Accepted, Ledger};
+use crate::merging::Merger;
+use crate::power::Processors;
 use crate::reports::Reports;
 use jst_protocol::desired::Presence;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -35,6 +37,8 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     pub lease: Arc<Lease>,
     pub reports: Arc<Reports>,
+    pub merger: Arc<Merger>,
+    pub processors: Arc<Processors>,
     pub division: Division,
     /// Bounds how many instances are changed at the same time.
     pub busy: Semaphore,
@@ -62,6 +66,8 @@ impl Context {
         ledger: Arc<Ledger>,
         lease: Arc<Lease>,
         reports: Arc<Reports>,
+        merger: Arc<Merger>,
+        processors: Arc<Processors>,
     ) -> Arc<Self> {
         let busy = Semaphore::new(config.parallel.max(1));
         let division = Division::new(hypervisor.cpu_scale());
@@ -71,6 +77,8 @@ impl Context {
             ledger,
             lease,
             reports,
+            merger,
+            processors,
             division,
             busy,
             gate: watch::Sender::new(i32::MIN),
@@ -136,7 +144,10 @@ impl Reconciler {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
                 Some((changes, complete)) = accepted.recv() => {
-                    self.context.hypervisor.adopt(&self.context.ledger.host()).await;
+                    let host = self.context.ledger.host();
+                    self.context.merger.adopt(&host);
+                    self.context.processors.look();
+                    self.context.hypervisor.adopt(&host).await;
                     // Before anybody is woken: a new guest is defined with its weight among the others.
                     reweighed.add(self.context.divide());
                     self.memory_news.notify_one();

@@ -8,6 +8,7 @@
 use ipnet::IpNet;
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::lifecycle::Power;
+use jst_policy::power::Saving;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -36,6 +37,12 @@ pub struct HostSettings {
     /// finds out.  Reservations are booked against the same figure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uplink_kbit: Option<u64>,
+    /// The kernel may merge equal pages of guests, whoever they belong to.
+    #[serde(default)]
+    pub page_merging: bool,
+    /// Whether governors follow the load, and processors are parked.
+    #[serde(default)]
+    pub power_saving: Saving,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! server's side: what is older than what the server has is ignored.
 
 use jst_policy::instance::ResourcePolicy;
+use jst_policy::power::Governor;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -117,6 +118,18 @@ pub struct HostLoad {
     /// other hosts.
     #[serde(default)]
     pub memory_missing_mib: u64,
+    /// What merged pages of guests save now.
+    #[serde(default)]
+    pub memory_merged_mib: u64,
+    /// Absent where the kernel offers none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub governor: Option<Governor>,
+    /// Processors that are parked; they count in what the host offers, for they come back on load.
+    #[serde(default)]
+    pub parked_cores: u32,
+    /// What the processors take, where the host measures it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watts: Option<u32>,
 }
 
 /// How short the host is of memory.
@@ -252,6 +265,9 @@ pub struct Usage {
     pub memory_unused_mib: u64,
     /// What the balloon leaves the guest of its memory, now; its size when nothing is held back.
     pub balloon_mib: u64,
+    /// What of the guest's memory is merged with equal pages now, its own or others'.
+    #[serde(default)]
+    pub memory_merged_mib: u64,
     pub disk_read_bytes: u64,
     pub disk_write_bytes: u64,
     pub disk_read_operations: u64,

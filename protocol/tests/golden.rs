@@ -1,7 +1,8 @@
 //! Agents one release older keep working: the documents that the first release wrote are read by
 //! today's types and keep their meaning when they are written again.
 
-use jst_protocol::desired::{Desired, OneShotKind};
+use jst_policy::power::Saving;
+use jst_protocol::desired::{Desired, HostSettings, OneShotKind};
 use jst_protocol::enroll::{EnrollRequest, EnrollResponse, JoinToken};
 use jst_protocol::report::{
     FailureCode, HostLoad, MemoryPressure, Observed, Outcome, Qualification, Receipt, Report, Step,
@@ -56,6 +57,12 @@ fn what_a_newer_peer_adds_is_tolerated() {
     let load = json!({ "cpu_used_millicpu": 1, "memory_used_mib": 2, "storage_used_mib": 3, "running": 4 });
     let load: HostLoad = serde_json::from_value(load).unwrap();
     assert_eq!((load.memory_reclaimed_mib, load.memory_pressure), (0, MemoryPressure::None));
+    assert_eq!(load.memory_merged_mib, 0);
+    let host: HostSettings = serde_json::from_value(json!({ "system_memory_mib": 1, "nat": true })).unwrap();
+    assert!(!host.page_merging, "what is not said is not allowed");
+    assert_eq!(host.power_saving, Saving::Off);
+    let host: HostSettings = serde_json::from_value(json!({ "power_saving": "hibernate" })).unwrap();
+    assert_eq!(host.power_saving, Saving::Unknown);
     let pressure: MemoryPressure = serde_json::from_value(json!("levitating")).unwrap();
     assert_eq!(pressure, MemoryPressure::Unknown);
     let outcome: Outcome = serde_json::from_value(json!({ "outcome": "levitated", "height": 3 })).unwrap();

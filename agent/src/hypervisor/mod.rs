@@ -93,6 +93,8 @@ pub struct GuestMemory {
     pub plugged: MiB,
     /// What the balloon leaves it, of all that it sees.
     pub left: MiB,
+    /// It was started when pages might be merged, which a running process keeps.
+    pub mergeable: bool,
     /// What its process occupies of the host.
     pub resident: MiB,
     /// Absent until the guest's driver has answered.
@@ -151,7 +153,7 @@ impl Hypervisor {
     pub async fn adopt(&self, host: &HostSettings) {
         match self {
             Self::Libvirt(libvirt) => libvirt.adopt(host).await,
-            Self::Sim(_) => {}
+            Self::Sim(sim) => sim.adopt(host),
         }
     }
 

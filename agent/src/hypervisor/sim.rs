@@ -20,6 +20,7 @@ use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -31,6 +32,8 @@ pub struct Sim {
     config: Config,
     directory: PathBuf,
     machines: Mutex<HashMap<Uuid, Machine>>,
+    /// Of guests that are started from now on.
+    page_merging: AtomicBool,
     /// Never changes.
     qualification: watch::Sender<Qualification>,
 }
@@ -54,6 +57,9 @@ struct Machine {
     /// What the balloon holds back of the running guest.
     #[serde(default)]
     held: MiB,
+    /// The running guest's pages may be merged.
+    #[serde(default)]
+    mergeable: bool,
 }
 
 impl Sim {
@@ -71,7 +77,13 @@ impl Sim {
             }
         }
         let qualification = watch::Sender::new(Qualification::Simulated);
-        let sim = Self { config: config.clone(), directory, machines: Mutex::new(machines), qualification };
+        let sim = Self {
+            config: config.clone(),
+            directory,
+            machines: Mutex::new(machines),
+            page_merging: AtomicBool::default(),
+            qualification,
+        };
         // What happened while the agent was away.
         sim.obey_tests();
         Ok(sim)
@@ -150,8 +162,16 @@ impl Sim {
         }
         self.admit(target, action)?;
         let refused = Fault::permanent;
-        self.change(target.id, |machine| machine.act(target, action))?
-            .map_err(|why| refused(FailureCode::HypervisorRefused, format!("{action:?}: {why}")))?;
+        let merging = self.page_merging.load(Ordering::Relaxed);
+        let act = |machine: &mut Machine| {
+            machine.act(target, action)?;
+            if action == Action::Start {
+                machine.mergeable = merging;
+            }
+            Ok(())
+        };
+        self.change(target.id, act)?
+            .map_err(|why: Refused| refused(FailureCode::HypervisorRefused, format!("{action:?}: {why}")))?;
         Ok(Done::Done)
     }
 
@@ -252,7 +272,17 @@ impl Sim {
             uplink: "sim0".into(),
             uplink_kbit: 10_000_000,
             qualification: self.qualification.borrow().clone(),
-            capabilities: Capability::ALL.iter().map(|capability| capability.name().to_owned()).collect(),
+            capabilities: Capability::ALL
+                .iter()
+                // Those of the machine itself are told by those who look for them.
+                .filter(|capability| {
+                    !matches!(
+                        capability,
+                        Capability::KsmOptIn | Capability::PowerGovernor | Capability::CoreParking
+                    )
+                })
+                .map(|capability| capability.name().to_owned())
+                .collect(),
             absent: Vec::new(),
         }
     }

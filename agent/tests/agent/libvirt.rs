@@ -1,5 +1,7 @@
 //! Real guests.  Skipped, and said so, where there is no libvirt or no test image.
 
+mod merging;
+
 use crate::server::{Agent, Server};
 use crate::{delete, instance, set_power};
 use jst_agent::config::HypervisorKind;

@@ -4,6 +4,7 @@
 mod binary;
 mod libvirt;
 mod memory;
+mod merging;
 mod server;
 mod sim;
 

@@ -41,6 +41,7 @@ struct Known {
     facts: Option<HostFacts>,
     load: Option<HostLoad>,
     images: HashMap<String, PathBuf>,
+    host: HostSettings,
     away: bool,
 }
 
@@ -136,6 +137,15 @@ impl Server {
             Presence::Present { spec, .. } | Presence::Retained { spec } => change(spec),
             Presence::Deleted => panic!("deleted"),
         })
+    }
+
+    /// Changes the settings of the whole host.
+    pub fn change_host(&self, change: impl FnOnce(&mut HostSettings)) {
+        let mut state = self.state.lock().unwrap();
+        state.revision += 1;
+        change(&mut state.host);
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     pub fn ids(&self) -> Vec<Uuid> {
@@ -244,7 +254,7 @@ async fn desired(
                     revision: state.revision,
                     complete: after == 0,
                     instances: newer.map(|(_, instance)| instance.clone()).collect(),
-                    host: HostSettings::default(),
+                    host: state.host.clone(),
                 }));
             }
         }

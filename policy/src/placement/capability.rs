@@ -35,13 +35,17 @@ pub enum Capability {
     LiveMigration,
     /// The operator lets pages of different tenants be merged here.
     KsmOptIn,
+    /// The governor of the processors can be chosen.
+    PowerGovernor,
+    /// Processors can be taken offline and brought back.
+    CoreParking,
     #[serde(other)]
     Unknown,
 }
 
 impl Capability {
     /// Every capability that this release knows.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::CpuShares,
         Self::CpuLimit,
         Self::CpuPinning,
@@ -54,6 +58,8 @@ impl Capability {
         Self::Ipv6,
         Self::LiveMigration,
         Self::KsmOptIn,
+        Self::PowerGovernor,
+        Self::CoreParking,
     ];
 
     /// The name on the wire and in the database.
@@ -71,6 +77,8 @@ impl Capability {
             Self::Ipv6 => "ipv6",
             Self::LiveMigration => "live_migration",
             Self::KsmOptIn => "ksm_opt_in",
+            Self::PowerGovernor => "power_governor",
+            Self::CoreParking => "core_parking",
             Self::Unknown => "unknown",
         }
     }

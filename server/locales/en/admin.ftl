@@ -116,6 +116,7 @@ admin-host-bar = { $booked } guaranteed, { $used } in use now.
 admin-host-bar-unknown = The rate is not known. Set it under the settings of the host.
 admin-host-bar-booked = { $booked } guaranteed.
 admin-host-memory-lent = { $amount } of idle guests are lent to others.
+admin-host-memory-merged = Merged pages save { $amount }.
 admin-host-memory-low = Memory is short: idle guests lend more of theirs.
 admin-host-memory-critical = Memory is very short: guests lend theirs in haste, down to what is guaranteed.
 admin-host-memory-missing = { $amount } are missing even with every guest at its guarantee: stop or move guests, or add memory.
@@ -159,6 +160,20 @@ admin-system-memory = Memory kept for the host
 admin-system-memory-hint = For the system and its page cache; no instance gets it.
 admin-uplink-set = Speed of the uplink
 admin-uplink-hint = Leave it empty to use what the agent measures. Without a speed no plan with guaranteed bandwidth fits.
+admin-page-merging = Merge equal pages of memory when it gets short
+admin-page-merging-hint = Saves memory, across customers too: an instance can then find out by the time of its writes what another has in memory. Switched on, it is for instances started from then on; switched off, everything is separated at once.
+admin-memory-merged = Merged memory
+admin-power-saving = Power
+admin-power-saving-hint = Guarantees are always kept. Parked cores come back within seconds when instances get busy, and count in what can be booked.
+admin-power-saving-off = As the machine is set up
+admin-power-saving-governor = Cores run slower while there is little to do
+admin-power-saving-park = And cores that are not needed are parked
+admin-host-power = Power
+admin-host-governor = Governor { $name }
+admin-host-parked = { $count ->
+    [one] 1 core parked
+   *[other] { $count } cores parked
+}
 admin-qualification = Qualified
 admin-qualification-kvm = KVM
 admin-qualification-emulated = Emulated

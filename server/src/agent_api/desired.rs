@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::events::notices::Notice;
 use crate::instances;
 use crate::metrics::AGENTS_WAITING;
+use jst_policy::power::Saving;
 use jst_protocol::HOLD_SECONDS;
 use jst_protocol::desired::{Desired, HostSettings};
 use std::time::Duration;
@@ -92,6 +93,8 @@ fn unchanged(agent: &AgentHost) -> Desired {
             system_memory_mib: agent.link.system_memory_mib.unsigned_abs(),
             nat: agent.link.nat,
             uplink_kbit: agent.link.uplink_kbit.map(i64::unsigned_abs),
+            page_merging: agent.link.page_merging,
+            power_saving: Saving::from_name(&agent.link.power_saving).unwrap_or_default(),
         },
     }
 }

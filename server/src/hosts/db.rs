@@ -2,6 +2,7 @@ use super::{Host, HostState, amount, capacity};
 use crate::db::Tx;
 use crate::ids::{HostId, InstanceId, UserId};
 use jst_policy::admission::{Booking, Overcommit};
+use jst_policy::power::Saving;
 use jst_policy::units::{KbitPerSec, MiB, MilliCpu};
 use jst_protocol::report::{HostFacts, HostLoad};
 use sqlx::types::Json;
@@ -23,6 +24,8 @@ struct Row {
     qualification: String,
     capabilities: Vec<String>,
     nat: bool,
+    page_merging: bool,
+    power_saving: String,
     uplink_kbit: Option<i64>,
     system_memory_mib: i64,
     capacity_cpu_millicpu: i64,
@@ -61,6 +64,8 @@ impl From<Row> for Host {
             qualification: row.qualification,
             capabilities: row.capabilities,
             nat: row.nat,
+            page_merging: row.page_merging,
+            power_saving: Saving::from_name(&row.power_saving).unwrap_or_default(),
             uplink_kbit: row.uplink_kbit,
             system_memory_mib: row.system_memory_mib,
             capacity: capacity(
@@ -93,7 +98,7 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: HostId) -> sqlx::Result<Op
         Row,
         "SELECT id, name, state, revision, acknowledged_revision, lease_until, last_seen_at, \
          coalesce(lease_until > now(), false) AS \"online!\", facts, load, qualification, capabilities, nat, uplink_kbit, \
-         system_memory_mib, capacity_cpu_millicpu, capacity_memory_mib, capacity_storage_mib, capacity_network_kbit, \
+         page_merging, power_saving, system_memory_mib, capacity_cpu_millicpu, capacity_memory_mib, capacity_storage_mib, capacity_network_kbit, \
          overcommit_cpu_permille, overcommit_memory_permille, overcommit_storage_permille, booked_cpu_millicpu, booked_vcpus, \
          booked_memory_reserved_mib, booked_memory_size_mib, booked_storage_mib, booked_network_in_kbit, \
          booked_network_out_kbit, created_at FROM hosts WHERE id = $1",
@@ -110,7 +115,7 @@ pub async fn list(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Host>> {
         Row,
         "SELECT id, name, state, revision, acknowledged_revision, lease_until, last_seen_at, \
          coalesce(lease_until > now(), false) AS \"online!\", facts, load, qualification, capabilities, nat, uplink_kbit, \
-         system_memory_mib, capacity_cpu_millicpu, capacity_memory_mib, capacity_storage_mib, capacity_network_kbit, \
+         page_merging, power_saving, system_memory_mib, capacity_cpu_millicpu, capacity_memory_mib, capacity_storage_mib, capacity_network_kbit, \
          overcommit_cpu_permille, overcommit_memory_permille, overcommit_storage_permille, booked_cpu_millicpu, booked_vcpus, \
          booked_memory_reserved_mib, booked_memory_size_mib, booked_storage_mib, booked_network_in_kbit, \
          booked_network_out_kbit, created_at FROM hosts ORDER BY name",
@@ -242,6 +247,8 @@ pub struct LinkRow {
     pub nat: bool,
     pub system_memory_mib: i64,
     pub uplink_kbit: Option<i64>,
+    pub page_merging: bool,
+    pub power_saving: String,
 }
 
 /// The host that a certificate belongs to; nothing when it was revoked, has expired or is not ours.
@@ -249,7 +256,7 @@ pub async fn link(pool: &PgPool, host: HostId, serial: &str) -> sqlx::Result<Opt
     sqlx::query_as!(
         LinkRow,
         "SELECT hosts.name, hosts.state, hosts.revision, hosts.nat, hosts.system_memory_mib, \
-         hosts.uplink_kbit FROM host_certificates \
+         hosts.uplink_kbit, hosts.page_merging, hosts.power_saving FROM host_certificates \
          JOIN hosts ON hosts.id = host_certificates.host_id \
          WHERE host_certificates.serial = $1 AND hosts.id = $2 AND host_certificates.revoked_at IS NULL \
          AND host_certificates.not_after > now()",
@@ -396,7 +403,7 @@ pub async fn write_decided(
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE hosts SET state = $2, system_memory_mib = $3, uplink_kbit = $4, overcommit_cpu_permille = $5, \
-         overcommit_memory_permille = $6, overcommit_storage_permille = $7, nat = $8, \
+         overcommit_memory_permille = $6, overcommit_storage_permille = $7, nat = $8, page_merging = $10, power_saving = $11, \
          revision = revision + CASE WHEN $9 THEN 1 ELSE 0 END, \
          capacity_memory_mib = greatest(coalesce((facts ->> 'memory_mib')::bigint, 0) - $3, 0), \
          capacity_network_kbit = coalesce($4, (facts ->> 'uplink_kbit')::bigint, 0) WHERE id = $1",
@@ -409,6 +416,8 @@ pub async fn write_decided(
         decided.overcommit_storage_permille,
         decided.nat,
         tells_agent,
+        decided.page_merging,
+        decided.power_saving.name(),
     )
     .execute(&mut **tx)
     .await?;

@@ -7,6 +7,7 @@ use crate::error::{Error, FieldError, Result};
 use crate::events::{self, Event};
 use crate::ids::HostId;
 use crate::state::App;
+use jst_policy::power::Saving;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -35,6 +36,14 @@ pub struct HostChange {
     /// Guests reach the world through the host's own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nat: Option<bool>,
+    /// Equal pages of guests' memory are merged when memory gets short, whoever the guests belong to: guests may find out by the time
+    /// of their writes what others have in theirs. Guests that run take it, or lose it, with their next start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page_merging: Option<bool>,
+    /// `off`; `governor`: processors run slower while there is little to do; `park`: and some are taken offline meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "governor")]
+    pub power_saving: Option<Saving>,
 }
 
 /// A hundredfold is beyond any sane ratio and within every product.
@@ -44,7 +53,7 @@ const MAX_UPLINK_KBIT: i64 = 1_000_000_000;
 
 impl HostChange {
     fn problems(&self) -> Vec<FieldError> {
-        [
+        let mut problems: Vec<FieldError> = [
             ("system_memory_mib", self.system_memory_mib, 0, MAX_MEMORY_MIB),
             ("uplink_kbit", self.uplink_kbit, 0, MAX_UPLINK_KBIT),
             ("overcommit_cpu_permille", self.overcommit_cpu_permille, 1000, MAX_PERMILLE),
@@ -54,7 +63,11 @@ impl HostChange {
         .into_iter()
         .filter(|(_, value, min, max)| value.is_some_and(|value| !(*min..=*max).contains(&value)))
         .map(|(field, _, min, max)| FieldError::new(field, "range").with("min", min).with("max", max))
-        .collect()
+        .collect();
+        if self.power_saving == Some(Saving::Unknown) {
+            problems.push(FieldError::new("power_saving", "choice"));
+        }
+        problems
     }
 }
 
@@ -67,6 +80,8 @@ pub struct Decided {
     pub overcommit_memory_permille: i64,
     pub overcommit_storage_permille: i64,
     pub nat: bool,
+    pub page_merging: bool,
+    pub power_saving: Saving,
 }
 
 impl Decided {
@@ -79,6 +94,8 @@ impl Decided {
             overcommit_memory_permille: host.overcommit.memory_permille.into(),
             overcommit_storage_permille: host.overcommit.disk_permille.into(),
             nat: host.nat,
+            page_merging: host.page_merging,
+            power_saving: host.power_saving,
         }
     }
 
@@ -98,6 +115,8 @@ impl Decided {
                 .overcommit_storage_permille
                 .unwrap_or(self.overcommit_storage_permille),
             nat: change.nat.unwrap_or(self.nat),
+            page_merging: change.page_merging.unwrap_or(self.page_merging),
+            power_saving: change.power_saving.unwrap_or(self.power_saving),
         }
     }
 
@@ -110,6 +129,8 @@ impl Decided {
             "overcommit_memory_permille": self.overcommit_memory_permille,
             "overcommit_storage_permille": self.overcommit_storage_permille,
             "nat": self.nat,
+            "page_merging": self.page_merging,
+            "power_saving": self.power_saving.name(),
         })
     }
 }
@@ -132,6 +153,8 @@ pub async fn update(app: &App, actor: &Actor, id: HostId, change: &HostChange) -
     }
     // What stands in the agent's document wakes the agent.
     let tells_agent = before.nat != after.nat
+        || before.page_merging != after.page_merging
+        || before.power_saving != after.power_saving
         || before.system_memory_mib != after.system_memory_mib
         || before.uplink_kbit != after.uplink_kbit;
     db::write_decided(&mut tx, id, &after, tells_agent).await?;

@@ -23,6 +23,7 @@ pub use candidates::candidates;
 
 use crate::ids::HostId;
 use jst_policy::admission::{Booking, HostCapacity, HostLoad as Admission, Overcommit};
+use jst_policy::power::Saving;
 use jst_policy::units::{KbitPerSec, MiB, MilliCpu};
 use jst_protocol::report::{HostFacts, HostLoad};
 use serde::{Deserialize, Serialize};
@@ -73,6 +74,9 @@ pub struct Host {
     /// Names of `jst_policy::placement::Capability`.
     pub capabilities: Vec<String>,
     pub nat: bool,
+    /// Equal pages of guests may be merged, whoever the guests belong to.
+    pub page_merging: bool,
+    pub power_saving: Saving,
     /// What the operator says that the uplink carries, in kbit/s; it replaces the measured figure.
     pub uplink_kbit: Option<i64>,
     pub system_memory_mib: i64,

@@ -66,7 +66,8 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     let after = api
         .patch(
             &path,
-            json!({ "system_memory_mib": 2048, "uplink_kbit": 1000000, "overcommit_cpu_permille": 4000 }),
+            json!({ "system_memory_mib": 2048, "uplink_kbit": 1000000, "overcommit_cpu_permille": 4000,
+                "page_merging": true, "power_saving": "park" }),
         )
         .await
         .expect(200)
@@ -79,6 +80,10 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     // The tree that divides the uplink is made of the figure that reservations are booked against.
     let told = agent.get("desired?after=0").await.expect(200).json();
     assert_eq!(told["host"]["uplink_kbit"], 1000000, "{told}");
+    assert_eq!((&before["page_merging"], &told["host"]["page_merging"]), (&json!(false), &json!(true)));
+    assert_eq!((&before["power_saving"], &told["host"]["power_saving"]), (&json!("off"), &json!("park")));
+    let audit = api.get("/api/v1/admin/audit?action=host.updated").await.json().to_string();
+    assert!(audit.contains("page_merging"), "who allowed it is on record: {audit}");
     // The agent's next report does not undo what the operator said.
     agent
         .post(
@@ -101,6 +106,7 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         (json!({ "overcommit_cpu_permille": 999 }), "overcommit_cpu_permille"),
         (json!({ "system_memory_mib": -1 }), "system_memory_mib"),
         (json!({ "uplink_kbit": -1 }), "uplink_kbit"),
+        (json!({ "power_saving": "hibernate" }), "power_saving"),
         (json!({ "state": "gone" }), "body"),
         (json!({ "statu": "active" }), "body"),
     ] {
@@ -117,6 +123,7 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     let load = json!({
         "cpu_used_millicpu": 5, "memory_used_mib": 6, "storage_used_mib": 7, "running": 0,
         "memory_reclaimed_mib": 300, "memory_pressure": "critical", "memory_missing_mib": 77,
+        "memory_merged_mib": 42, "governor": "schedutil", "parked_cores": 3, "watts": 87,
     });
     agent.post("reports", &json!({ "revision": 1, "load": load })).await.expect(200);
     assert_eq!(api.get(&path).await.json()["load"]["memory_pressure"], "critical");
@@ -142,7 +149,8 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         let page = admin.get(&page_path).await.expect(200);
         assert!(page.body.contains(&format!("lang=\"{language}\"")), "{language}");
         assert!(!page.body.contains("Unknown localization"), "{language}");
-        for amount in ["300 MiB", "77 MiB"] {
+        assert!(page.body.contains("name=\"page_merging\" value=\"on\" checked"), "{language}");
+        for amount in ["300 MiB", "77 MiB", "42 MiB", "schedutil", "87 W"] {
             assert!(page.body.contains(amount), "{amount} in {language}");
         }
     }
@@ -163,6 +171,11 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
     admin.post(&page_path, &form).await.expect(303);
     let saved = api.get(&path).await.json();
     assert_eq!((&saved["overcommit_cpu_permille"], &saved["uplink_kbit"]), (&json!(2500), &Value::Null));
+    // A box without its tick is not sent; a choice that is not sent stays.
+    assert_eq!((&saved["page_merging"], &saved["power_saving"]), (&json!(false), &json!("park")));
+    let form: Vec<_> = form.into_iter().chain([("power_saving", "governor")]).collect();
+    admin.post(&page_path, &form).await.expect(303);
+    assert_eq!(api.get(&path).await.json()["power_saving"], "governor");
 
     let revoked = api.post(&format!("{path}/revoke"), json!({})).await.expect(200).json();
     assert_eq!(revoked["revoked"], 1);

@@ -67,6 +67,7 @@ fn reading(id: Uuid, facts: &DomainFacts, statistics: &[MemoryStat], now: i64) -
         size,
         plugged: facts.plugged,
         left: (balloon + facts.plugged).min(size),
+        mergeable: !facts.unmerged,
         resident: mib(sys::VIR_DOMAIN_MEMORY_STAT_RSS).unwrap_or(MiB::ZERO),
         statistics: usable.zip(updated).map(|(usable, at)| Statistics {
             usable,

@@ -52,6 +52,8 @@ pub struct DomainXml {
     pub cpuset: Option<String>,
     pub memory_mib: u64,
     pub max_memory_mib: u64,
+    /// The kernel may merge pages of this guest with equal ones of others.
+    pub page_merging: bool,
     pub cpu: CpuLimits,
     pub cpu_period: u64,
     pub disk: Vec<(&'static str, u64)>,
@@ -103,6 +105,8 @@ pub struct DomainFacts {
     /// What the virtio-mem device has plugged, and could at most.
     pub plugged: MiB,
     pub room: MiB,
+    /// No page of it is ever merged.
+    pub unmerged: bool,
     pub has_seed: bool,
     pub vnc_socket: Option<String>,
     pub pty: Option<String>,
@@ -152,6 +156,7 @@ impl DomainFacts {
                 let size = attribute(element, "memory")?.unwrap_or_default();
                 self.boot_memory = mib(&size, attribute(element, "unit")?.as_deref())?;
             }
+            ["domain", "memoryBacking", "nosharepages"] => self.unmerged = true,
             ["domain", "devices", "disk", "target"] => {
                 self.has_seed |= attribute(element, "dev")?.as_deref() == Some("vdb");
             }

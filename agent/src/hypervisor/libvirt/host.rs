@@ -33,7 +33,6 @@ impl Libvirt {
         tell(Capability::DiskThrottle, Ok(()));
         tell(Capability::DiskShares, Err(self.why_no_disk_shares()));
         tell(Capability::LiveMigration, Err("this release does not migrate guests".into()));
-        tell(Capability::KsmOptIn, Err("the operator has not allowed it".into()));
         let uplink = self.network().uplink().device.clone().unwrap_or_default();
         // What this host finds out by itself; the server knows what its operator says.
         let measured = self
@@ -60,7 +59,7 @@ impl Libvirt {
 
     /// Those that guests may use.
     fn cpus(&self) -> u32 {
-        self.config.guest_cpus.as_ref().map_or_else(facts::cpus, CpuList::count)
+        self.config.guest_cpus.as_ref().map_or(self.cpus, CpuList::count)
     }
 
     /// The memory that guests may have, in MiB.

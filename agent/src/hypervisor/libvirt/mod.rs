@@ -13,6 +13,7 @@ mod ffi;
 mod host;
 mod lifecycle;
 mod limits;
+mod merged;
 mod network;
 pub mod qualify;
 mod resize;
@@ -49,6 +50,8 @@ pub struct Libvirt {
     config: Config,
     host_id: Uuid,
     conn: Conn,
+    /// Processors of the host.  They are counted before any is parked, because those that are count as well.
+    cpus: u32,
     storage: Storage,
     images: ImageCache,
     /// Opened anew when what it was opened with changes, see [`Libvirt::follow`].
@@ -91,6 +94,7 @@ impl Libvirt {
             config: config.clone(),
             host_id,
             conn: Conn::new(&config.libvirt_uri, events.clone())?,
+            cpus: crate::facts::cpus(),
             storage,
             images: ImageCache::open(config.data_dir.join("images"))?,
             network: RwLock::new(Network::open(settings).await?),
@@ -408,6 +412,7 @@ impl Libvirt {
             cpuset: self.config.guest_cpus.as_ref().map(ToString::to_string),
             memory_mib: room.boot_memory.get(),
             max_memory_mib: room.max_memory.get(),
+            page_merging: self.host.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).page_merging,
             cpu: CpuLimits::of(&spec.policy, target.cpu_weight),
             cpu_period: DomainXml::PERIOD,
             disk: limits::disk_definition(&spec.policy.disk),

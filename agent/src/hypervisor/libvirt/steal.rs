@@ -41,7 +41,7 @@ impl Places {
 
     /// The directory of the guest's process.  The file may be older than the process that has its number
     /// now; ours says whose it is.
-    fn process(&self, id: Uuid, name: &str) -> Option<PathBuf> {
+    pub(super) fn process(&self, id: Uuid, name: &str) -> Option<PathBuf> {
         let file = std::fs::read_to_string(self.run.join(format!("{name}.pid"))).ok()?;
         let pid: u32 = file.trim().parse().ok()?;
         let process = self.proc.join(pid.to_string());

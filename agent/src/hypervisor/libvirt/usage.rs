@@ -36,6 +36,8 @@ impl Libvirt {
                 let waited = places.waited(id, &DomainXml::name_of(id)).unwrap_or_default();
                 usage.cpu_steal_nanoseconds = waited.steal;
                 usage.cpu_throttled_nanoseconds = waited.throttled;
+                usage.memory_merged_mib =
+                    places.merged(id, &DomainXml::name_of(id)).unwrap_or_default().get();
                 for stat in domain.memory_stats(0)? {
                     let mib = stat.val / 1024;
                     match stat.tag {

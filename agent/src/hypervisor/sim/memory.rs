@@ -5,6 +5,8 @@ use super::{Machine, Sim};
 use crate::hypervisor::{Fault, GuestMemory};
 use jst_policy::memory::Statistics;
 use jst_policy::units::MiB;
+use jst_protocol::desired::HostSettings;
+use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
 impl Sim {
@@ -28,11 +30,16 @@ impl Sim {
                     size: policy.memory.size,
                     plugged: MiB::ZERO,
                     left,
+                    mergeable: machine.mergeable,
                     resident: left,
                     statistics: (!mute).then_some(Statistics { usable, age_seconds: 0 }),
                 }
             })
             .collect()
+    }
+
+    pub fn adopt(&self, host: &HostSettings) {
+        self.page_merging.store(host.page_merging, Ordering::Relaxed);
     }
 
     pub fn set_balloon(&self, id: Uuid, target: MiB) -> Result<(), Fault> {

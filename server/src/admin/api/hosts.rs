@@ -71,6 +71,10 @@ struct HostView {
     revision: i64,
     acknowledged_revision: i64,
     nat: bool,
+    /// Equal pages of guests may be merged, whoever the guests belong to.
+    page_merging: bool,
+    /// `off`, `governor` or `park`.
+    power_saving: &'static str,
     /// What is offered to instances.
     capacity: HostResources,
     booked: HostBooked,
@@ -118,6 +122,8 @@ impl From<Host> for HostView {
             revision: host.revision,
             acknowledged_revision: host.acknowledged_revision,
             nat: host.nat,
+            page_merging: host.page_merging,
+            power_saving: host.power_saving.name(),
             system_memory_mib: host.system_memory_mib,
             uplink_kbit: host.uplink_kbit,
             overcommit_cpu_permille: host.overcommit.cpu_permille,

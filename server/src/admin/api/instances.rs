@@ -53,6 +53,8 @@ struct InstanceView {
     /// Fields in which the host differs from what is wanted.
     drift: Vec<String>,
     lock_reason: Option<String>,
+    /// What of its memory is merged with equal pages of any guest, in MiB; absent while nothing was measured.
+    memory_merged_mib: Option<i64>,
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
     deleted_at: Option<OffsetDateTime>,
@@ -79,6 +81,7 @@ impl From<InstanceRow> for InstanceView {
             restart_required: row.restart_required,
             drift: row.drift,
             lock_reason: row.lock_reason,
+            memory_merged_mib: row.memory_merged_mib,
             deleted_at: row.deleted_at,
             created_at: row.created_at,
         }

@@ -22,6 +22,8 @@ pub struct InstanceRow {
     pub restart_required: Vec<String>,
     pub drift: Vec<String>,
     pub lock_reason: Option<String>,
+    /// What of its memory is merged with equal pages; absent while nothing was measured.
+    pub memory_merged_mib: Option<i64>,
     pub deleted_at: Option<OffsetDateTime>,
     pub created_at: OffsetDateTime,
 }
@@ -29,6 +31,10 @@ pub struct InstanceRow {
 impl InstanceRow {
     pub fn ips(&self) -> Vec<IpAddr> {
         self.addresses.iter().map(ipnet::IpNet::addr).collect()
+    }
+
+    pub fn merged_mib(&self) -> u64 {
+        self.memory_merged_mib.map_or(0, i64::unsigned_abs)
     }
 }
 
@@ -59,7 +65,9 @@ pub async fn list(
          images.slug AS image_slug, instances.policy AS \"policy: Json<ResourcePolicy>\", \
          ARRAY(SELECT address FROM addresses WHERE instance_id = instances.id ORDER BY address) \
              AS \"addresses!: Vec<ipnet::IpNet>\", \
-         restart_required, drift, lock_reason, deleted_at, instances.created_at FROM instances \
+         restart_required, drift, lock_reason, deleted_at, instances.created_at, \
+         (SELECT (usage ->> 'memory_merged_mib')::bigint FROM instance_usage WHERE instance_id = instances.id) \
+             AS memory_merged_mib FROM instances \
          JOIN tenants ON tenants.id = tenant_id JOIN hosts ON hosts.id = host_id JOIN plans ON plans.id = plan_id \
          JOIN images ON images.id = image_id \
          WHERE purged_at IS NULL \
@@ -90,7 +98,9 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: InstanceId) -> sqlx::Resul
          images.slug AS image_slug, instances.policy AS \"policy: Json<ResourcePolicy>\", \
          ARRAY(SELECT address FROM addresses WHERE instance_id = instances.id ORDER BY address) \
              AS \"addresses!: Vec<ipnet::IpNet>\", \
-         restart_required, drift, lock_reason, deleted_at, instances.created_at FROM instances \
+         restart_required, drift, lock_reason, deleted_at, instances.created_at, \
+         (SELECT (usage ->> 'memory_merged_mib')::bigint FROM instance_usage WHERE instance_id = instances.id) \
+             AS memory_merged_mib FROM instances \
          JOIN tenants ON tenants.id = tenant_id JOIN hosts ON hosts.id = host_id JOIN plans ON plans.id = plan_id \
          JOIN images ON images.id = image_id WHERE instances.id = $1 AND purged_at IS NULL",
         id.uuid(),

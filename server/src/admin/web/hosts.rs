@@ -19,6 +19,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jst_policy::admission::{Booking, Resource};
+use jst_policy::power::Saving;
 use jst_protocol::report::{HostLoad, MemoryPressure, Qualification};
 use time::OffsetDateTime;
 
@@ -191,6 +192,7 @@ struct HostPage {
     qualification: String,
     qualification_kind: &'static str,
     qualification_note: String,
+    power: String,
     stacks: Vec<Stack>,
     bars: Vec<Bar>,
     sold: Vec<Sold>,
@@ -213,6 +215,7 @@ impl HostPage {
             qualification: word(&page, "qualification", &host.qualification),
             qualification_kind: state_kind_of_qualification(&host.qualification),
             qualification_note: qualification_note(&page, &host),
+            power: power_words(&page, &host.load.unwrap_or_default()),
             stacks: vec![cpu_stack(&page, &host, &instances), memory_stack(&page, &host, &instances)],
             bars: bars(&page, &host),
             sold: sold(&page, &host),
@@ -232,6 +235,10 @@ impl HostPage {
 
     fn state_word(&self, state: &str) -> String {
         word(&self.page, "instance", state)
+    }
+
+    fn saving_word(&self, saving: &str) -> String {
+        word(&self.page, "power-saving", saving)
     }
 
     fn kind(&self, state: &str) -> &'static str {
@@ -381,6 +388,9 @@ fn memory_words(load: &HostLoad) -> Vec<(&'static str, Option<u64>)> {
     if load.memory_reclaimed_mib > 0 {
         words.push(("admin-host-memory-lent", Some(load.memory_reclaimed_mib)));
     }
+    if load.memory_merged_mib > 0 {
+        words.push(("admin-host-memory-merged", Some(load.memory_merged_mib)));
+    }
     match load.memory_pressure {
         MemoryPressure::None | MemoryPressure::Unknown => {}
         MemoryPressure::Low => words.push(("admin-host-memory-low", None)),
@@ -390,6 +400,14 @@ fn memory_words(load: &HostLoad) -> Vec<(&'static str, Option<u64>)> {
         words.push(("admin-host-memory-missing", Some(load.memory_missing_mib)));
     }
     words
+}
+
+/// What the processors do about power; "" where nothing is known of it.
+fn power_words(page: &Page, load: &HostLoad) -> String {
+    let governor = load.governor.map(|governor| page.t1("admin-host-governor", "name", governor.name()));
+    let parked = (load.parked_cores > 0).then(|| page.t1("admin-host-parked", "count", load.parked_cores));
+    let watts = load.watts.map(|watts| format!("{watts} W"));
+    [governor, parked, watts].into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
 fn sold(page: &Page, host: &Host) -> Vec<Sold> {
@@ -436,6 +454,8 @@ fn host_form(host: &Host) -> Sent {
         ("overcommit_memory", permille(host.overcommit.memory_permille)),
         ("overcommit_storage", permille(host.overcommit.disk_permille)),
         ("nat", if host.nat { "on" } else { "" }.to_owned()),
+        ("power_saving", host.power_saving.name().to_owned()),
+        ("page_merging", if host.page_merging { "on" } else { "" }.to_owned()),
     ];
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
@@ -461,6 +481,9 @@ fn read(form: &Sent) -> Result<HostChange, Vec<FieldError>> {
         overcommit_storage_permille: Some(thousandths("overcommit_storage", None)),
         system_memory_mib: Some(system_memory_mib),
         nat: Some(checked(form, "nat")),
+        page_merging: Some(checked(form, "page_merging")),
+        // A form without it (an older page) says nothing about it.
+        power_saving: form.get("power_saving").map(|name| Saving::from_name(name).unwrap_or(Saving::Unknown)),
     };
     if problems.is_empty() { Ok(change) } else { Err(problems) }
 }

@@ -17,6 +17,7 @@ fn definition() -> DomainXml {
         cpuset: Some("2-63".into()),
         memory_mib: 1024,
         max_memory_mib: 8192,
+        page_merging: false,
         cpu: CpuLimits { weight: Some(2048), quota: Some(150_000) },
         cpu_period: DomainXml::PERIOD,
         disk: vec![("read_iops_sec", 500), ("read_iops_sec_max", 1000)],
@@ -65,6 +66,15 @@ fn what_is_written_is_read_back() {
     assert_eq!((facts.build, facts.vcpus, facts.max_vcpus), (3, 2, 8));
     assert_eq!((facts.boot_memory, facts.room, facts.plugged), (MiB(1024), MiB(7168), MiB(0)));
     assert!(facts.has_seed);
+}
+
+#[test]
+fn pages_are_merged_only_where_that_is_allowed() {
+    let facts = |page_merging| {
+        let xml = DomainXml { page_merging, ..definition() }.render().unwrap();
+        DomainFacts::read(&xml).unwrap()
+    };
+    assert!(facts(false).unmerged && !facts(true).unmerged);
 }
 
 #[test]
