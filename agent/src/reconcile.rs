@@ -13,12 +13,14 @@ mod pass;
 
 pub use memory::spec;
 
-use crate::config::Config;
+use crate::config::{Config, Timing};
 use crate::division::Division;
 use crate::hypervisor::{Event, Hypervisor};
 use crate::lease::Lease;
 use crate::ledger::{Accepted, Ledger};
 use crate::reports::Reports;
+use jst_policy::instance::ResourcePolicy;
+use jst_policy::units::Iops;
 use jst_protocol::desired::Presence;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -35,7 +37,8 @@ pub struct Context {
     pub ledger: Arc<Ledger>,
     pub lease: Arc<Lease>,
     pub reports: Arc<Reports>,
-    pub division: Division,
+    pub processors: Division,
+    pub disk: Division,
     /// Bounds how many instances are changed at the same time.
     pub busy: Semaphore,
     /// Instances with a higher start order may not start yet.
@@ -62,14 +65,14 @@ impl Context {
         reports: Arc<Reports>,
     ) -> Arc<Self> {
         let busy = Semaphore::new(config.parallel.max(1));
-        let division = Division::new(hypervisor.cpu_scale());
         Arc::new(Self {
             config,
             hypervisor,
             ledger,
             lease,
             reports,
-            division,
+            processors: Division::default(),
+            disk: Division::default(),
             busy,
             gate: watch::Sender::new(i32::MIN),
             settled: Mutex::default(),
@@ -78,9 +81,16 @@ impl Context {
         })
     }
 
-    /// Divides the processors among the guests that there are now, and tells whose weight changed.
+    /// Divides processors and disk among the guests that there are now, and tells whose weights changed.
     fn divide(&self) -> Vec<Uuid> {
-        self.division.renew(self.hypervisor.cpu_capacity(), &self.ledger.cpu_claims())
+        let hypervisor = &self.hypervisor;
+        let claims = self.ledger.claims(ResourcePolicy::cpu_claim);
+        let capacity = Some(hypervisor.cpu_capacity().get());
+        let mut changed = self.processors.renew(Some(hypervisor.cpu_scale()), capacity, &claims);
+        let claims = self.ledger.claims(ResourcePolicy::disk_claim);
+        let capacity = hypervisor.disk_capacity().map(Iops::get);
+        changed.extend(self.disk.renew(hypervisor.disk_scale(), capacity, &claims));
+        changed
     }
 
     fn settle(&self, id: Uuid) {
@@ -130,6 +140,7 @@ impl Reconciler {
         let mut leased = self.context.lease.valid();
         let mut gate = self.context.gate.subscribe();
         let mut reweighed = Reweighed::default();
+        let mut look = tokio::time::interval(Timing::of(self.context.config.timing.check.max(1)));
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
@@ -165,6 +176,8 @@ impl Reconciler {
                     }
                 }
                 Ok(()) = gate.changed() => self.wake_all(),
+                // The operator may have changed the scheduler of the storage.
+                _ = look.tick() => reweighed.add(self.context.divide()),
             }
         }
         self.tracker.close();

@@ -21,13 +21,23 @@ pub enum Guests {
     Real,
 }
 
+/// What the agent's configuration says of its host, beyond the ordinary.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Processors that guests may use; absent: all.
+    pub guest_cpus: Option<String>,
+    /// For volumes; absent: with the agent's data.
+    pub storage_dir: Option<PathBuf>,
+    /// Lines of the section `[storage]`.
+    pub storage: String,
+}
+
 pub struct Stack {
     pub directory: TempDir,
     pub url: String,
     agent_url: String,
     guests: Guests,
-    /// Processors of the host that guests may use; absent: all.
-    guest_cpus: Option<String>,
+    host: Host,
     /// At most four characters: several stacks may share a machine.
     pub prefix: String,
     place: Place,
@@ -87,11 +97,11 @@ fn free_port() -> u16 {
 impl Stack {
     /// Starts server and agent, enrols the agent and waits until its host is qualified.
     pub async fn start(guests: Guests) -> Self {
-        Self::start_on(guests, None).await
+        Self::start_on(guests, Host::default()).await
     }
 
-    /// As above, with guests on these processors only.
-    pub async fn start_on(guests: Guests, guest_cpus: Option<&str>) -> Self {
+    /// As above, on such a host.
+    pub async fn start_on(guests: Guests, host: Host) -> Self {
         // Every client of ours speaks TLS with the provider of the process, even where it does not.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::Builder::new().prefix("jst-stack-").tempdir().expect("a directory");
@@ -105,7 +115,7 @@ impl Stack {
             url: format!("http://127.0.0.1:{port}"),
             agent_url: format!("https://127.0.0.1:{agent_port}"),
             guests,
-            guest_cpus: guest_cpus.map(str::to_owned),
+            host,
             prefix: place.prefix(),
             place,
             server: None,
@@ -220,13 +230,17 @@ impl Stack {
             Guests::Simulated => "sim",
             Guests::Real => "libvirt",
         };
-        let cpus =
-            self.guest_cpus.as_ref().map_or_else(String::new, |cpus| format!("guest_cpus = \"{cpus}\"\n"));
+        let Host { guest_cpus, storage_dir, storage } = &self.host;
+        let line = |name: &str, value: Option<String>| {
+            value.map_or_else(String::new, |value| format!("{name} = \"{value}\"\n"))
+        };
+        let cpus = line("guest_cpus", guest_cpus.clone());
+        let volumes = line("storage_dir", storage_dir.as_ref().map(|path| path.display().to_string()));
         std::fs::write(
             &config,
             format!(
-                "{cpus}data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
-                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
+                "{cpus}{volumes}data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
+                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[storage]\n{storage}[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
                 self.data("agent").display(),
                 self.agent_url,
                 self.prefix
@@ -421,7 +435,7 @@ impl Stack {
     fn remove_guests(&self) {
         let virsh =
             |arguments: &[&str]| printed("virsh", &[&["-q", "-c", "qemu:///system"], arguments].concat());
-        let ours = self.data("agent");
+        let ours = self.host.storage_dir.clone().unwrap_or_else(|| self.data("agent"));
         for domain in virsh(&["list", "--all", "--uuid"]).split_whitespace() {
             // Its disks are in our directory, which no other stack has.
             if virsh(&["dumpxml", domain]).contains(&format!("{}/", ours.display())) {

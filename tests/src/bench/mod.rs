@@ -3,6 +3,7 @@
 
 pub mod bounds;
 pub mod cpu;
+pub mod disk;
 pub mod network;
 pub mod provision;
 pub mod report;

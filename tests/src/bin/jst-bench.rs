@@ -7,9 +7,10 @@ async fn main() -> anyhow::Result<()> {
     let name = std::env::args().nth(1).unwrap_or_default();
     let report = match name.as_str() {
         "cpu" => bench::cpu::run().await?,
+        "disk" => bench::disk::run().await?,
         "network" => bench::network::run().await?,
         "provision" => bench::provision::run().await?,
-        _ => bail!("tests/bench NAME, where NAME is: cpu, network, provision"),
+        _ => bail!("tests/bench NAME, where NAME is: cpu, disk, network, provision"),
     };
     if !report.finish(&name)? {
         bail!("a bound was missed");
