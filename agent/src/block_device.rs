@@ -52,9 +52,17 @@ impl BlockDevice {
 fn descend(device: &Path, disks: &mut BTreeSet<BlockDevice>) {
     let Ok(device) = device.canonicalize() else { return };
     // The queue belongs to the disk, not to its partition.
-    let whole = if device.join("queue").exists() { device } else { device.join("..").canonicalize().unwrap_or(device) };
-    let below: Vec<PathBuf> =
-        std::fs::read_dir(whole.join("slaves")).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let whole = if device.join("queue").exists() {
+        device
+    } else {
+        device.join("..").canonicalize().unwrap_or(device)
+    };
+    let below: Vec<PathBuf> = std::fs::read_dir(whole.join("slaves"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .collect();
     if below.is_empty() {
         disks.insert(BlockDevice(whole));
     }
@@ -98,7 +106,9 @@ mod tests {
     #[test]
     fn a_mapping_is_scheduled_by_the_disks_below_it() {
         let root = made("mapping");
-        for directory in ["devices/dm-0/queue", "devices/dm-0/slaves", "devices/sdb/queue", "devices/sdb/slaves"] {
+        for directory in
+            ["devices/dm-0/queue", "devices/dm-0/slaves", "devices/sdb/queue", "devices/sdb/slaves"]
+        {
             std::fs::create_dir_all(root.join(directory)).unwrap();
         }
         for part in ["sda/sda1", "sdb"] {

@@ -66,7 +66,8 @@ impl Scale {
 
     /// The weight of a grant where no grant is above `largest`.
     fn weight(self, grant: u64, largest: u64) -> u64 {
-        let step = self.step.filter(|step| largest.checked_mul(*step).is_some_and(|weight| weight <= self.most));
+        let step =
+            self.step.filter(|step| largest.checked_mul(*step).is_some_and(|weight| weight <= self.most));
         let weight = match step {
             Some(step) => grant.saturating_mul(step),
             None => {

@@ -35,7 +35,8 @@ impl Domain {
         let root = if beside.exists() { beside } else { ROOT.into() };
         let time = root.join(&unified);
         let cpu = group("cpu").map_or_else(|| time.clone(), |group| Path::new(ROOT).join("cpu").join(group));
-        let disk = group("blkio").map_or_else(|| time.clone(), |group| Path::new(ROOT).join("blkio").join(group));
+        let disk =
+            group("blkio").map_or_else(|| time.clone(), |group| Path::new(ROOT).join("blkio").join(group));
         Ok(Self { cpu, disk, time })
     }
 

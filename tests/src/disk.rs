@@ -43,7 +43,8 @@ impl Disk {
 
     /// Writes a file of its queue in sysfs.
     pub fn set(&self, file: &str, value: &str) -> anyhow::Result<()> {
-        let name = self.device.as_deref().and_then(|device| device.strip_prefix("/dev/")).context("a device")?;
+        let name =
+            self.device.as_deref().and_then(|device| device.strip_prefix("/dev/")).context("a device")?;
         let path = Path::new("/sys/block").join(name).join("queue").join(file);
         std::fs::write(&path, value).with_context(|| format!("{value} to {}", path.display()))
     }

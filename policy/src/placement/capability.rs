@@ -166,10 +166,7 @@ mod tests {
                 Capability::DiskThrottle,
             ),
             (|policy, sample| policy.disk.shares = sample.disk.shares, Capability::DiskShares),
-            (
-                |policy, sample| policy.disk.reservation = sample.disk.reservation,
-                Capability::DiskReservation,
-            ),
+            (|policy, sample| policy.disk.reservation = sample.disk.reservation, Capability::DiskReservation),
             (
                 |policy, sample| policy.network.inbound.average = sample.network.inbound.average,
                 Capability::NetworkShaping,

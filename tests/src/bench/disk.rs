@@ -28,11 +28,15 @@ const LATENCY_WINDOW: Duration = Duration::from_secs(45);
 /// What the capped plan sells, in bytes a second.
 const CAP: u64 = 20_000_000;
 
-/// Loads of a guest.  Each reads or writes its own file past its page cache, for ever.
-const READ: &str = "while :; do dd if=/data of=/dev/null bs=1M iflag=direct; done";
-const WRITE: &str = "while :; do dd if=/dev/zero of=/data bs=1M count=160 conv=notrunc oflag=direct; done";
+/// Loads of a guest, for as long as there is a file that says so.  Busy ones keep four requests of a MiB in flight,
+/// so that it is the disk they wait for, and not the disk for them.
+const READ: &str = "for at in 0 40 80 120; do while [ -e /tmp/busy ]; do \
+                    dd if=/data of=/dev/null bs=1M skip=$at count=40 iflag=direct; done & done";
+const WRITE: &str = "for at in 0 40 80 120; do while [ -e /tmp/busy ]; do \
+                     dd if=/dev/zero of=/data bs=1M seek=$at count=40 conv=notrunc oflag=direct; done & done";
 /// A few small reads now and then, anywhere in the file.
-const QUIET: &str = "while :; do dd if=/data of=/dev/null bs=4k count=8 skip=$((RANDOM * 40000 / 32768)) iflag=direct; \
+const QUIET: &str = "while [ -e /tmp/busy ]; do \
+                     dd if=/data of=/dev/null bs=4k count=8 skip=$((RANDOM * 40000 / 32768)) iflag=direct; \
                      usleep 50000; done";
 
 pub async fn run() -> anyhow::Result<Report> {
@@ -163,9 +167,11 @@ impl Bench {
     /// A guest with a file to work on, all of which is on the disk.
     async fn create(&self, plan: &str) -> anyhow::Result<Subject> {
         let instance = self.stack.create_instance(&self.customer, plan, plan, &[&self.key.public]).await;
-        eventually("the guest answers", Duration::from_secs(240), || self.key.run(&instance.address, "true")).await;
+        eventually("the guest answers", Duration::from_secs(240), || self.key.run(&instance.address, "true"))
+            .await;
         let fill = "[ -e /filled ] || { dd if=/dev/zero of=/data bs=1M count=160 oflag=direct && sync && touch /filled; }";
-        eventually("its file is written", Duration::from_secs(120), || self.key.run(&instance.address, fill)).await;
+        eventually("its file is written", Duration::from_secs(120), || self.key.run(&instance.address, fill))
+            .await;
         let id = uuid::Uuid::try_parse(instance.id.trim_start_matches("vm_"))?;
         Ok(Subject { name: format!("jst-{id}"), group: Domain::of(&instance.id)?, instance })
     }
@@ -178,14 +184,19 @@ impl Bench {
 
     /// Told again, because the answer was late, a guest does not do it twice.
     async fn start(&self, subject: &Subject, load: &str) {
-        let command =
-            format!("[ -e /tmp/busy ] || {{ sh -c 'echo $$ >/tmp/busy; {load}' >/dev/null 2>&1 </dev/null & }}");
+        let command = format!(
+            "[ -e /tmp/busy ] || {{ sh -c 'echo $$ >/tmp/busy; {load}' >/dev/null 2>&1 </dev/null & }}"
+        );
         self.tell(subject, &command).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
     }
 
     async fn stop(&self, subject: &Subject) {
-        self.tell(subject, "[ ! -e /tmp/busy ] || { kill $(cat /tmp/busy); killall dd; rm /tmp/busy; }; true").await;
+        self.tell(
+            subject,
+            "[ ! -e /tmp/busy ] || { kill $(cat /tmp/busy); killall dd; rm /tmp/busy; }; true",
+        )
+        .await;
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
@@ -242,8 +253,11 @@ async fn window(read: impl Fn() -> anyhow::Result<Vec<f64>>) -> anyhow::Result<V
 }
 
 fn virsh(arguments: &[&str]) -> anyhow::Result<String> {
-    let output =
-        Command::new("virsh").args(["-q", "-c", "qemu:///system"]).args(arguments).stdin(Stdio::null()).output()?;
+    let output = Command::new("virsh")
+        .args(["-q", "-c", "qemu:///system"])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "virsh {}: {}", arguments[0], said.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -28,8 +28,12 @@ impl Lab {
         if facts["capabilities"].as_array().is_some_and(|names| names.iter().any(|found| found == name)) {
             return Ok(());
         }
-        let absent = facts["absent"].as_array().into_iter().flatten().find(|absent| absent["capability"] == name);
-        Err(absent.unwrap_or_else(|| panic!("{name} in {host}"))["reason"].as_str().unwrap_or_default().to_owned())
+        let absent =
+            facts["absent"].as_array().into_iter().flatten().find(|absent| absent["capability"] == name);
+        Err(absent.unwrap_or_else(|| panic!("{name} in {host}"))["reason"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned())
     }
 }
 
@@ -66,7 +70,8 @@ async fn shares_of_the_disk_follow_the_neighbours() {
     // The operator changes it while guests run, and need not tell the agent.
     disk.set_scheduler("bfq").expect("bfq");
     eventually("the host has the capability", TOLD_WITHIN, || async {
-        (lab.capability("disk_shares").await.is_ok() && lab.capability("disk_reservation").await.is_ok()).then_some(())
+        (lab.capability("disk_shares").await.is_ok() && lab.capability("disk_reservation").await.is_ok())
+            .then_some(())
     })
     .await;
     becomes(&one, 1000, LIVE_WITHIN).await;
@@ -90,7 +95,10 @@ async fn shares_of_the_disk_follow_the_neighbours() {
     printed("virsh", &["-c", "qemu:///system", "blkiotune", &name, "--live", "--weight", "777"]);
     assert_eq!(weight(&one), 777);
     becomes(&one, 250, Duration::from_secs(7)).await;
-    assert!(lab.stack.log("agent.log").contains("limits of the disk were changed by hand"), "it is not recorded");
+    assert!(
+        lab.stack.log("agent.log").contains("limits of the disk were changed by hand"),
+        "it is not recorded"
+    );
 
     lab.stack.delete_now(&lab.customer, &second.id).await;
     becomes(&one, 1000, soon).await;

@@ -20,9 +20,11 @@ impl Libvirt {
     /// The weights that the storage honours now, or why it honours none and what to do.
     pub fn disk_weights(&self) -> Result<Scale, String> {
         if !self.direct_io {
-            return Err("the file system of the volumes cannot be used past the page cache, so the kernel cannot \
+            return Err(
+                "the file system of the volumes cannot be used past the page cache, so the kernel cannot \
                         tell whose I/O it is; use ext4 or XFS"
-                .into());
+                    .into(),
+            );
         }
         let devices = BlockDevice::below(&self.config.sysfs_root, self.storage.root());
         weights_of(&devices, &self.config.cgroup_root, self.cgroup)
@@ -164,7 +166,10 @@ mod tests {
             assert_eq!(made.weights(version), Ok(Scale::BFQ));
             made.write("devices/sda/queue/scheduler", "none [mq-deadline] bfq\n");
             let reason = made.weights(version).unwrap_err();
-            assert!(reason.contains("sda is mq-deadline") && reason.contains("/sys/block/sda/queue"), "{reason}");
+            assert!(
+                reason.contains("sda is mq-deadline") && reason.contains("/sys/block/sda/queue"),
+                "{reason}"
+            );
         }
     }
 
