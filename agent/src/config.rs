@@ -2,7 +2,7 @@
 
 use crate::cpus::CpuList;
 use anyhow::Context as _;
-use jst_policy::units::KbitPerSec;
+use jst_policy::units::{Iops, KbitPerSec};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +30,7 @@ pub struct Config {
     pub sysfs_root: PathBuf,
     /// Where the managers of memory and power find `meminfo` and `stat`.
     pub proc_root: PathBuf,
+    pub storage: Storage,
     pub network: Network,
     pub sim: Sim,
     pub timing: Timing,
@@ -42,6 +43,17 @@ pub struct Config {
 pub enum HypervisorKind {
     Libvirt,
     Sim,
+}
+
+/// The disks that hold the volumes.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// The I/O scheduler that the agent gives them; absent: they keep theirs.  Only `bfq` honours shares.
+    pub io_scheduler: Option<String>,
+    /// Operations a second that they carry, reads and writes together.  Absent: it is not known, and
+    /// nothing can be guaranteed of it; shares hold without.
+    pub iops: Option<Iops>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -112,6 +124,7 @@ impl Default for Config {
             cgroup_root: "/sys/fs/cgroup".into(),
             sysfs_root: "/sys".into(),
             proc_root: "/proc".into(),
+            storage: Storage::default(),
             network: Network::default(),
             sim: Sim::default(),
             timing: Timing::default(),

@@ -73,15 +73,6 @@ pub fn unix_now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
-/// The sysfs directory of the whole disk that holds a path.
-pub fn block_device(sysfs_root: &Path, path: &Path) -> Option<std::path::PathBuf> {
-    let device = rustix::fs::stat(path).ok()?.st_dev;
-    let number = format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device));
-    let found = sysfs_root.join("dev/block").join(number).canonicalize().ok()?;
-    // The queue belongs to the disk, not to its partition.
-    if found.join("queue").exists() { Some(found) } else { found.parent().map(Path::to_owned) }
-}
-
 /// Ticks of all CPUs, busy and in total, since the host started.
 pub fn busy_ticks() -> (u64, u64) {
     busy_ticks_below(Path::new("/proc"))

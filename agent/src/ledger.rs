@@ -8,6 +8,7 @@
 use crate::durable;
 use anyhow::Context as _;
 use jst_policy::claim::Claim;
+use jst_policy::instance::ResourcePolicy;
 use jst_policy::lifecycle::Power;
 use jst_protocol::desired::{Desired, DesiredInstance, HostSettings, Presence};
 use jst_protocol::report::Outcome;
@@ -163,11 +164,11 @@ impl Ledger {
         self.lock().entries.get(&id).cloned()
     }
 
-    /// What every guest that is desired to run claims of the processors.
-    pub fn cpu_claims(&self) -> Vec<(Uuid, Claim)> {
+    /// What every guest that is desired to run claims of a resource.
+    pub fn claims(&self, of: impl Fn(&ResourcePolicy) -> Claim) -> Vec<(Uuid, Claim)> {
         let state = self.lock();
         let claim = |entry: &Entry| match &entry.desired.presence {
-            Presence::Present { power: Power::Running, spec } => Some(spec.policy.cpu_claim()),
+            Presence::Present { power: Power::Running, spec } => Some(of(&spec.policy)),
             Presence::Present { power: Power::Stopped, .. }
             | Presence::Retained { .. }
             | Presence::Deleted => None,

@@ -1,6 +1,7 @@
 //! The agent of one KVM host: it converges the host's guests to the desired state that the server
 //! tells, and reports what it observed.
 
+mod block_device;
 pub mod config;
 mod cpus;
 mod division;

@@ -20,6 +20,7 @@ use crate::facts;
 use crate::ledger::Ledger;
 use anyhow::{Context as _, bail};
 use energy::Meter;
+use jst_policy::instance::ResourcePolicy;
 use jst_policy::placement::Capability;
 use jst_policy::power::{Core, Governor, Saving, Standing, step};
 use jst_policy::units::MilliCpu;
@@ -431,7 +432,7 @@ pub async fn keep(
 }
 
 fn need(ledger: &Ledger, lately: &VecDeque<MilliCpu>, readings: usize) -> Need {
-    let claims = ledger.cpu_claims();
+    let claims = ledger.claims(ResourcePolicy::cpu_claim);
     Need {
         saving: ledger.host().power_saving,
         busy: lately.back().copied().unwrap_or_default(),

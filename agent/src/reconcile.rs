@@ -13,7 +13,7 @@ mod pass;
 
 pub use memory::spec;
 
-use crate::config::Config;
+use crate::config::{Config, Timing};
 use crate::division::Division;
 use crate::hypervisor::{Event, Hypervisor};
 use crate::lease::Lease;
@@ -21,6 +21,8 @@ use crate::ledger::{Accepted, Ledger};
 use crate::merging::Merger;
 use crate::power::Processors;
 use crate::reports::Reports;
+use jst_policy::instance::ResourcePolicy;
+use jst_policy::units::Iops;
 use jst_protocol::desired::Presence;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -39,7 +41,9 @@ pub struct Context {
     pub reports: Arc<Reports>,
     pub merger: Arc<Merger>,
     pub processors: Arc<Processors>,
-    pub division: Division,
+    /// The weights that divide the processors, and those that divide the disk.
+    pub cpu: Division,
+    pub disk: Division,
     /// Bounds how many instances are changed at the same time.
     pub busy: Semaphore,
     /// Instances with a higher start order may not start yet.
@@ -70,7 +74,6 @@ impl Context {
         processors: Arc<Processors>,
     ) -> Arc<Self> {
         let busy = Semaphore::new(config.parallel.max(1));
-        let division = Division::new(hypervisor.cpu_scale());
         Arc::new(Self {
             config,
             hypervisor,
@@ -79,7 +82,8 @@ impl Context {
             reports,
             merger,
             processors,
-            division,
+            cpu: Division::default(),
+            disk: Division::default(),
             busy,
             gate: watch::Sender::new(i32::MIN),
             settled: Mutex::default(),
@@ -88,9 +92,16 @@ impl Context {
         })
     }
 
-    /// Divides the processors among the guests that there are now, and tells whose weight changed.
+    /// Divides processors and disk among the guests that there are now, and tells whose weights changed.
     fn divide(&self) -> Vec<Uuid> {
-        self.division.renew(self.hypervisor.cpu_capacity(), &self.ledger.cpu_claims())
+        let hypervisor = &self.hypervisor;
+        let claims = self.ledger.claims(ResourcePolicy::cpu_claim);
+        let capacity = Some(hypervisor.cpu_capacity().get());
+        let mut changed = self.cpu.renew(Some(hypervisor.cpu_scale()), capacity, &claims);
+        let claims = self.ledger.claims(ResourcePolicy::disk_claim);
+        let capacity = hypervisor.disk_capacity().map(Iops::get);
+        changed.extend(self.disk.renew(hypervisor.disk_scale(), capacity, &claims));
+        changed
     }
 
     fn settle(&self, id: Uuid) {
@@ -140,6 +151,7 @@ impl Reconciler {
         let mut leased = self.context.lease.valid();
         let mut gate = self.context.gate.subscribe();
         let mut reweighed = Reweighed::default();
+        let mut look = tokio::time::interval(Timing::of(self.context.config.timing.check.max(1)));
         loop {
             tokio::select! {
                 () = self.shutdown.cancelled() => break,
@@ -180,6 +192,8 @@ impl Reconciler {
                     }
                 }
                 Ok(()) = gate.changed() => self.wake_all(),
+                // The operator may have changed the scheduler of the storage.
+                _ = look.tick() => reweighed.add(self.context.divide()),
             }
         }
         self.tracker.close();

@@ -60,7 +60,9 @@ def within(plan, capabilities):
     """The plan without what a host with these capabilities could not keep: it would be no candidate for it."""
     plan = copy.deepcopy(plan)
     if "disk_shares" not in capabilities:
-        plan["policy"]["disk"] |= {"reservation": 0, "shares": "normal"}
+        plan["policy"]["disk"]["shares"] = "normal"
+    if "disk_reservation" not in capabilities:
+        plan["policy"]["disk"]["reservation"] = 0
     if "network_shares" not in capabilities:
         for way in ("inbound", "outbound"):
             plan["policy"]["network"][way] |= {"reservation": 0, "shares": "normal"}

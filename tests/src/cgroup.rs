@@ -10,9 +10,10 @@ pub fn is_v1() -> bool {
     Path::new(ROOT).join("cpu").exists()
 }
 
-/// Groups of one domain: that with its weight, and that where the kernel counts its time.
+/// Groups of one domain: those with its weights, and that where the kernel counts its time.
 pub struct Domain {
     cpu: PathBuf,
+    disk: PathBuf,
     time: PathBuf,
 }
 
@@ -39,7 +40,9 @@ impl Domain {
         let root = if beside.exists() { beside } else { ROOT.into() };
         let time = root.join(&unified);
         let cpu = group("cpu").map_or_else(|| time.clone(), |group| Path::new(ROOT).join("cpu").join(group));
-        Ok(Self { cpu, time })
+        let disk =
+            group("blkio").map_or_else(|| time.clone(), |group| Path::new(ROOT).join("blkio").join(group));
+        Ok(Self { cpu, disk, time })
     }
 
     pub fn weight(&self) -> anyhow::Result<u64> {
@@ -53,6 +56,13 @@ impl Domain {
         let text = std::fs::read_to_string(self.cpu.join(file))?;
         // "-1" or "max" where there is none.
         Ok(text.split_whitespace().next().and_then(|quota| quota.parse().ok()))
+    }
+
+    /// By which bfq divides disks.
+    pub fn disk_weight(&self) -> anyhow::Result<u64> {
+        let file = if is_v1() { "blkio.bfq.weight" } else { "io.bfq.weight" };
+        let text = std::fs::read_to_string(self.disk.join(file))?;
+        Ok(text.trim().trim_start_matches("default ").parse()?)
     }
 
     /// Processor time of all its threads, in seconds.

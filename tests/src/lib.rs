@@ -6,6 +6,7 @@ pub mod bench;
 pub mod cgroup;
 pub mod client;
 pub mod customer;
+pub mod disk;
 pub mod guest;
 pub mod in_force;
 pub mod platform;
@@ -14,7 +15,7 @@ pub mod stack;
 
 pub use client::{Answer, Api, Client};
 pub use platform::Platform;
-pub use stack::{Guests, Stack};
+pub use stack::{Guests, Host, Stack};
 
 use std::future::Future;
 use std::time::{Duration, Instant};

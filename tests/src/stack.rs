@@ -21,13 +21,25 @@ pub enum Guests {
     Real,
 }
 
+/// What the agent's configuration says of its host, beyond the ordinary.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// Processors that guests may use; absent: all.
+    pub guest_cpus: Option<String>,
+    /// Memory that guests together may occupy, in MiB; absent: all.
+    pub guest_memory_mib: Option<u64>,
+    /// For volumes; absent: with the agent's data.
+    pub storage_dir: Option<PathBuf>,
+    /// Lines of the section `[storage]`.
+    pub storage: String,
+}
+
 pub struct Stack {
     pub directory: TempDir,
     pub url: String,
     agent_url: String,
     guests: Guests,
-    /// Further lines of the agent's configuration, before its sections.
-    settings: String,
+    host: Host,
     /// At most four characters: several stacks may share a machine.
     pub prefix: String,
     place: Place,
@@ -87,11 +99,11 @@ fn free_port() -> u16 {
 impl Stack {
     /// Starts server and agent, enrols the agent and waits until its host is qualified.
     pub async fn start(guests: Guests) -> Self {
-        Self::start_with(guests, "").await
+        Self::start_on(guests, Host::default()).await
     }
 
-    /// As above, with further lines in the agent's configuration: `guest_cpus = "0"`.
-    pub async fn start_with(guests: Guests, settings: &str) -> Self {
+    /// As above, on such a host.
+    pub async fn start_on(guests: Guests, host: Host) -> Self {
         // Every client of ours speaks TLS with the provider of the process, even where it does not.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::Builder::new().prefix("jst-stack-").tempdir().expect("a directory");
@@ -105,7 +117,7 @@ impl Stack {
             url: format!("http://127.0.0.1:{port}"),
             agent_url: format!("https://127.0.0.1:{agent_port}"),
             guests,
-            settings: settings.to_owned(),
+            host,
             prefix: place.prefix(),
             place,
             server: None,
@@ -222,12 +234,18 @@ impl Stack {
             Guests::Simulated => "sim",
             Guests::Real => "libvirt",
         };
+        let Host { guest_cpus, guest_memory_mib, storage_dir, storage } = &self.host;
+        let line = |name: &str, value: Option<String>| {
+            value.map_or_else(String::new, |value| format!("{name} = \"{value}\"\n"))
+        };
+        let cpus = line("guest_cpus", guest_cpus.clone());
+        let memory = guest_memory_mib.map_or_else(String::new, |mib| format!("guest_memory_mib = {mib}\n"));
+        let volumes = line("storage_dir", storage_dir.as_ref().map(|path| path.display().to_string()));
         std::fs::write(
             &config,
             format!(
-                "{}\ndata_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
-                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
-                self.settings,
+                "{cpus}{memory}{volumes}data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
+                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[storage]\n{storage}[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
                 self.data("agent").display(),
                 self.agent_url,
                 self.prefix
@@ -422,7 +440,7 @@ impl Stack {
     fn remove_guests(&self) {
         let virsh =
             |arguments: &[&str]| printed("virsh", &[&["-q", "-c", "qemu:///system"], arguments].concat());
-        let ours = self.data("agent");
+        let ours = self.host.storage_dir.clone().unwrap_or_else(|| self.data("agent"));
         for domain in virsh(&["list", "--all", "--uuid"]).split_whitespace() {
             // Its disks are in our directory, which no other stack has.
             if virsh(&["dumpxml", domain]).contains(&format!("{}/", ours.display())) {

@@ -1,9 +1,11 @@
 //! Real guests: libvirt, QEMU, taps, nftables and tc, from the API down to what SSH sees inside.
 
+mod disk;
+
 use jst_tests::cgroup::Domain;
 use jst_tests::customer::Instance;
 use jst_tests::guest::{self, Key};
-use jst_tests::{Api, Guests, Stack, eventually};
+use jst_tests::{Api, Guests, Host, Stack, eventually};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -270,9 +272,8 @@ async fn what_was_changed_by_hand_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_follow_the_neighbours() {
     // One core for guests, so that two of them contend.
-    let lab =
-        Lab::furnished("weights@example.com", Stack::start_with(Guests::Real, "guest_cpus = \"0\"").await)
-            .await;
+    let host = Host { guest_cpus: Some("0".into()), ..Host::default() };
+    let lab = Lab::furnished("weights@example.com", Stack::start_on(Guests::Real, host).await).await;
     let plan = json!({
         "slug": "reserved", "name_en": "reserved", "name_zh": "reserved", "trial": false, "public": true,
         "price_monthly_usd": 500, "price_monthly_cny": 3500,

@@ -6,7 +6,7 @@ pub mod sim;
 
 use jst_policy::converge::{Action, Field, Observed};
 use jst_policy::memory::Statistics;
-use jst_policy::units::{MiB, MilliCpu};
+use jst_policy::units::{Iops, MiB, MilliCpu};
 use jst_policy::weights::Scale;
 use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Qualification, Step, Usage};
@@ -33,6 +33,8 @@ pub struct Target {
     /// Of its control group, among all guests of the host.  Absent when it is not desired to run; then it
     /// keeps what it has.
     pub cpu_weight: Option<u64>,
+    /// The same, and absent as well where nothing honours weights of disks.
+    pub disk_weight: Option<u64>,
 }
 
 /// Told while an action goes on: the step and its percentage.
@@ -161,7 +163,23 @@ impl Hypervisor {
     pub fn cpu_scale(&self) -> Scale {
         match self {
             Self::Libvirt(libvirt) => libvirt.cpu_scale(),
-            Self::Sim(_) => Scale::V2,
+            Self::Sim(_) => Scale::CPU_V2,
+        }
+    }
+
+    /// The same for disks.  Absent: nothing here honours weights of disks, at the moment.
+    pub fn disk_scale(&self) -> Option<Scale> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.disk_weights().ok(),
+            Self::Sim(_) => Some(Scale::BFQ),
+        }
+    }
+
+    /// What is divided among guests; absent: nobody has said it.
+    pub fn disk_capacity(&self) -> Option<Iops> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.disk_capacity(),
+            Self::Sim(sim) => sim.disk_capacity(),
         }
     }
 

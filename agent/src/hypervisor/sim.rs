@@ -12,7 +12,7 @@ use jst_policy::change::GuestLimits;
 use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason, Volume};
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::placement::Capability;
-use jst_policy::units::{MiB, MilliCpu};
+use jst_policy::units::{Iops, MiB, MilliCpu};
 use jst_protocol::report::{
     Applied, FailureCode, HostFacts, HostLoad, Hypervisor, Qualification, Step, Usage,
 };
@@ -51,6 +51,9 @@ struct Machine {
     defined_weight: Option<u64>,
     #[serde(default)]
     weight: Option<u64>,
+    /// Of the running guest; no part of the definition.
+    #[serde(default)]
+    disk_weight: Option<u64>,
     attached_generation: i64,
     started_unix: i64,
     boots: u32,
@@ -129,7 +132,8 @@ impl Sim {
         {
             let weighed = target.cpu_weight.is_none() || machine.weight == target.cpu_weight;
             live.cpu_in_force = weighed && same_cpu(policy, &spec.policy);
-            live.disk_in_force = same_disk(policy, &spec.policy);
+            let weighed = target.disk_weight.is_none() || machine.disk_weight == target.disk_weight;
+            live.disk_in_force = weighed && same_disk(policy, &spec.policy);
             live.network_in_force = machine.attached_generation == target.generation;
         }
         Ok(observed)
@@ -204,14 +208,17 @@ impl Sim {
     }
 
     pub fn applied(&self, target: &Target) -> Option<Applied> {
-        let (policy, weight) = {
+        let (policy, weight, disk_weight) = {
             let machines = self.lock();
             let machine = machines.get(&target.id)?;
-            (machine.policy.clone()?, machine.weight)
+            (machine.policy.clone()?, machine.weight, machine.disk_weight)
         };
         let mut drift = Vec::new();
         if target.cpu_weight.is_some_and(|wanted| weight != Some(wanted)) {
             drift.push("cpu.shares".into());
+        }
+        if target.disk_weight.is_some_and(|wanted| disk_weight != Some(wanted)) {
+            drift.push("disk.shares".into());
         }
         if let Some(spec) = &target.spec {
             let wanted = &spec.policy;
@@ -289,6 +296,10 @@ impl Sim {
 
     pub fn cpu_capacity(&self) -> MilliCpu {
         MilliCpu(u64::from(self.config.sim.cpus) * 1000)
+    }
+
+    pub fn disk_capacity(&self) -> Option<Iops> {
+        self.config.storage.iops
     }
 
     pub fn load(&self) -> HostLoad {
@@ -392,7 +403,10 @@ impl Machine {
                 self.observed.domain = None;
                 self.defined = None;
             }
-            Action::Start => self.start()?,
+            Action::Start => {
+                self.start()?;
+                self.disk_weight = target.disk_weight;
+            }
             Action::Shutdown => self.stop(StopReason::Guest),
             Action::Destroy => self.stop(StopReason::Destroyed),
             Action::Resume => self.must_run()?,
@@ -425,6 +439,7 @@ impl Machine {
             }
             Action::SetDiskLimits => {
                 let disk = wanted.ok_or("nothing is desired")?.1.disk;
+                self.disk_weight = target.disk_weight.or(self.disk_weight);
                 self.set(|policy| {
                     policy.disk = jst_policy::instance::DiskPolicy { size: policy.disk.size, ..disk }
                 })?;

@@ -149,7 +149,7 @@ async fn pass(
             let step = step(*action, memory::is_deleted(&wish));
             // Limits are set in milliseconds, and for every guest when a neighbour comes or goes: nobody
             // would see the step, and the server would write it down for each of them.
-            if *action != Action::SetCpuLimits {
+            if !matches!(action, Action::SetCpuLimits | Action::SetDiskLimits) {
                 publish(context, &entry, &observed, Outcome::Progress { step, percent: 0 }, None).await;
             }
             if let Err(fault) = prepare(context, id, *action).await {
@@ -204,7 +204,8 @@ fn target(context: &Context, entry: &Entry) -> Target {
         epoch: entry.desired.epoch,
         spec: spec.cloned().map(Arc::new),
         seed: spec.is_some_and(|spec| entry.memo.booted_build != Some(spec.build)),
-        cpu_weight: context.division.weight(entry.desired.id),
+        cpu_weight: context.cpu.weight(entry.desired.id),
+        disk_weight: context.disk.weight(entry.desired.id),
     }
 }
 

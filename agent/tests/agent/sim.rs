@@ -2,7 +2,7 @@ use crate::server::{Agent, Server};
 use crate::{delete, instance, set_power};
 use jst_agent::config::HypervisorKind;
 use jst_policy::lifecycle::Power;
-use jst_policy::units::{MiB, MilliCpu};
+use jst_policy::units::{Iops, MiB, MilliCpu};
 use jst_protocol::desired::{OneShot, OneShotKind, Presence};
 use jst_protocol::report::*;
 use std::time::Duration;
@@ -222,7 +222,7 @@ async fn a_tombstone_is_answered_again_until_it_is_listed_no_more() {
     assert_eq!(server.report(id).unwrap().observed, Observed::Absent);
 }
 
-/// One core for two guests: each has its part of it when the other is there, soon after it came or went, and
+/// One core and one disk for two guests: each has its part of them when the other is there, soon after it came or went, and
 /// without a word of the server to the one that stayed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_weight_follows_the_neighbours() {
@@ -230,39 +230,45 @@ async fn a_weight_follows_the_neighbours() {
     let agent = Agent::enrolled(&server, HypervisorKind::Sim, |config| {
         config.sim.delay_ms = 30;
         config.sim.cpus = 1;
+        config.storage.iops = Some(Iops(1000));
         // So that it is the neighbours, and not the clock, that it follows.
         config.timing.check = 600;
     })
     .await;
-    let weight = |id: Uuid| {
+    let of = |id: Uuid, weight: &str| {
         let file = std::fs::read_to_string(agent.config.data_dir.join(format!("sim/{id}.json"))).unwrap();
-        serde_json::from_str::<serde_json::Value>(&file).unwrap()["weight"].as_u64()
+        serde_json::from_str::<serde_json::Value>(&file).unwrap()[weight].as_u64()
     };
-    let becomes = async |id: Uuid, wanted: u64| {
-        let begun = std::time::Instant::now();
-        while weight(id) != Some(wanted) {
-            assert!(begun.elapsed() < Duration::from_secs(2), "{:?} and not {wanted}", weight(id));
+    // Of its processors and of its disk.
+    let weights = |id: Uuid| (of(id, "weight"), of(id, "disk_weight"));
+    let becomes = async |id: Uuid, processors: u64, disk: u64| {
+        let (begun, wanted) = (std::time::Instant::now(), (Some(processors), Some(disk)));
+        while weights(id) != wanted {
+            assert!(begun.elapsed() < Duration::from_secs(2), "{:?} and not {wanted:?}", weights(id));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     let first = running(&server).await;
-    assert_eq!(weight(first), Some(2000));
+    assert_eq!(weights(first), (Some(2000), Some(1000)));
 
     let mut wanted = instance(Power::Running);
     if let Presence::Present { spec, .. } = &mut wanted.presence {
         // 100 and 300 are guaranteed; of the other 600 the first gets a third.
         spec.policy.cpu.reservation = MilliCpu(300);
         spec.policy.cpu.shares = jst_policy::claim::Shares::High;
+        // 400 are guaranteed; of the other 600 the first gets a third.
+        spec.policy.disk.reservation = Iops(400);
+        spec.policy.disk.shares = jst_policy::claim::Shares::High;
     }
     let second = wanted.id;
     server.set(wanted);
     server.until_applied(second, 1, 10).await;
-    assert_eq!(weight(second), Some(2 * (300 + 400)));
-    becomes(first, 2 * (100 + 200)).await;
+    assert_eq!(weights(second), (Some(2 * (300 + 400)), Some(1000)));
+    becomes(first, 2 * (100 + 200), 1000 * 200 / (400 + 400)).await;
 
     let generation = server.change(second, |i| set_power(i, Power::Stopped));
     server.until_applied(second, generation, 10).await;
-    becomes(first, 2000).await;
+    becomes(first, 2000, 1000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,8 @@ pub enum Capability {
     DiskThrottle,
     /// The storage's scheduler honours weights.
     DiskShares,
+    /// It does, and is known to carry so many operations a second that parts of them can be guaranteed.
+    DiskReservation,
     /// Average, peak and burst in both directions.
     NetworkShaping,
     /// The uplink is divided by guaranteed rates and shares, in both directions.
@@ -45,7 +47,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every capability that this release knows.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::CpuShares,
         Self::CpuLimit,
         Self::CpuPinning,
@@ -53,6 +55,7 @@ impl Capability {
         Self::VirtioMem,
         Self::DiskThrottle,
         Self::DiskShares,
+        Self::DiskReservation,
         Self::NetworkShaping,
         Self::NetworkShares,
         Self::Ipv6,
@@ -72,6 +75,7 @@ impl Capability {
             Self::VirtioMem => "virtio_mem",
             Self::DiskThrottle => "disk_throttle",
             Self::DiskShares => "disk_shares",
+            Self::DiskReservation => "disk_reservation",
             Self::NetworkShaping => "network_shaping",
             Self::NetworkShares => "network_shares",
             Self::Ipv6 => "ipv6",
@@ -104,7 +108,8 @@ impl Capability {
             (Self::CpuLimit, cpu.limit.is_some_and(|limit| limit < cpu.size())),
             (Self::CpuShares, cpu.shares != Shares::Normal || cpu.reservation.get() > 0),
             (Self::DiskThrottle, throttled(&disk.read) || throttled(&disk.write)),
-            (Self::DiskShares, disk.shares != Shares::Normal || disk.reservation.get() > 0),
+            (Self::DiskShares, disk.shares != Shares::Normal),
+            (Self::DiskReservation, disk.reservation.get() > 0),
             (Self::NetworkShaping, shaped(&network.inbound) || shaped(&network.outbound)),
             (Self::NetworkShares, divided(&network.inbound) || divided(&network.outbound)),
         ]
@@ -169,7 +174,7 @@ mod tests {
                 Capability::DiskThrottle,
             ),
             (|policy, sample| policy.disk.shares = sample.disk.shares, Capability::DiskShares),
-            (|policy, sample| policy.disk.reservation = sample.disk.reservation, Capability::DiskShares),
+            (|policy, sample| policy.disk.reservation = sample.disk.reservation, Capability::DiskReservation),
             (
                 |policy, sample| policy.network.inbound.average = sample.network.inbound.average,
                 Capability::NetworkShaping,

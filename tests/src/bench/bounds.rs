@@ -29,6 +29,13 @@ pub const DISK_CHANGE_MS: f64 = 1000.0;
 /// Until idle memory has moved to a busy guest, in seconds.
 pub const MEMORY_MOVED_SECONDS: f64 = 30.0;
 
+/// Distance of a busy guest from its limit, in percent of the limit.
+pub const DISK_LIMIT_PERCENT: f64 = 3.0;
+/// How far the ratio of two busy guests may be from that of their shares, in percent.
+pub const DISK_SHARES_PERCENT: f64 = 10.0;
+/// p99 of a quiet guest beside a noisy one, over its p99 alone.
+pub const DISK_NEIGHBOUR_RATIO: f64 = 2.0;
+
 /// Distance from the rate that was sold, in percent of the wire rate.
 pub const NETWORK_ERROR_PERCENT: f64 = 1.0;
 /// How far the fastest second may be above the peak, in percent.

@@ -8,7 +8,7 @@ use super::bounds;
 use super::report::Report;
 use crate::cgroup::{self, Domain};
 use crate::customer::Instance;
-use crate::stack::{Guests, Stack};
+use crate::stack::{Guests, Host, Stack};
 use crate::{Api, eventually, guest};
 use anyhow::{Context, ensure};
 use jst_agent::hypervisor::libvirt::steal::{Places, Waited};
@@ -60,7 +60,8 @@ struct Subject {
 
 impl Bench {
     async fn open(core: String) -> anyhow::Result<Self> {
-        let stack = Stack::start_with(Guests::Real, &format!("guest_cpus = \"{core}\"")).await;
+        let host = Host { guest_cpus: Some(core.clone()), ..Host::default() };
+        let stack = Stack::start_on(Guests::Real, host).await;
         stack.furnish(Some(&guest::micro_image())).await;
         let host = format!("/api/v1/admin/hosts/{}", stack.host_id);
         stack.admin().patch(&host, json!({ "overcommit_cpu_permille": 20_000 })).await.expect(200);

@@ -8,7 +8,7 @@ use super::bounds;
 use super::report::Report;
 use crate::customer::Instance;
 use crate::in_force::{InForce, balloon};
-use crate::stack::{Guests, Stack};
+use crate::stack::{Guests, Host, Stack};
 use crate::{Api, eventually, guest};
 use anyhow::{Context, ensure};
 use serde_json::json;
@@ -27,7 +27,8 @@ const WORK: u64 = 340;
 
 pub async fn run() -> anyhow::Result<Report> {
     println!("this takes about four minutes");
-    let stack = Stack::start_with(Guests::Real, &format!("guest_memory_mib = {POOL}")).await;
+    let host = Host { guest_memory_mib: Some(POOL), ..Host::default() };
+    let stack = Stack::start_on(Guests::Real, host).await;
     let bench = Bench::open(&stack).await?;
     let mut report = Report::default();
     bench.measure(&mut report).await?;

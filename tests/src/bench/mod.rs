@@ -4,6 +4,7 @@
 pub mod bounds;
 pub mod chaos;
 pub mod cpu;
+pub mod disk;
 pub mod memory;
 pub mod network;
 pub mod provision;

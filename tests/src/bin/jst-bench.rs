@@ -8,11 +8,12 @@ async fn main() -> anyhow::Result<()> {
     let report = match name.as_str() {
         "cpu" => bench::cpu::run().await?,
         "chaos" => bench::chaos::run().await?,
+        "disk" => bench::disk::run().await?,
         "memory" => bench::memory::run().await?,
         "network" => bench::network::run().await?,
         "provision" => bench::provision::run().await?,
         "resize" => bench::resize::run().await?,
-        _ => bail!("tests/bench NAME, where NAME is: chaos, cpu, memory, network, provision, resize"),
+        _ => bail!("tests/bench NAME, where NAME is: chaos, cpu, disk, memory, network, provision, resize"),
     };
     if !report.finish(&name)? {
         bail!("a bound was missed");

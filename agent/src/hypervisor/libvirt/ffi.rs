@@ -48,30 +48,54 @@ pub fn set_block_io_tune(domain: &Domain, disk: &str, values: &[(&str, u64)]) ->
 /// Reads the limits of one disk of a running domain.
 pub fn block_io_tune(domain: &Domain, disk: &str) -> Result<Vec<(String, u64)>, Error> {
     let disk = CString::new(disk)?;
+    read_parameters(|pointer, count| {
+        let flags = sys::VIR_DOMAIN_AFFECT_LIVE as c_uint;
+        // SAFETY: domain and disk name outlive the call; `read_parameters` passes a null pointer, or an
+        // array with room for `count` parameters.
+        unsafe { sys::virDomainGetBlockIoTune(domain.as_ptr(), disk.as_ptr(), pointer, count, flags) }
+    })
+}
+
+/// Sets the weight of a running domain's control group among those of other domains.
+pub fn set_block_io_weight(domain: &Domain, weight: u32) -> Result<(), Error> {
+    let mut parameters = TypedParameters::default();
+    parameters.add_small(BLOCK_IO_WEIGHT, weight)?;
     let flags = sys::VIR_DOMAIN_AFFECT_LIVE as c_uint;
-    let mut count: c_int = 0;
-    // SAFETY: a null array with a count of 0 asks only for the number of parameters.
+    // SAFETY: domain and parameters outlive the call, which reads `count` parameters.
     let result = unsafe {
-        sys::virDomainGetBlockIoTune(domain.as_ptr(), disk.as_ptr(), ptr::null_mut(), &mut count, flags)
+        sys::virDomainSetBlkioParameters(domain.as_ptr(), parameters.pointer, parameters.count, flags)
     };
-    if result < 0 {
+    if result < 0 { Err(Error::last_error()) } else { Ok(()) }
+}
+
+/// The weight of a running domain's control group, which libvirt reads from the kernel.
+pub fn block_io_weight(domain: &Domain) -> Result<Option<u64>, Error> {
+    let parameters = read_parameters(|pointer, count| {
+        let flags = sys::VIR_DOMAIN_AFFECT_LIVE as c_uint;
+        // SAFETY: the domain outlives the call; `read_parameters` passes a null pointer, or an array with
+        // room for `count` parameters.
+        unsafe { sys::virDomainGetBlkioParameters(domain.as_ptr(), pointer, count, flags) }
+    })?;
+    Ok(parameters.into_iter().find_map(|(name, value)| (name == BLOCK_IO_WEIGHT).then_some(value)))
+}
+
+/// VIR_DOMAIN_BLKIO_WEIGHT.
+const BLOCK_IO_WEIGHT: &str = "weight";
+
+/// Calls a function of libvirt twice, as its lists of parameters want it: with a null pointer it tells how many
+/// there are, and then it writes them.  Gives those that are numbers.
+fn read_parameters(
+    call: impl Fn(sys::virTypedParameterPtr, &mut c_int) -> c_int,
+) -> Result<Vec<(String, u64)>, Error> {
+    let mut count: c_int = 0;
+    if call(ptr::null_mut(), &mut count) < 0 {
         return Err(Error::last_error());
     }
     // SAFETY: the structure is plain data, for which zeros are valid.
     let empty: sys::virTypedParameter = unsafe { std::mem::zeroed() };
     let mut parameters = vec![empty; usize::try_from(count).unwrap_or(0)];
-    // SAFETY: the array has room for `count` parameters, and libvirt writes no more than that and sets
-    // `count` to what it wrote.
-    let result = unsafe {
-        sys::virDomainGetBlockIoTune(
-            domain.as_ptr(),
-            disk.as_ptr(),
-            parameters.as_mut_ptr(),
-            &mut count,
-            flags,
-        )
-    };
-    if result < 0 {
+    // libvirt writes no more than there is room for, and sets `count` to what it wrote.
+    if call(parameters.as_mut_ptr(), &mut count) < 0 {
         return Err(Error::last_error());
     }
     let mut values = Vec::new();
@@ -80,12 +104,12 @@ pub fn block_io_tune(domain: &Domain, disk: &str) -> Result<Vec<(String, u64)>, 
         // union was written.
         unsafe {
             let name = CStr::from_ptr(parameter.field.as_ptr()).to_string_lossy().into_owned();
-            let kind = u32::try_from(parameter.type_).unwrap_or(0);
-            if kind == sys::VIR_TYPED_PARAM_ULLONG {
-                values.push((name, parameter.value.ul));
-            } else if kind == sys::VIR_TYPED_PARAM_STRING {
-                // The group's name is a string of its own, which is ours to free.
-                libc::free(parameter.value.s.cast());
+            match u32::try_from(parameter.type_).unwrap_or(0) {
+                sys::VIR_TYPED_PARAM_ULLONG => values.push((name, parameter.value.ul)),
+                sys::VIR_TYPED_PARAM_UINT => values.push((name, parameter.value.ui.into())),
+                // A string is one of its own, which is ours to free.
+                sys::VIR_TYPED_PARAM_STRING => libc::free(parameter.value.s.cast()),
+                _ => {}
             }
         }
     }
@@ -111,6 +135,22 @@ impl TypedParameters {
         // SAFETY: the three fields belong together and are changed by libvirt only; the name is copied.
         let result = unsafe {
             sys::virTypedParamsAddULLong(
+                &mut self.pointer,
+                &mut self.count,
+                &mut self.capacity,
+                name.as_ptr(),
+                value,
+            )
+        };
+        if result < 0 { Err(Error::last_error()) } else { Ok(()) }
+    }
+
+    /// The same of 32 bits, where libvirt insists on them.
+    fn add_small(&mut self, name: &str, value: u32) -> Result<(), Error> {
+        let name = CString::new(name)?;
+        // SAFETY: as above.
+        let result = unsafe {
+            sys::virTypedParamsAddUInt(
                 &mut self.pointer,
                 &mut self.count,
                 &mut self.capacity,

@@ -17,6 +17,7 @@ impl Libvirt {
             .run("versions", QUICK, |connect| Ok((connect.lib_version()?, connect.hyp_version()?)))
             .await?;
         self.follow().await;
+        self.follow_scheduler();
         let (mut capabilities, mut absent) = self.network().capabilities();
         let mut tell = |capability: Capability, present: Result<(), String>| match present {
             Ok(()) => capabilities.push(capability.name().to_owned()),
@@ -31,7 +32,8 @@ impl Libvirt {
         tell(Capability::MemoryBalloon, Ok(()));
         tell(Capability::VirtioMem, at_least(qemu, 7_000_000, "QEMU 7.0"));
         tell(Capability::DiskThrottle, Ok(()));
-        tell(Capability::DiskShares, Err(self.why_no_disk_shares()));
+        tell(Capability::DiskShares, self.disk_weights().map(drop));
+        tell(Capability::DiskReservation, self.disk_reservations());
         tell(Capability::LiveMigration, Err("this release does not migrate guests".into()));
         let uplink = self.network().uplink().device.clone().unwrap_or_default();
         // What this host finds out by itself; the server knows what its operator says.
@@ -73,7 +75,7 @@ impl Libvirt {
     }
 
     pub fn cpu_scale(&self) -> Scale {
-        self.cgroup.scale()
+        self.cgroup.cpu_scale()
     }
 
     fn cpu_controller(&self) -> Result<(), String> {
@@ -83,18 +85,6 @@ impl Libvirt {
             return Ok(());
         }
         Err("the kernel's cpu control group is not mounted".into())
-    }
-
-    /// Weights of disks need an I/O scheduler that honours them, on the device that holds the volumes.
-    fn why_no_disk_shares(&self) -> String {
-        let scheduler = facts::block_device(&self.config.sysfs_root, self.storage.root())
-            .and_then(|device| std::fs::read_to_string(device.join("queue/scheduler")).ok())
-            .unwrap_or_default();
-        if scheduler.contains("[bfq]") {
-            return "this release does not set weights of disks".into();
-        }
-        let active = scheduler.split('[').nth(1).and_then(|rest| rest.split(']').next()).unwrap_or("none");
-        format!("the I/O scheduler of the storage is {active}; bfq honours weights")
     }
 
     pub async fn load(&self) -> anyhow::Result<HostLoad> {

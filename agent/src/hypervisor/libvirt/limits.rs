@@ -21,10 +21,10 @@ pub enum CgroupVersion {
 }
 
 impl CgroupVersion {
-    pub const fn scale(self) -> Scale {
+    pub const fn cpu_scale(self) -> Scale {
         match self {
-            Self::V1 => Scale::V1,
-            Self::V2 => Scale::V2,
+            Self::V1 => Scale::CPU_V1,
+            Self::V2 => Scale::CPU_V2,
         }
     }
 }

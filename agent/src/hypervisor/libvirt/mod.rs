@@ -6,6 +6,7 @@
 mod attachment;
 mod balloon;
 mod conn;
+mod disk_shares;
 mod domain_xml;
 mod error;
 mod events;
@@ -17,6 +18,7 @@ mod merged;
 mod network;
 pub mod qualify;
 mod resize;
+mod seen;
 pub mod steal;
 mod storage;
 mod usage;
@@ -37,7 +39,7 @@ use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, Qualification, Step};
 use limits::{CgroupVersion, CpuLimits};
 use network::{network_fault, network_settings};
-use std::collections::HashMap;
+use seen::Seen;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -64,9 +66,9 @@ pub struct Libvirt {
     direct_io: bool,
     qualification: watch::Sender<Qualification>,
     attachments: Attachments,
-    /// Limits that were seen in force, to tell what somebody changed by hand from what changed with
-    /// the guest's neighbours.
-    cpu_seen: Mutex<HashMap<Uuid, CpuLimits>>,
+    cpu_seen: Seen<CpuLimits>,
+    /// Weights alone.
+    disk_seen: Seen<u64>,
 }
 
 /// Raw findings of one domain, in one call.
@@ -76,6 +78,8 @@ struct Found {
     facts: DomainFacts,
     cpu: Option<(u64, Option<u64>)>,
     disk: Vec<(String, u64)>,
+    /// Absent where nothing honours it.
+    disk_weight: Option<u64>,
 }
 
 impl Libvirt {
@@ -105,8 +109,10 @@ impl Libvirt {
             direct_io,
             qualification: watch::Sender::new(Qualification::Pending),
             attachments: Attachments::default(),
-            cpu_seen: Mutex::default(),
+            cpu_seen: Seen::new("processor"),
+            disk_seen: Seen::new("disk"),
         });
+        libvirt.follow_scheduler();
         // The probe takes seconds; running guests are looked after meanwhile, and none is started.
         tokio::spawn({
             let libvirt = libvirt.clone();
@@ -145,16 +151,17 @@ impl Libvirt {
     }
 
     async fn find(&self, id: Uuid) -> Result<Option<Found>, Fault> {
+        let weighed = self.disk_weights().is_ok();
         let found = self
             .conn
-            .domain(id, "observe", QUICK, |domain| {
+            .domain(id, "observe", QUICK, move |domain| {
                 let (state, reason) = ffi::domain_state(domain)?;
                 let facts = DomainFacts::read(&domain.xml_desc(0)?).unwrap_or_default();
                 let live = matches!(
                     state,
                     sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED | sys::VIR_DOMAIN_PAUSED
                 );
-                let (mut cpu, mut disk) = (None, Vec::new());
+                let (mut cpu, mut disk, mut disk_weight) = (None, Vec::new(), None);
                 if live {
                     let scheduler = domain.scheduler_parameters_flags(sys::VIR_DOMAIN_AFFECT_LIVE)?;
                     // libvirt answers a negative quota, or the largest number, where there is none.
@@ -163,8 +170,11 @@ impl Libvirt {
                         .filter(|quota| (1..u64::MAX / 2).contains(quota) && *quota < 17_000_000_000_000);
                     cpu = scheduler.cpu_shares.map(|weight| (weight, quota));
                     disk = ffi::block_io_tune(domain, "vda")?;
+                    if weighed {
+                        disk_weight = ffi::block_io_weight(domain)?;
+                    }
                 }
-                Ok(Found { state, reason, facts, cpu, disk })
+                Ok(Found { state, reason, facts, cpu, disk, disk_weight })
             })
             .await?;
         match found {
@@ -224,10 +234,11 @@ impl Libvirt {
             max_memory: facts.boot_memory + facts.room,
             cpu_in_force: spec.is_none_or(|spec| {
                 let wanted = CpuLimits::of(&spec.policy, target.cpu_weight);
-                self.cpu_in_force(target.id, wanted, found.cpu)
+                self.cpu_seen.judge(target.id, wanted, found.cpu, wanted.are(found.cpu))
             }),
             disk_in_force: spec.is_none_or(|spec| {
-                limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk).is_empty()
+                let throttled = limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk).is_empty();
+                self.disk_weight_in_force(target, found) && throttled
             }),
             network_in_force: match spec {
                 Some(spec) => attached && self.network_in_force(target, spec).await,
@@ -240,20 +251,15 @@ impl Libvirt {
         })
     }
 
-    fn cpu_in_force(&self, id: Uuid, wanted: CpuLimits, found: Option<(u64, Option<u64>)>) -> bool {
-        let mut seen = self.cpu_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if wanted.are(found) {
-            seen.insert(id, wanted);
-            return true;
-        }
-        if seen.remove(&id) == Some(wanted) {
-            tracing::warn!(instance = %id, ?wanted, ?found, "limits of the processor were changed by hand; they are set again");
-        }
-        false
+    fn disk_weight_in_force(&self, target: &Target, found: &Found) -> bool {
+        let Some(wanted) = target.disk_weight else { return true };
+        let in_force = found.disk_weight == Some(wanted);
+        self.disk_seen.judge(target.id, wanted, found.disk_weight, in_force)
     }
 
-    fn forget_cpu(&self, id: Uuid) {
-        self.cpu_seen.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(&id);
+    fn forget_limits(&self, id: Uuid) {
+        self.cpu_seen.forget(id);
+        self.disk_seen.forget(id);
     }
 
     pub async fn execute(
@@ -279,15 +285,19 @@ impl Libvirt {
             Action::Define => self.define(target).await?,
             Action::Undefine => {
                 self.undefine(id).await?;
-                self.forget_cpu(id);
+                self.forget_limits(id);
             }
             Action::Start => {
-                // It starts with what its definition says.
-                self.forget_cpu(id);
+                // It starts with what its definition says, and with the weight of a new group.
+                self.forget_limits(id);
                 self.start_paused(id).await?;
                 // libvirt puts a queue of its own on every tap it opens, in place of our limits.  The
                 // guest runs once they are back, so that there is no moment without them.
                 self.attach(target).await?;
+                // Without it the guest runs with an ordinary weight until the next look.
+                if let Err(fault) = self.set_disk_weight(id, target.disk_weight).await {
+                    tracing::warn!(instance = %id, %fault, "the guest starts without its share of the disk");
+                }
                 self.quick(id, "resume", |domain| domain.resume()).await?;
             }
             Action::Shutdown => self.shutdown(id).await?,
@@ -466,6 +476,9 @@ impl Libvirt {
             .collect();
         fields.dedup();
         drift.extend(fields);
+        if target.disk_weight.is_some() && found.disk_weight != target.disk_weight {
+            drift.push("disk.shares".into());
+        }
         match self.network().read_back(target.id, &spec.policy.network).await {
             Ok(read) => {
                 policy.network = read.policy;

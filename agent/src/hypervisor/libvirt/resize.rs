@@ -91,7 +91,10 @@ impl Libvirt {
 
     pub(super) async fn set_disk_limits(&self, target: &Target) -> Result<(), Fault> {
         let wanted = limits::disk(&spec(target)?.policy.disk);
-        self.quick(target.id, "set disk limits", move |domain| ffi::set_block_io_tune(domain, "vda", &wanted))
-            .await
+        self.quick(target.id, "set disk limits", move |domain| {
+            ffi::set_block_io_tune(domain, "vda", &wanted)
+        })
+        .await?;
+        self.set_disk_weight(target.id, target.disk_weight).await
     }
 }

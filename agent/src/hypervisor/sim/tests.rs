@@ -58,6 +58,7 @@ fn lab(adjust: impl FnOnce(&mut Config)) -> Lab {
         spec: Some(Arc::new(spec)),
         seed: true,
         cpu_weight: Some(100),
+        disk_weight: Some(500),
     };
     Lab { sim, target }
 }
@@ -149,6 +150,14 @@ async fn a_weight_that_changed_is_in_force_when_it_is_set() {
     // One that is not wanted any more keeps what it has.
     lab.target.cpu_weight = None;
     assert!(in_force(&lab));
+
+    let in_force = |lab: &Lab| live(&lab.sim.observe(&lab.target).unwrap()).unwrap().disk_in_force;
+    assert!(in_force(&lab));
+    lab.target.disk_weight = Some(1000);
+    assert!(!in_force(&lab));
+    assert_eq!(lab.sim.applied(&lab.target).unwrap().drift, ["disk.shares"]);
+    lab.act(Action::SetDiskLimits).await.unwrap();
+    assert!(in_force(&lab) && lab.sim.applied(&lab.target).unwrap().drift.is_empty());
 }
 
 #[tokio::test]
