@@ -173,6 +173,13 @@ async fn equal_pages_of_guests_are_merged_where_the_operator_allows_it() {
     }
     lab.agent.start();
     lab.server.change_host(|host| host.page_merging = false);
+    // As long as there is no room to separate them, pages stay merged, and no more are.
+    while says("run") != 0 {
+        assert!(begun.elapsed() < Duration::from_secs(400), "it goes on merging");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(twins.iter().all(|id| merged_pages(*id) > 0));
+    pretend(&lab, 4000);
     let deadline = Instant::now() + Duration::from_secs(30);
     while twins.iter().any(|id| merged_pages(*id) > 0) {
         assert!(Instant::now() < deadline, "pages stay merged although the operator has forbidden it");
