@@ -83,13 +83,14 @@ async fn equal_pages_of_guests_are_merged_where_the_operator_allows_it() {
         eprintln!("skipped: the kernel has no KSM");
         return;
     }
+    // Before the lab, and thus after it when both end.
+    let _as_before = AsBefore(says("run"));
     let made = lab_with("tk", |config| {
         config.proc_root = config.data_dir.join("proc");
         config.timing.memory = 1;
         config.timing.usage = 1;
     });
     let Some(mut lab) = made.await else { return };
-    let _as_before = AsBefore(says("run"));
     let begun = Instant::now();
     let lap = |what: &str| eprintln!("{:>8} ms  {what}", begun.elapsed().as_millis());
     // Below the low mark of 128 MiB; the balloon takes nothing, for everything is reserved.
