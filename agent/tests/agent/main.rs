@@ -5,6 +5,7 @@ mod binary;
 mod libvirt;
 mod memory;
 mod merging;
+mod power;
 mod server;
 mod sim;
 

@@ -83,13 +83,14 @@ async fn equal_pages_of_guests_are_merged_where_the_operator_allows_it() {
         eprintln!("skipped: the kernel has no KSM");
         return;
     }
+    // Before the lab, and thus after it when both end.
+    let _as_before = AsBefore(says("run"));
     let made = lab_with("tk", |config| {
         config.proc_root = config.data_dir.join("proc");
         config.timing.memory = 1;
         config.timing.usage = 1;
     });
     let Some(mut lab) = made.await else { return };
-    let _as_before = AsBefore(says("run"));
     let begun = Instant::now();
     let lap = |what: &str| eprintln!("{:>8} ms  {what}", begun.elapsed().as_millis());
     // Below the low mark of 128 MiB; the balloon takes nothing, for everything is reserved.
@@ -143,9 +144,10 @@ async fn equal_pages_of_guests_are_merged_where_the_operator_allows_it() {
         virsh(&["suspend", &id.to_string()]);
     }
     let (mut last, mut quiet) = (0, says("full_scans"));
-    let deadline = Instant::now() + Duration::from_secs(180);
-    // The kernel leaves a page alone for up to eight rounds that it looked at in vain (`smart_scan`).
-    while says("full_scans") < quiet + 10 {
+    let deadline = Instant::now() + Duration::from_secs(300);
+    // The kernel leaves a page alone for up to eight rounds after it looked at it in vain (`smart_scan`), and merges
+    // what it finds unchanged a second time.
+    while says("full_scans") < quiet + 20 {
         assert!(Instant::now() < deadline, "the search does not settle");
         if says("pages_sharing") != last {
             (last, quiet) = (says("pages_sharing"), says("full_scans"));
@@ -173,6 +175,13 @@ async fn equal_pages_of_guests_are_merged_where_the_operator_allows_it() {
     }
     lab.agent.start();
     lab.server.change_host(|host| host.page_merging = false);
+    // As long as there is no room to separate them, pages stay merged, and no more are.
+    while says("run") != 0 {
+        assert!(begun.elapsed() < Duration::from_secs(400), "it goes on merging");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(twins.iter().all(|id| merged_pages(*id) > 0));
+    pretend(&lab, 4000);
     let deadline = Instant::now() + Duration::from_secs(30);
     while twins.iter().any(|id| merged_pages(*id) > 0) {
         assert!(Instant::now() < deadline, "pages stay merged although the operator has forbidden it");
