@@ -65,7 +65,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         }
         HypervisorKind::Libvirt => {
             let host = ledger.host();
-            let opened = Libvirt::open(&config, host_id, &host, link.clone(), event_sender);
+            let opened = Libvirt::open(&config, host_id, &host, link.clone(), event_sender, reports.clone());
             Hypervisor::Libvirt(opened.await?)
         }
     };
@@ -82,7 +82,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     };
     let memory_news = memory.news.clone();
     let power_period = config::Timing::of(config.timing.power.max(1));
-    let merger = merging::Merger::new(&config);
+    let merger = merging::Merger::new(&config, reports.clone());
     merger.adopt(&ledger.host());
     let context = reconcile::Context::new(
         config,

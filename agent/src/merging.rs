@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::durable;
 use crate::hypervisor::Hypervisor;
 use crate::ledger::Ledger;
+use crate::reports::Reports;
 use anyhow::{Context as _, bail};
 use jst_policy::memory::{Host, Marks};
 use jst_policy::merging::{Run, Scan, Standing, step};
@@ -42,6 +43,7 @@ pub struct Merger {
     claim: PathBuf,
     /// What was set last, to tell what somebody changed by hand.
     set: Mutex<Option<Scan>>,
+    reports: Arc<Reports>,
 }
 
 /// What the kernel says.
@@ -53,11 +55,12 @@ struct Found {
 }
 
 impl Merger {
-    pub fn new(config: &Config) -> Arc<Self> {
+    pub fn new(config: &Config, reports: Arc<Reports>) -> Arc<Self> {
         Arc::new(Self {
             kernel: config.machine_sysfs().join("kernel/mm/ksm"),
             claim: config.data_dir.join("page-merging"),
             set: Mutex::default(),
+            reports,
         })
     }
 
@@ -150,6 +153,7 @@ impl Merger {
             && before != found.scan
         {
             tracing::warn!(found = ?found.scan, set = ?before, "page merging was changed by hand; it is set again");
+            self.reports.repaired(None, vec!["memory.merging".to_owned()]);
         }
         if let Err(error) = self.write(found.scan, wanted) {
             *self.set() = None;

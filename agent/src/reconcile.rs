@@ -177,7 +177,6 @@ impl Reconciler {
                             task.notify_one();
                         }
                     }
-                    Event::Repaired(id, fields) => self.context.reports.repaired(Some(id), fields),
                     Event::Everything => self.wake_all(),
                 },
                 () = reweighed.ripe() => {

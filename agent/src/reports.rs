@@ -51,9 +51,8 @@ impl Reports {
         self.news.notify_one();
     }
 
-    /// Somebody changed by hand what these fields stand for, and it was set again.
+    /// Somebody changed by hand what these fields stand for, and it is set again.  Who found it has logged it.
     pub fn repaired(&self, instance: Option<Uuid>, fields: Vec<String>) {
-        tracing::warn!(instance = ?instance, ?fields, "changed by hand, and set again");
         let mut state = self.lock();
         if state.repairs.len() < REPAIRS {
             state.repairs.push(Repair { id: Uuid::now_v7(), instance, fields, at_unix: facts::unix_now() });

@@ -69,11 +69,9 @@ impl Fault {
 }
 
 /// Something happened to an instance; whoever hears it looks for itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     Instance(Uuid),
-    /// Somebody changed by hand what these fields of the instance's policy stand for; it is being set again.
-    Repaired(Uuid, Vec<String>),
     /// Events were lost, or the connection is new: look at everything.
     Everything,
 }

@@ -11,7 +11,7 @@ impl Made {
     fn new() -> Self {
         let root = std::env::temp_dir().join(format!("jst-merging-{}", uuid::Uuid::new_v4()));
         let config = Config { sysfs_root: root.join("sys"), data_dir: root.clone(), ..Config::default() };
-        let made = Self { merger: Merger::new(&config), root };
+        let made = Self { merger: Merger::new(&config, Arc::default()), root };
         fs::create_dir_all(&made.merger.kernel).unwrap();
         for (name, value) in [("run", "0"), ("pages_to_scan", "77"), ("sleep_millisecs", "50")] {
             made.write(name, value);

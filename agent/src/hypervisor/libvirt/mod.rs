@@ -28,12 +28,14 @@ use crate::config::Config;
 use crate::images::ImageCache;
 use crate::link::{ImageAnswer, Link};
 use crate::network::Network;
+use crate::reports::Reports;
 use attachment::Attachments;
 use conn::{Conn, QUICK};
 use domain_xml::{DomainFacts, DomainXml, InterfaceXml, Virtualization};
 use futures::{StreamExt as _, TryStreamExt as _};
 use jst_policy::change::GuestLimits;
 use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason};
+use jst_policy::instance::DiskPolicy;
 use jst_policy::units::MiB;
 use jst_protocol::desired::{HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, Qualification, Step};
@@ -67,8 +69,9 @@ pub struct Libvirt {
     qualification: watch::Sender<Qualification>,
     attachments: Attachments,
     cpu_seen: Seen<CpuLimits>,
-    /// Weights alone.
-    disk_seen: Seen<u64>,
+    disk_seen: Seen<DiskPolicy>,
+    disk_shares_seen: Seen<u64>,
+    reports: Arc<Reports>,
 }
 
 /// Raw findings of one domain, in one call.
@@ -89,6 +92,7 @@ impl Libvirt {
         host: &HostSettings,
         link: Arc<Link>,
         events: mpsc::Sender<Event>,
+        reports: Arc<Reports>,
     ) -> anyhow::Result<Arc<Self>> {
         let settings = network_settings(config, host);
         let storage = Storage::open(config.storage_dir())?;
@@ -109,8 +113,10 @@ impl Libvirt {
             direct_io,
             qualification: watch::Sender::new(Qualification::Pending),
             attachments: Attachments::default(),
-            cpu_seen: Seen::new("processor"),
-            disk_seen: Seen::new("disk"),
+            cpu_seen: Seen::new("cpu", &reports),
+            disk_seen: Seen::new("disk", &reports),
+            disk_shares_seen: Seen::new("disk.shares", &reports),
+            reports,
         });
         libvirt.follow_scheduler();
         // The probe takes seconds; running guests are looked after meanwhile, and none is started.
@@ -237,8 +243,10 @@ impl Libvirt {
                 self.cpu_seen.judge(target.id, wanted, found.cpu, wanted.are(found.cpu))
             }),
             disk_in_force: spec.is_none_or(|spec| {
-                let throttled = limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk).is_empty();
-                self.disk_weight_in_force(target, found) && throttled
+                let wanted = &spec.policy.disk;
+                let throttled = limits::disk_drift(&limits::disk(wanted), &found.disk).is_empty();
+                self.disk_seen.judge(target.id, wanted.clone(), &found.disk, throttled)
+                    && self.disk_weight_in_force(target, found)
             }),
             network_in_force: match spec {
                 Some(spec) => attached && self.network_in_force(target, spec).await,
@@ -254,12 +262,13 @@ impl Libvirt {
     fn disk_weight_in_force(&self, target: &Target, found: &Found) -> bool {
         let Some(wanted) = target.disk_weight else { return true };
         let in_force = found.disk_weight == Some(wanted);
-        self.disk_seen.judge(target.id, wanted, found.disk_weight, in_force)
+        self.disk_shares_seen.judge(target.id, wanted, found.disk_weight, in_force)
     }
 
     fn forget_limits(&self, id: Uuid) {
         self.cpu_seen.forget(id);
         self.disk_seen.forget(id);
+        self.disk_shares_seen.forget(id);
     }
 
     pub async fn execute(

@@ -62,6 +62,7 @@ impl Libvirt {
                 let cured = self.attachments.cures(target.id, &read.drift);
                 if cured {
                     tracing::warn!(instance = %target.id, drift = ?read.drift, "the network was changed by hand; it is attached again");
+                    self.reports.repaired(Some(target.id), read.drift);
                 }
                 !cured
             }
