@@ -43,22 +43,25 @@ const lonely = (plot, series) => {
 function draw(figure, { step, timestamps }, graph) {
   const box = figure.querySelector(".graph-plot");
   const head = figure.querySelector("th[data-at]");
+  const keys = [...figure.querySelectorAll(".graph-key path")];
   const cells = [...figure.querySelectorAll("td[data-value]")];
   const write = WRITE[graph.unit];
   // Colours and dashes are those of the server's drawing, which the style sheet gives them in each look.
-  const style = (selector, name) => () => getComputedStyle((figure.querySelector(selector) ?? document.querySelector(`.legend ${selector}`)))[name];
-  const dashes = (selector) => style(selector, "strokeDasharray")().match(/[\d.]+/g)?.map(Number) ?? [];
+  const style = (element, name) => () => getComputedStyle(element)[name];
+  const dashes = (element) => getComputedStyle(element).strokeDasharray.match(/[\d.]+/g)?.map(Number) ?? [];
+  const part = (name) => figure.querySelector(`.${name}`);
   const font = `11px ${getComputedStyle(figure).fontFamily}`;
-  const axis = { stroke: style(".hint", "color"), font, ticks: { show: false }, grid: { stroke: style(".graph-grid", "stroke"), width: 1 } };
+  const axis = { stroke: style(part("hint"), "color"), font, ticks: { show: false }, grid: { stroke: style(part("graph-grid"), "stroke"), width: 1 } };
   const isDays = timestamps.length * step > 2 * 86_400;
 
   const drawLimits = ({ ctx, bbox, valToPos }) => {
     for (const [kind, amount] of graph.marks) {
+      const mark = part(`graph-${kind}`);
       const y = Math.round(valToPos(amount, "y", true));
       ctx.save();
-      ctx.strokeStyle = style(`.graph-${kind}`, "stroke")();
+      ctx.strokeStyle = getComputedStyle(mark).stroke;
       ctx.lineWidth = devicePixelRatio;
-      ctx.setLineDash(dashes(`.graph-${kind}`).map((length) => length * devicePixelRatio));
+      ctx.setLineDash(dashes(mark).map((length) => length * devicePixelRatio));
       ctx.beginPath();
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
@@ -98,10 +101,10 @@ function draw(figure, { step, timestamps }, graph) {
       series: [
         {},
         ...graph.lines.map((_, index) => ({
-          stroke: style(`.graph-key .graph-line-${index + 1}`, "stroke"),
+          stroke: style(keys[index], "stroke"),
           width: 1.75,
-          dash: dashes(`.graph-key .graph-line-${index + 1}`),
-          fill: index === 0 ? style(".graph-area", "fill") : undefined,
+          dash: dashes(keys[index]),
+          fill: index === 0 ? style(part("graph-area"), "fill") : undefined,
           points: { show: true, size: 4, filter: lonely },
         })),
       ],

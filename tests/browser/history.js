@@ -26,7 +26,7 @@ export function inventHistory(platform, instance) {
     SELECT keep_sample_partitions(step, current_date - days, current_date + 1, current_date - days)
       FROM (VALUES (60, 2), (600, 9), (7200, 62)) AS kept (step, days);
     INSERT INTO instance_samples (step, instance_id, tenant_id, at, seconds, ${names.join(", ")}, ${names.map((name) => `${name}_most`).join(", ")})
-    SELECT step, instances.id, tenant_id, at, step, ${values.join(", ")}, ${values.map((value) => `(${value}) * 1.3`).join(", ")}
+    SELECT step, instances.id, tenant_id, at, step, ${values.join(", ")}, ${names.map((name) => (name.startsWith("memory") ? FIGURES[name] : `(${FIGURES[name]}) * 1.3`)).join(", ")}
       FROM instances, (VALUES (60, '1 day 23 hours'::interval), (600, '8 days'), (7200, '31 days')) AS kept (step, back),
         LATERAL (SELECT coalesce((SELECT rolled_until FROM sample_rollups WHERE sample_rollups.step = kept.step), date_trunc('minute', now())) AS until) AS known,
         LATERAL generate_series(date_bin(make_interval(secs => step), now() - back, 'epoch'), until - make_interval(secs => step), make_interval(secs => step)) AS at,

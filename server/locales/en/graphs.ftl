@@ -27,4 +27,5 @@ graph-in = Inbound
 graph-out = Outbound
 graph-read = Read
 graph-write = Written
+graph-together = Reads and writes together
 graph-limits-of = { $series }: { $words }

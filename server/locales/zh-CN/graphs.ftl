@@ -27,4 +27,5 @@ graph-in = 入站
 graph-out = 出站
 graph-read = 读取
 graph-write = 写入
+graph-together = 读写合计
 graph-limits-of = { $series }：{ $words }

@@ -90,7 +90,7 @@ impl Bench {
 
     /// Two busy guests, one with twice the weight.
     async fn shares(&self, report: &mut Report) -> anyhow::Result<()> {
-        let (low, normal) = (self.create("low").await?, self.create("normal").await?);
+        let (low, normal) = (self.create("low", "low").await?, self.create("normal", "normal").await?);
         let weights = [low.weight()?, normal.weight()?];
         println!("weights {weights:?}");
         for guest in [&low, &normal] {
@@ -120,7 +120,7 @@ impl Bench {
 
     /// A guest that reads a little beside one that reads, and then writes, as fast as it can.
     async fn neighbours(&self, report: &mut Report) -> anyhow::Result<()> {
-        let (quiet, noisy) = (self.create("normal").await?, self.create("normal").await?);
+        let (quiet, noisy) = (self.create("quiet", "normal").await?, self.create("noisy", "normal").await?);
         self.start(&quiet, QUIET).await;
         for scheduler in ["bfq", "none"] {
             self.disk.set_scheduler(scheduler)?;
@@ -141,7 +141,8 @@ impl Bench {
 
     /// A guest of a plan with a limit, and one that was limited by hand.
     async fn caps(&mut self, report: &mut Report) -> anyhow::Result<()> {
-        let (ours, theirs) = (self.create("capped").await?, self.create("normal").await?);
+        let (ours, theirs) =
+            (self.create("capped", "capped").await?, self.create("by-hand", "normal").await?);
         // It would take the other's limit away again.
         self.stack.kill_agent();
         let cap = CAP.to_string();
@@ -165,8 +166,8 @@ impl Bench {
     }
 
     /// A guest with a file to work on, all of which is on the disk.
-    async fn create(&self, plan: &str) -> anyhow::Result<Subject> {
-        let instance = self.stack.create_instance(&self.customer, plan, plan, &[&self.key.public]).await;
+    async fn create(&self, name: &str, plan: &str) -> anyhow::Result<Subject> {
+        let instance = self.stack.create_instance(&self.customer, name, plan, &[&self.key.public]).await;
         eventually("the guest answers", Duration::from_secs(240), || self.key.run(&instance.address, "true"))
             .await;
         let fill = "[ -e /filled ] || { dd if=/dev/zero of=/data bs=1M count=160 oflag=direct && sync && touch /filled; }";

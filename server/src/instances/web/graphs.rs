@@ -83,7 +83,7 @@ pub struct Graph {
 
 /// One series: its path, and its figures in words.
 pub struct Line {
-    /// 1 to 3: selects colour and dashes.
+    /// 1 to 4: selects colour and dashes.
     pub number: usize,
     pub label: String,
     pub path: String,
@@ -235,7 +235,9 @@ impl Subject {
         let mut top = (highest * 1.1).max(self.least_top);
         let mut marks: Vec<(&'static str, u64)> = Vec::new();
         for (figure, _) in self.lines {
-            let limits = [("guaranteed", figure.guaranteed(policy)), ("maximum", figure.maximum(policy))];
+            // A guarantee for reads and writes together is no line that either could be compared with.
+            let guaranteed = figure.guaranteed(policy).filter(|_| self.unit() != Unit::Iops);
+            let limits = [("guaranteed", guaranteed), ("maximum", figure.maximum(policy))];
             for (kind, amount) in limits {
                 let Some(amount) = amount else { continue };
                 let near = amount as f64 <= highest * 3.0;
@@ -257,11 +259,12 @@ impl Subject {
         marks: &[(&'static str, u64)],
     ) -> Graph {
         let write = |value: f32| (self.write)(value.round().max(0.0) as u64);
-        let lines = self.lines.iter().zip(series).enumerate().map(|(index, ((_, label), series))| {
+        let lines = self.lines.iter().zip(series).enumerate().map(|(index, ((figure, label), series))| {
             let word = |value: Option<f32>| value.map_or_else(|| page.t("resource-nothing"), write);
             let summary = series.summary;
             Line {
-                number: index + 1,
+                // A size is no use: it stands behind the others.
+                number: if *figure == Figure::MemorySize { 4 } else { index + 1 },
                 label: page.t(label),
                 path: path(&series.average, top, false),
                 lowest: word(summary.map(|summary| summary.lowest)),
@@ -285,6 +288,11 @@ impl Subject {
 
     /// In words; of each direction by itself where they differ.
     fn limits(&self, page: &Page, policy: &ResourcePolicy) -> String {
+        if self.unit() == Unit::Iops {
+            let claim = policy.disk_claim();
+            let words = limits_words(page, claim.reservation, claim.limit, self.write);
+            return page.t2("graph-limits-of", "series", page.t("graph-together"), "words", words);
+        }
         let words = |figure: Figure| {
             let reserved = figure.guaranteed(policy).unwrap_or(0);
             limits_words(page, reserved, figure.maximum(policy), self.write)
@@ -365,6 +373,19 @@ mod tests {
         assert_eq!(network.scale(&policy, &quiet), (f64::from(200.0_f32) * 1.1, vec![]));
         let busy = [&of(90_000.0), &of(0.0)];
         assert_eq!(network.scale(&policy, &busy), (105_000.0, vec![("maximum", 100_000)]), "once for both");
+        let operations = &SUBJECTS[4];
+        let guaranteed: ResourcePolicy = ResourcePolicy {
+            disk: jst_policy::instance::DiskPolicy {
+                reservation: jst_policy::units::Iops(50),
+                ..policy.disk.clone()
+            },
+            ..policy.clone()
+        };
+        assert_eq!(
+            operations.scale(&guaranteed, &[&of(100.0), &of(0.0)]).1,
+            vec![],
+            "reads and writes share it"
+        );
         let idle = [&of(10.0), &of(0.0), &of(0.0)];
         assert_eq!(cpu.scale(&policy, &idle), (2100.0, vec![("guaranteed", 500), ("maximum", 2000)]));
     }
