@@ -288,6 +288,7 @@ activity-instance-undeleted = { $actor } undid the deletion of { $name }
 activity-instance-purge-requested = The time to undo the deletion of { $name } is over
 activity-instance-purged = { $name } and its data were removed
 activity-instance-retried = { $actor } tried again to make { $name }
+activity-instance-repaired = Limits of { $name } were changed on its host, and are in force again
 activity-instance-create-failed = { $name } could not be made
 activity-instance-operation-failed = Work on { $name } failed
 activity-instance-crashed = { $name } crashed

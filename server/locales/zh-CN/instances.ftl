@@ -285,6 +285,7 @@ activity-instance-undeleted = { $actor } 撤销了对 { $name } 的删除
 activity-instance-purge-requested = { $name } 的删除已过可撤销时间
 activity-instance-purged = { $name } 及其数据已清除
 activity-instance-retried = { $actor } 重新创建 { $name }
+activity-instance-repaired = { $name } 的限制曾在宿主机上被改动，现已恢复
 activity-instance-create-failed = { $name } 创建失败
 activity-instance-operation-failed = { $name } 的任务失败
 activity-instance-crashed = { $name } 崩溃了
