@@ -96,9 +96,10 @@ BEGIN
             made := made + 1;
         END IF;
     END LOOP;
+    -- Names are compared as texts: the planner may look at those of other tables first, and these hold no date.
     FOR child IN
         SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
-        WHERE inhparent = parent::regclass AND to_date(right(relname, 8), 'YYYYMMDD') < oldest
+        WHERE inhparent = parent::regclass AND right(relname, 8) < to_char(oldest, 'YYYYMMDD')
     LOOP
         EXECUTE format('DROP TABLE %I', child);
         dropped := dropped + 1;
