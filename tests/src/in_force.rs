@@ -72,15 +72,33 @@ pub struct Rates {
     pub peak: Option<u64>,
 }
 
-/// Rates of the token bucket at the root of a device, in kbit/s.
+/// Rates of the token bucket at the root of a device, in kbit/s.  Read from what `tc` writes for people, because its
+/// JSON keeps the peak to itself.
 pub fn rates(device: &str) -> anyhow::Result<Option<Rates>> {
-    let queues = json("tc", &["-j", "qdisc", "show", "dev", device])?;
-    let bucket = queues.as_array().into_iter().flatten().find(|queue| queue["kind"] == "tbf");
-    // In bytes a second.
-    let kbit = |figure: &Value| figure.as_u64().map(|bytes| bytes * 8 / 1000);
-    let Some(options) = bucket.map(|bucket| &bucket["options"]) else { return Ok(None) };
-    let average = kbit(&options["rate"]).with_context(|| format!("a bucket without a rate: {options}"))?;
-    Ok(Some(Rates { average, peak: kbit(&options["peakrate"]) }))
+    let queues = run("tc", &["qdisc", "show", "dev", device])?;
+    let Some(bucket) = queues.lines().find(|queue| queue.starts_with("qdisc tbf")) else { return Ok(None) };
+    let words: Vec<&str> = bucket.split(' ').collect();
+    let after = |name: &str| words.iter().position(|word| *word == name).and_then(|at| words.get(at + 1));
+    let average = after("rate").and_then(|text| kbit(text));
+    let average = average.with_context(|| format!("a bucket without a rate: {bucket}"))?;
+    let peak = match after("peakrate") {
+        Some(text) => Some(kbit(text).with_context(|| format!("a peak that is no rate: {bucket}"))?),
+        None => None,
+    };
+    Ok(Some(Rates { average, peak }))
+}
+
+/// A rate as `tc` writes it: `71829Kbit`.
+fn kbit(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let number: u64 = text[..digits].parse().ok()?;
+    match &text[digits..] {
+        "bit" => Some(number / 1000),
+        "Kbit" => Some(number),
+        "Mbit" => Some(number * 1000),
+        "Gbit" => Some(number * 1_000_000),
+        _ => None,
+    }
 }
 
 /// What the balloon leaves a domain, in MiB.

@@ -17,7 +17,7 @@ const KILLS: usize = 20;
 const SIZE: u64 = 256;
 
 pub async fn run() -> anyhow::Result<Report> {
-    println!("this takes about five minutes");
+    println!("this takes about two minutes");
     let mut stack = Stack::start(Guests::Real).await;
     stack.furnish(Some(&guest::micro_image())).await;
     let settings = json!({ "overcommit_cpu_permille": 20_000 });
