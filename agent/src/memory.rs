@@ -102,9 +102,15 @@ impl Manager {
         let found = hypervisor.guest_memory().await?;
         let guests: Vec<Guest> = found.iter().map(|guest| view(guest, ledger)).collect();
         let occupied: MiB = found.iter().map(|guest| guest.resident).sum();
-        let available =
-            self.guest_memory.map_or(available, |most| most.saturating_sub(occupied).min(available));
-        let step = step(&Host { available, marks }, &guests);
+        let host = match self.guest_memory {
+            None => Host { available, overdrawn: MiB::ZERO, marks },
+            Some(most) => Host {
+                available: most.saturating_sub(occupied).min(available),
+                overdrawn: occupied.saturating_sub(most),
+                marks,
+            },
+        };
+        let step = step(&host, &guests);
         let mut moved = 0;
         for (guest, target) in
             found.iter().zip(&step.targets).filter(|(guest, target)| guest.left != **target)
@@ -119,7 +125,7 @@ impl Manager {
         }
         let reclaimed = found.iter().map(|guest| guest.size.saturating_sub(guest.left)).sum();
         let missing = step.evacuate.unwrap_or_default();
-        Ok((Balance { available, pressure: step.pressure, reclaimed, missing }, moved))
+        Ok((Balance { available: host.available, pressure: step.pressure, reclaimed, missing }, moved))
     }
 }
 

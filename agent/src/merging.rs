@@ -263,7 +263,8 @@ async fn take_step(merger: &Arc<Merger>, hypervisor: &Hypervisor, ledger: &Ledge
     if total == MiB::ZERO {
         bail!("the host's memory cannot be read");
     }
-    let memory = Host { available, marks: Marks::of(total, MiB(settings.system_memory_mib)) };
+    let memory =
+        Host { available, overdrawn: MiB::ZERO, marks: Marks::of(total, MiB(settings.system_memory_mib)) };
     let mergeable = !allowed && hypervisor.guest_memory().await?.iter().any(|guest| guest.mergeable);
     let merger = merger.clone();
     tokio::task::spawn_blocking(move || merger.step(allowed, memory, total, mergeable)).await?

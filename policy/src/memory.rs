@@ -70,6 +70,8 @@ impl Marks {
 pub struct Host {
     /// What could be had without swapping.
     pub available: MiB,
+    /// What guests occupy beyond what they together may; nothing is available then.
+    pub overdrawn: MiB,
     pub marks: Marks,
 }
 
@@ -144,10 +146,12 @@ impl View {
         let floor = guest.claim.reservation.max(LEAST.get()).min(ceiling);
         let fresh = guest.statistics.filter(|statistics| statistics.age_seconds <= FRESH_SECONDS);
         let wanted = fresh.map_or(size, |statistics| {
-            let working_set = left.saturating_sub(statistics.usable.get());
+            let usable = statistics.usable.get();
+            let working_set = left.saturating_sub(usable);
             // A guest that has used up what it was left cannot show what it would use of more: the
-            // margin lets its need grow from step to step until it is met.
-            working_set + (working_set / 4).max(32)
+            // margin lets its need grow from step to step until it is met, and fast while it starves.
+            let margin = if usable < left / 16 { working_set / 2 } else { working_set / 4 };
+            working_set + margin.max(32)
         });
         Self {
             moves: fresh.is_some(),
@@ -190,7 +194,7 @@ pub fn step(host: &Host, guests: &[Guest]) -> Step {
     let mut targets: Vec<u64> = views.iter().map(|view| view.left).collect();
     let haste = if pressure == Pressure::Critical { 2 } else { 1 };
     if available < low {
-        take(&views, goal - available, haste, &mut targets);
+        take(&views, goal - available + host.overdrawn.get(), haste, &mut targets);
     } else {
         let room = worthwhile(available.saturating_sub(goal));
         let wants: u64 = views.iter().map(View::wants).sum();
@@ -213,10 +217,11 @@ pub fn step(host: &Host, guests: &[Guest]) -> Step {
     let least: u64 = views.iter().filter(|view| view.moves).map(|v| v.footprint.min(v.floor)).sum();
     let most: u64 = views.iter().filter(|view| view.moves).map(|v| v.footprint).sum();
     let reachable = available + (most - least);
+    let needed = low + host.overdrawn.get();
     Step {
         targets: targets.into_iter().map(MiB).collect(),
         pressure,
-        evacuate: (reachable < low).then(|| MiB(low - reachable)),
+        evacuate: (reachable < needed).then(|| MiB(needed - reachable)),
     }
 }
 

@@ -89,7 +89,7 @@ const HASTY: u64 = 120;
 
 /// Decides one step.  Pure and total.
 pub fn step(now: &Standing) -> Scan {
-    let Host { available, marks } = now.memory;
+    let Host { available, marks, .. } = now.memory;
     let (available, low, high) = (available.get(), marks.low.get(), marks.high.get());
     let run = if !now.allowed {
         // Every merged page needs one of its own again.  Where there is no room for them yet, nothing more is
@@ -119,7 +119,7 @@ mod tests {
 
     fn standing(available: u64, run: Run) -> Standing {
         let marks = Marks { low: MiB(1000), high: MiB(2000) };
-        let memory = Host { available: MiB(available), marks };
+        let memory = Host { available: MiB(available), overdrawn: MiB::ZERO, marks };
         Standing { allowed: true, memory, total: MiB(24_576), saved: MiB(300), run }
     }
 
@@ -167,7 +167,7 @@ mod tests {
             let run = Run::from_number(number).unwrap();
             let marks = Marks { low: MiB(low), high: MiB(low * 2) };
             let with = |available| {
-                let memory = Host { available: MiB(available), marks };
+                let memory = Host { available: MiB(available), overdrawn: MiB::ZERO, marks };
                 step(&Standing { allowed, memory, total: MiB(total), saved: MiB(saved), run })
             };
             let (more, fewer) = (with(available.max(less)), with(available.min(less)));
@@ -179,7 +179,7 @@ mod tests {
                 prop_assert_eq!(fewer.run, Run::Merge);
             }
             // What one step decided, the next one leaves while nothing else changes.
-            let memory = Host { available: MiB(available), marks };
+            let memory = Host { available: MiB(available), overdrawn: MiB::ZERO, marks };
             let now = Standing { allowed, memory, total: MiB(total), saved: MiB(saved), run };
             let first = step(&now);
             prop_assert_eq!(step(&Standing { run: first.run, ..now }), first);

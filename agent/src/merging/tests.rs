@@ -36,7 +36,8 @@ impl Made {
     /// Of 8 GiB, with marks at 128 and 256 MiB.
     fn step(&self, allowed: bool, available: u64, mergeable: bool) -> anyhow::Result<MiB> {
         let total = MiB(8192);
-        let memory = Host { available: MiB(available), marks: Marks::of(total, MiB::ZERO) };
+        let memory =
+            Host { available: MiB(available), overdrawn: MiB::ZERO, marks: Marks::of(total, MiB::ZERO) };
         self.merger.step(allowed, memory, total, mergeable)
     }
 }

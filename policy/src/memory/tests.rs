@@ -12,7 +12,7 @@ fn guest(size: u64, reservation: u64, left: u64, working_set: u64) -> Guest {
 }
 
 fn host(available: u64) -> Host {
-    Host { available: MiB(available), marks: Marks { low: MiB(1000), high: MiB(2000) } }
+    Host { available: MiB(available), overdrawn: MiB::ZERO, marks: Marks { low: MiB(1000), high: MiB(2000) } }
 }
 
 fn targets(available: u64, guests: &[Guest]) -> Vec<u64> {
@@ -47,6 +47,11 @@ fn the_idle_one_gives_and_the_busy_one_keeps() {
     // 800 MiB to the goal of 1,500, but no more than an eighth of the size at a time.
     assert_eq!(first.targets, [MiB(4096), MiB(3584)]);
     assert_eq!((first.pressure, first.evacuate), (Pressure::Low, None));
+    // What is occupied beyond the guests' part comes back as well, at the same pace.
+    let many = [guests[1]; 4];
+    let overdrawn = Host { overdrawn: MiB(900), ..host(700) };
+    assert_eq!(step(&overdrawn, &many).targets, [MiB(3671); 4], "1,700 from four");
+    assert_eq!(step(&host(700), &many).targets, [MiB(3896); 4], "800 from four");
     // In greater need it goes twice as fast.
     let hasty = step(&host(100), &guests);
     assert_eq!((hasty.targets[1], hasty.pressure), (MiB(3072), Pressure::Critical));
@@ -97,9 +102,11 @@ fn a_guest_that_says_nothing_is_left_alone_and_counts_in_full() {
 fn idle_memory_moves_to_the_one_that_needs_it() {
     let (idle, starved) = (guest(2048, 256, 2048, 300), guest(2048, 256, 600, 600));
     // Between low mark and goal there is nothing to hand out: it is taken first.
-    assert_eq!(targets(1200, &[idle, starved]), [2048 - 150 - 32 + 32, 600]);
-    // And given when it is there.
-    assert_eq!(targets(1650, &[idle, starved]), [2048, 750]);
+    assert_eq!(targets(1200, &[idle, starved]), [2048 - 256, 600]);
+    // And given when it is there: half as much again to one that starves.
+    assert_eq!(targets(1800, &[idle, starved]), [2048, 900]);
+    // One that is merely near its end gets a quarter.
+    assert_eq!(targets(1800, &[idle, guest(2048, 256, 600, 560)]), [2048, 700]);
 }
 
 #[test]
@@ -146,7 +153,7 @@ impl Model {
     }
 
     fn host(&self) -> Host {
-        Host { available: MiB(self.available()), marks: self.marks() }
+        Host { available: MiB(self.available()), overdrawn: MiB::ZERO, marks: self.marks() }
     }
 
     fn marks(&self) -> Marks {

@@ -18,12 +18,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// What guests together may occupy, in MiB.
-const POOL: u64 = 2048;
+const POOL: u64 = 3072;
 const GUESTS: usize = 6;
-const SIZE: u64 = 512;
+const SIZE: u64 = 768;
 const RESERVATION: u64 = 128;
 /// What a busy guest holds in its memory, in MiB.
-const WORK: u64 = 340;
+const WORK: u64 = 500;
 
 pub async fn run() -> anyhow::Result<Report> {
     println!("this takes about four minutes");
@@ -127,7 +127,8 @@ impl<'a> Bench<'a> {
             "MiB",
             Some(0.0),
         );
-        report.add("most that all guests occupied", seen.occupied as f64, "MiB", Some(POOL as f64));
+        // With what an emulator keeps beside the guests' memory, and before it is all taken back.
+        report.add("most that their processes occupied", seen.occupied as f64, "MiB", None);
         report.add("sold of what they may occupy", (GUESTS as u64 * SIZE) as f64 / POOL as f64, "", None);
         report.add("samples", seen.samples as f64, "", None);
         report.add("programs killed for want of memory", (oom_kills()? - killed) as f64, "", Some(0.0));
