@@ -3,6 +3,7 @@
 //! A loop device has a queue with a scheduler as every disk has, and I/O arrives there with the control group
 //! that it comes from.  Its file is read and written past the page cache, or memory would answer instead.
 
+use crate::in_force::run;
 use anyhow::{Context, ensure};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -126,11 +127,4 @@ impl Disk {
 
 fn text(path: &Path) -> anyhow::Result<&str> {
     path.to_str().context("a path of a test is text")
-}
-
-fn run(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{program} {arguments:?}: {}", said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

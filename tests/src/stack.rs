@@ -4,7 +4,7 @@
 use crate::client::{Answer, Api, Client};
 use crate::eventually;
 use crate::platform::PASSWORD;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -90,6 +90,16 @@ pub fn programs() -> PathBuf {
         );
     }
     folder.to_owned()
+}
+
+/// A public plan as the API takes it, which is not for trials.
+pub fn plan(slug: &str, policy: Value) -> Value {
+    json!({
+        "slug": slug, "name_en": slug, "name_zh": slug, "trial": false, "public": true,
+        "price_monthly_usd": 500, "price_monthly_cny": 3500,
+        "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
+        "policy": policy
+    })
 }
 
 fn free_port() -> u16 {
@@ -351,28 +361,26 @@ impl Stack {
             }
         };
         self.upload_image("test", file).await.expect(201);
-        let plan = |slug: &str, vcpus: u64, memory: u64, disk: u64, kbit: u64, trial: bool| {
+        let policy = |vcpus: u64, memory: u64, disk: u64, kbit: u64| {
             json!({
-                "slug": slug, "name_en": slug, "name_zh": slug, "trial": trial, "public": true,
-                "price_monthly_usd": 500, "price_monthly_cny": 3500,
-                "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
-                "policy": {
-                    "cpu": { "vcpus": vcpus, "reservation": 100, "limit": vcpus * 1000, "shares": "normal" },
-                    "memory": { "size": memory, "reservation": memory / 2, "shares": "normal" },
-                    "disk": { "size": disk, "shares": "normal",
-                        "read": { "operations": { "average": 5000 } },
-                        "write": { "throughput": { "average": 104_857_600u64 } } },
-                    "network": { "inbound": { "average": kbit }, "outbound": { "average": kbit } }
-                }
+                "cpu": { "vcpus": vcpus, "reservation": 100, "limit": vcpus * 1000, "shares": "normal" },
+                "memory": { "size": memory, "reservation": memory / 2, "shares": "normal" },
+                "disk": { "size": disk, "shares": "normal",
+                    "read": { "operations": { "average": 5000 } },
+                    "write": { "throughput": { "average": 104_857_600u64 } } },
+                "network": { "inbound": { "average": kbit }, "outbound": { "average": kbit } }
             })
         };
-        for plan in [
-            plan("trial", 1, 256, 512, 50_000, true),
-            plan("small", 1, 256, 512, 50_000, false),
-            plan("large", 2, 512, 1024, 100_000, false),
-        ] {
-            admin.post("/api/v1/admin/plans", plan).await.expect(201);
-        }
+        let mut trial = plan("trial", policy(1, 256, 512, 50_000));
+        trial["trial"] = json!(true);
+        admin.post("/api/v1/admin/plans", trial).await.expect(201);
+        self.add_plan("small", policy(1, 256, 512, 50_000)).await;
+        self.add_plan("large", policy(2, 512, 1024, 100_000)).await;
+    }
+
+    /// Sells a plan with this policy.
+    pub async fn add_plan(&self, slug: &str, policy: Value) {
+        self.admin().post("/api/v1/admin/plans", plan(slug, policy)).await.expect(201);
     }
 
     /// An image with nothing on it, from which no guest boots.

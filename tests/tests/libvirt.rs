@@ -287,14 +287,9 @@ async fn weights_follow_the_neighbours() {
     // One core for guests, so that two of them contend.
     let host = Host { guest_cpus: Some("0".into()), ..Host::default() };
     let lab = Lab::furnished("weights@example.com", Stack::start_on(Guests::Real, host).await).await;
-    let plan = json!({
-        "slug": "reserved", "name_en": "reserved", "name_zh": "reserved", "trial": false, "public": true,
-        "price_monthly_usd": 500, "price_monthly_cny": 3500,
-        "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
-        "policy": { "cpu": { "vcpus": 1, "reservation": 600, "shares": "low" },
-            "memory": { "size": 256 }, "disk": { "size": 512 }, "network": {} }
-    });
-    lab.stack.admin().post("/api/v1/admin/plans", plan).await.expect(201);
+    let policy = json!({ "cpu": { "vcpus": 1, "reservation": 600, "shares": "low" },
+        "memory": { "size": 256 }, "disk": { "size": 512 }, "network": {} });
+    lab.stack.add_plan("reserved", policy).await;
     let weight = |domain: &Domain| domain.weight().expect("the guest runs");
     let becomes = async |domain: &Domain, wanted: u64, within: Duration| {
         eventually(&format!("a weight of {wanted}, not {}", weight(domain)), within, || async {

@@ -14,6 +14,8 @@ const GUESTS: usize = 50;
 /// Of [`crate::policy`].
 const SIZE: u64 = 256;
 const RESERVATION: u64 = 128;
+/// What the programs of a busy guest use.
+const BUSY: u64 = 250;
 /// 12,800 MiB were sold of it.
 const HOST: u64 = 9000;
 /// A 64th of the memory, see `jst_policy::memory::Marks`.
@@ -97,10 +99,10 @@ async fn fifty_guests_share_what_was_sold_half_again() {
 
     // Ten become busy, half fall asleep: memory moves, and the size that was sold is what is in force.
     let (busy, idle) = (&lab.ids[..10], &lab.ids[25..]);
-    busy.iter().for_each(|id| lab.uses(*id, 250));
+    busy.iter().for_each(|id| lab.uses(*id, BUSY));
     idle.iter().for_each(|id| lab.uses(*id, 20));
     lab.until("memory moves to the busy", 30, |left, _| {
-        left[..10].iter().all(|left| *left == SIZE) && sum(left) + LOW <= HOST
+        left[..10].iter().all(|left| *left >= BUSY) && sum(left) + LOW <= HOST
     })
     .await;
     for id in &lab.ids {

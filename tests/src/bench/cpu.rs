@@ -73,13 +73,9 @@ impl Bench {
             // Nothing but its reservation speaks for it.
             ("reserved", json!({ "vcpus": 1, "reservation": 400, "shares": 1 })),
         ] {
-            let plan = json!({
-                "slug": slug, "name_en": slug, "name_zh": slug, "trial": false, "public": true,
-                "price_monthly_usd": 500, "price_monthly_cny": 3500,
-                "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
-                "policy": { "cpu": cpu, "memory": { "size": 256 }, "disk": { "size": 512 }, "network": {} }
-            });
-            stack.admin().post("/api/v1/admin/plans", plan).await.expect(201);
+            let policy =
+                json!({ "cpu": cpu, "memory": { "size": 256 }, "disk": { "size": 512 }, "network": {} });
+            stack.add_plan(slug, policy).await;
         }
         let customer = stack.customer("bench@example.com").await;
         stack.let_buy("bench@example.com").await;

@@ -12,13 +12,13 @@ use super::report::Report;
 use crate::cgroup::Domain;
 use crate::customer::Instance;
 use crate::disk::Disk;
+use crate::in_force::virsh;
 use crate::stack::{Guests, Host, Stack};
 use crate::{Api, eventually, guest};
 use anyhow::{Context, ensure};
 use latency::Latencies;
 use peers::Readers;
 use serde_json::json;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,13 +75,9 @@ impl Bench {
             ("low", json!({ "size": 512, "shares": "low" })),
             ("normal", json!({ "size": 512, "shares": "normal" })),
         ] {
-            let plan = json!({
-                "slug": slug, "name_en": slug, "name_zh": slug, "trial": false, "public": true,
-                "price_monthly_usd": 500, "price_monthly_cny": 3500,
-                "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
-                "policy": { "cpu": { "vcpus": 1 }, "memory": { "size": 256 }, "disk": disk, "network": {} }
-            });
-            stack.admin().post("/api/v1/admin/plans", plan).await.expect(201);
+            let policy =
+                json!({ "cpu": { "vcpus": 1 }, "memory": { "size": 256 }, "disk": disk, "network": {} });
+            stack.add_plan(slug, policy).await;
         }
         let customer = stack.customer("bench@example.com").await;
         stack.let_buy("bench@example.com").await;
@@ -252,15 +248,4 @@ async fn window(read: impl Fn() -> anyhow::Result<Vec<f64>>) -> anyhow::Result<V
     tokio::time::sleep(WINDOW).await;
     let (after, seconds) = (read()?, begun.elapsed().as_secs_f64());
     Ok(before.iter().zip(&after).map(|(before, after)| (after - before) / seconds).collect())
-}
-
-fn virsh(arguments: &[&str]) -> anyhow::Result<String> {
-    let output = Command::new("virsh")
-        .args(["-q", "-c", "qemu:///system"])
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "virsh {}: {}", arguments[0], said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -69,14 +69,9 @@ impl<'a> Bench<'a> {
         // A reserve of 256 MiB: memory is taken back below 128 MiB available.
         let settings = json!({ "system_memory_mib": 256, "overcommit_memory_permille": 2000, "overcommit_cpu_permille": 20_000 });
         admin.patch(&format!("/api/v1/admin/hosts/{}", stack.host_id), settings).await.expect(200);
-        let plan = json!({
-            "slug": "lender", "name_en": "lender", "name_zh": "lender", "trial": false, "public": true,
-            "price_monthly_usd": 500, "price_monthly_cny": 3500,
-            "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
-            "policy": { "cpu": { "vcpus": 1 }, "memory": { "size": SIZE, "reservation": RESERVATION },
-                "disk": { "size": 1024 }, "network": {} }
-        });
-        admin.post("/api/v1/admin/plans", plan).await.expect(201);
+        let policy = json!({ "cpu": { "vcpus": 1 }, "memory": { "size": SIZE, "reservation": RESERVATION },
+            "disk": { "size": 1024 }, "network": {} });
+        stack.add_plan("lender", policy).await;
         let customer = stack.customer("bench@example.com").await;
         stack.let_buy("bench@example.com").await;
         let key = Arc::new(guest::Key::generate(stack.directory.path()));

@@ -4,20 +4,11 @@ use super::{LIVE_WITHIN, Lab, printed};
 use jst_tests::cgroup::Domain;
 use jst_tests::disk::Disk;
 use jst_tests::{Guests, Host, Stack, eventually};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 /// The agent looks at the host every 30 s.
 const TOLD_WITHIN: Duration = Duration::from_secs(45);
-
-fn plan(slug: &str, disk: Value) -> Value {
-    json!({
-        "slug": slug, "name_en": slug, "name_zh": slug, "trial": false, "public": true,
-        "price_monthly_usd": 500, "price_monthly_cny": 3500,
-        "price_hourly_usd_micro": 7000, "price_hourly_cny_micro": 50000,
-        "policy": { "cpu": { "vcpus": 1 }, "memory": { "size": 256 }, "disk": disk, "network": {} }
-    })
-}
 
 impl Lab {
     /// What the host says of a capability: that it has it, or why not.
@@ -44,11 +35,12 @@ async fn shares_of_the_disk_follow_the_neighbours() {
     let disk = Disk::make(2048, "mq-deadline").expect("a loop device");
     let host = Host { storage_dir: Some(disk.path()), storage: "iops = 1000\n".into(), ..Host::default() };
     let lab = Lab::furnished("disk@example.com", Stack::start_on(Guests::Real, host).await).await;
-    for plan in [
-        plan("even", json!({ "size": 512 })),
-        plan("reserved", json!({ "size": 512, "reservation": 400, "shares": "high" })),
+    for (slug, disk) in [
+        ("even", json!({ "size": 512 })),
+        ("reserved", json!({ "size": 512, "reservation": 400, "shares": "high" })),
     ] {
-        lab.stack.admin().post("/api/v1/admin/plans", plan).await.expect(201);
+        let policy = json!({ "cpu": { "vcpus": 1 }, "memory": { "size": 256 }, "disk": disk, "network": {} });
+        lab.stack.add_plan(slug, policy).await;
     }
     let reason = lab.capability("disk_shares").await.expect_err("mq-deadline honours no weights");
     assert!(reason.contains("is mq-deadline") && reason.contains("/queue/scheduler"), "{reason}");

@@ -1,6 +1,6 @@
 //! How long a guest's reads take, from its request to the answer, as QEMU counts them in a histogram.
 
-use super::virsh;
+use crate::in_force::virsh;
 use anyhow::Context;
 use serde_json::{Value, json};
 
