@@ -96,13 +96,10 @@ impl Manager {
         let found = hypervisor.guest_memory().await?;
         let guests: Vec<Guest> = found.iter().map(|guest| view(guest, ledger)).collect();
         let occupied: MiB = found.iter().map(|guest| guest.resident).sum();
-        let available =
-            self.guest_memory.map_or(available, |most| most.saturating_sub(occupied).min(available));
+        let available = self.guest_memory.map_or(available, |most| most.saturating_sub(occupied).min(available));
         let step = step(&Host { available, marks }, &guests);
         let mut moved = 0;
-        for (guest, target) in
-            found.iter().zip(&step.targets).filter(|(guest, target)| guest.left != **target)
-        {
+        for (guest, target) in found.iter().zip(&step.targets).filter(|(guest, target)| guest.left != **target) {
             match hypervisor.set_balloon(guest, *target).await {
                 Ok(()) => {
                     moved += 1;

@@ -270,9 +270,7 @@ async fn what_was_changed_by_hand_comes_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn weights_follow_the_neighbours() {
     // One core for guests, so that two of them contend.
-    let lab =
-        Lab::furnished("weights@example.com", Stack::start_with(Guests::Real, "guest_cpus = \"0\"").await)
-            .await;
+    let lab = Lab::furnished("weights@example.com", Stack::start_with(Guests::Real, "guest_cpus = \"0\"").await).await;
     let plan = json!({
         "slug": "reserved", "name_en": "reserved", "name_zh": "reserved", "trial": false, "public": true,
         "price_monthly_usd": 500, "price_monthly_cny": 3500,

@@ -114,18 +114,8 @@ impl<'a> Bench<'a> {
             ensure!(said == "0", "a guest has killed programs of its own: {said}");
         }
         report.beside("until a busy guest holds what it works on, slowest", slowest, Some(alone), "s", None);
-        report.add(
-            "until the balloon leaves it as much, slowest",
-            reached,
-            "s",
-            Some(bounds::MEMORY_MOVED_SECONDS),
-        );
-        report.add(
-            "reservation less the least that was left",
-            RESERVATION as f64 - seen.least as f64,
-            "MiB",
-            Some(0.0),
-        );
+        report.add("until the balloon leaves it as much, slowest", reached, "s", Some(bounds::MEMORY_MOVED_SECONDS));
+        report.add("reservation less the least that was left", RESERVATION as f64 - seen.least as f64, "MiB", Some(0.0));
         report.add("most that all guests occupied", seen.occupied as f64, "MiB", Some(POOL as f64));
         report.add("sold of what they may occupy", (GUESTS as u64 * SIZE) as f64 / POOL as f64, "", None);
         report.add("samples", seen.samples as f64, "", None);
@@ -136,8 +126,10 @@ impl<'a> Bench<'a> {
     async fn create(&self, number: usize) -> anyhow::Result<Subject> {
         let name = format!("guest-{number}");
         let instance = self.stack.create_instance(&self.customer, &name, "lender", &[&self.key.public]).await;
-        eventually("the guest answers", Duration::from_secs(120), || self.key.run(&instance.address, "true"))
-            .await;
+        eventually("the guest answers", Duration::from_secs(120), || {
+            self.key.run(&instance.address, "true")
+        })
+        .await;
         let in_force = InForce::of(&self.stack.prefix, &instance)?;
         let pid = std::fs::read_to_string(format!("/run/libvirt/qemu/{}.pid", in_force.domain))?;
         Ok(Subject { instance, in_force, pid: pid.trim().parse()? })
