@@ -112,7 +112,9 @@ impl Manager {
         };
         let step = step(&host, &guests);
         let mut moved = 0;
-        for (guest, target) in found.iter().zip(&step.targets).filter(|(guest, target)| guest.left != **target) {
+        for (guest, target) in
+            found.iter().zip(&step.targets).filter(|(guest, target)| guest.left != **target)
+        {
             match hypervisor.set_balloon(guest, *target).await {
                 Ok(()) => {
                     moved += 1;

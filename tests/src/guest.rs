@@ -51,19 +51,19 @@ impl Key {
     pub fn ssh(&self, address: &str, command: &str) -> Command {
         let mut ssh = Command::new("ssh");
         ssh.args([
-                "-o",
-                "BatchMode=yes",
-                "-o",
-                "StrictHostKeyChecking=no",
-                "-o",
-                "UserKnownHostsFile=/dev/null",
-            ])
-            .args(["-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", "-i"])
-            .arg(&self.file)
-            .arg(format!("root@{address}"))
-            .arg(command)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "StrictHostKeyChecking=no",
+            "-o",
+            "UserKnownHostsFile=/dev/null",
+        ])
+        .args(["-o", "ConnectTimeout=5", "-o", "LogLevel=ERROR", "-i"])
+        .arg(&self.file)
+        .arg(format!("root@{address}"))
+        .arg(command)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
         ssh
     }
 }

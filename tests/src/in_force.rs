@@ -27,7 +27,9 @@ impl InForce {
             .as_array()
             .into_iter()
             .flatten()
-            .find(|link| link["ifalias"] == alias && link["ifname"].as_str().is_some_and(|n| n.contains("-t")))
+            .find(|link| {
+                link["ifalias"] == alias && link["ifname"].as_str().is_some_and(|n| n.contains("-t"))
+            })
             .and_then(|link| link["ifname"].as_str())
             .with_context(|| format!("{id} has no tap"))?;
         Ok(Self {

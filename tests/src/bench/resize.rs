@@ -31,7 +31,8 @@ pub async fn run() -> anyhow::Result<Report> {
     let answers = || key.run(&instance.address, "true");
     eventually("the guest answers", Duration::from_secs(120), answers).await;
     let bare = Bare::start(&stack.prefix, &image, &key, stack.directory.path()).await?;
-    let bench = Bench { in_force: InForce::of(&stack.prefix, &instance)?, stack: &stack, key, instance, bare };
+    let bench =
+        Bench { in_force: InForce::of(&stack.prefix, &instance)?, stack: &stack, key, instance, bare };
     let mut report = Report::default();
     let measured = bench.measure(&customer, &mut report).await;
     bench.bare.remove().await;
@@ -81,7 +82,10 @@ impl Bench<'_> {
             let rate = format!("{average}kbit");
             let begun = Instant::now();
             let bucket = ["tbf", "rate", &rate, "burst", "65536", "limit", "262144"];
-            command("tc", &[&["qdisc", "replace", "dev", tap, "root", "handle", "1:"][..], &bucket].concat())?;
+            command(
+                "tc",
+                &[&["qdisc", "replace", "dev", tap, "root", "handle", "1:"][..], &bucket].concat(),
+            )?;
             theirs.push(until(begun, || Ok(in_force::rates(tap)? == rates)).await?);
         }
         add(report, "network limit", &mut ours, &mut theirs, bounds::NETWORK_CHANGE_MS);
