@@ -50,6 +50,15 @@ fn leftovers(host: &Space) -> String {
     .join("\n")
 }
 
+fn odd_policy(number: u64) -> NetworkPolicy {
+    let limits = |reservation: u64, average: u64, peak: u64| {
+        serde_json::json!({ "reservation": number * reservation, "average": number * average,
+            "peak": number * peak, "shares": "high" })
+    };
+    let json = serde_json::json!({ "inbound": limits(1237, 1531, 3701), "outbound": limits(7, 11, 13) });
+    serde_json::from_value(json).unwrap()
+}
+
 #[test]
 fn what_is_attached_is_detached_without_a_trace() {
     let host = Space::new();
@@ -79,6 +88,13 @@ fn what_is_attached_is_detached_without_a_trace() {
         assert_eq!(network.attached().await.unwrap(), [one, two]);
         let back = network.read_back(one, &limited).await.unwrap();
         assert_eq!((back.policy, back.drift), (limited.clone(), vec![]));
+        // Figures that are no round numbers of anything are in force as well as others.
+        for number in 1..=20 {
+            let odd = odd_policy(number);
+            network.attach(two, &[interface(0, 7)], &odd, &open).await.unwrap();
+            let back = network.read_back(two, &odd).await.unwrap();
+            assert_eq!((back.policy, back.drift), (odd, vec![]));
+        }
 
         // Fewer interfaces, other addresses, no limits: what is no longer wanted goes.
         network.attach(two, &[interface(0, 8)], &limited, &open).await.unwrap();

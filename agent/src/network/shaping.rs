@@ -154,7 +154,7 @@ fn root(device: &str) -> anyhow::Result<Option<TokenBucket>> {
     Ok(netlink::qdiscs(device)?.into_iter().find(|qdisc| qdisc.root).and_then(|qdisc| qdisc.bucket))
 }
 
-/// Equal but for the kernel's rounding of sizes to ticks of 64 ns.
+/// Equal but for rounding, see [`same_size`].
 fn same(wanted: &TokenBucket, now: &TokenBucket) -> bool {
     let peak = match (wanted.peak, now.peak) {
         (None, None) => true,
@@ -167,8 +167,11 @@ fn same(wanted: &TokenBucket, now: &TokenBucket) -> bool {
         && same_size(wanted.burst, now.burst, wanted.rate)
 }
 
+/// Equal but for rounding: `tc` takes a size as the time that it lasts at the rate, in whole microseconds, and the
+/// kernel in ticks of 64 ns.
 pub fn same_size(wanted: u64, now: u64, rate: u64) -> bool {
-    wanted.abs_diff(now) <= 2 + 2 * rate * 64 / 1_000_000_000
+    const NANOSECONDS: u64 = 1000 + 2 * 64;
+    wanted.abs_diff(now) <= 2 + rate * NANOSECONDS / 1_000_000_000
 }
 
 /// The buckets in force: towards the guest, and from it.

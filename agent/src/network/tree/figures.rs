@@ -83,7 +83,7 @@ pub fn queue(class: &HtbClass) -> u64 {
     (class.ceil * QUEUE_MILLISECONDS / 1000).max(turns).min(LARGEST_QUEUE)
 }
 
-/// Equal but for the kernel's rounding of sizes to ticks.  A class with classes below has no quantum.
+/// Equal but for rounding, see [`same_size`].  A class with classes below has no quantum.
 pub fn same(wanted: &HtbClass, now: &HtbClass, inner: bool) -> bool {
     same_promise(wanted, now) && same_weight(wanted, now, inner)
 }
