@@ -5,6 +5,7 @@ use jst_protocol::report::Usage;
 use jst_server::worker::samples;
 use jst_tests::platform::PASSWORD;
 use serde_json::{Value, json};
+use std::time::Duration;
 use uuid::Uuid;
 
 /// What a guest has counted after so many minutes of the same work: half a core, a tenth of that waited for and a
@@ -244,9 +245,14 @@ async fn minutes_are_rolled_up_once_they_are_over() {
         .execute(desk.pool())
         .await
         .unwrap();
-    for _ in 0..2 {
+    // The platform's own pass may hold a step just now, and then this one leaves it alone.
+    let behind = "SELECT count(*) FROM sample_rollups \
+        WHERE rolled_until + make_interval(secs => step) < now() - interval '15 minutes'";
+    jst_tests::eventually("all is rolled up", Duration::from_secs(20), || async {
         samples::pass(desk.platform.app()).await.unwrap();
-    }
+        (desk.count(behind).await == 0).then_some(())
+    })
+    .await;
     let rolled: Vec<(i64, i32, f32, f32, Option<f32>)> = sqlx::query_as(
         "SELECT count(*) OVER (), seconds, cpu_used, cpu_used_most, network_in FROM instance_samples \
          WHERE instance_id = $1 AND step = 600 ORDER BY at LIMIT 1",
@@ -267,10 +273,6 @@ async fn minutes_are_rolled_up_once_they_are_over() {
     assert_eq!(rolled.len(), 1);
     let (seconds, average, most) = rolled[0];
     assert!(seconds == 7200 && (average - 59.75).abs() < 0.01 && most == 119.0, "{rolled:?}");
-    let behind: i64 = desk
-        .count("SELECT count(*) FROM sample_rollups WHERE rolled_until + make_interval(secs => step) < now() - interval '15 minutes'")
-        .await;
-    assert_eq!(behind, 0, "and up to now");
     desk.platform.stop().await;
 }
 
