@@ -19,7 +19,7 @@ pub struct Config {
     /// Root volumes.  Absent: `volumes` in the data directory.
     pub storage_dir: Option<PathBuf>,
     /// Processors for guests, such as `2-63`; absent: all.  The others are left to the host itself.  Only
-    /// these are offered and divided.  A running guest stays where it is until its next start.
+    /// these are offered and divided.
     pub guest_cpus: Option<CpuList>,
     /// Guests together may occupy no more memory than this, in MiB, and no more is sold; absent: all.
     pub guest_memory_mib: Option<u64>,

@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Numbers of processors; at least one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CpuList(BTreeSet<u32>);
 
 impl CpuList {
@@ -15,6 +15,20 @@ impl CpuList {
 
     pub fn count(&self) -> u32 {
         u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Nothing is returned where none is left.
+    pub fn of(numbers: impl IntoIterator<Item = u32>) -> Option<Self> {
+        let numbers: BTreeSet<u32> = numbers.into_iter().collect();
+        (!numbers.is_empty()).then_some(Self(numbers))
+    }
+
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().copied()
+    }
+
+    pub fn contains(&self, number: u32) -> bool {
+        self.0.contains(&number)
     }
 }
 

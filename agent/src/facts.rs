@@ -1,5 +1,7 @@
 //! What the machine says about itself.
 
+use crate::cpus::CpuList;
+use jst_policy::cores::Processor;
 use std::path::Path;
 
 pub fn hostname() -> String {
@@ -32,6 +34,29 @@ pub fn cpu_model() -> String {
 /// Those that are online now.
 pub fn cpus() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
+}
+
+/// Those that are online now, with their NUMA nodes.  Nothing is returned where the kernel does not show them.
+pub fn processors_below(sysfs: &Path) -> Vec<Processor> {
+    let nodes = std::fs::read_dir(sysfs.join("devices/system/node")).into_iter().flatten().flatten();
+    let nodes: Vec<(u32, CpuList)> = nodes
+        .filter_map(|entry| {
+            let node = entry.file_name().to_str()?.strip_prefix("node")?.parse().ok()?;
+            Some((node, list(&entry.path().join("cpulist"))?))
+        })
+        .collect();
+    let node = |number| nodes.iter().find(|(_, list)| list.contains(number)).map_or(0, |(node, _)| *node);
+    let online = online_below(sysfs);
+    let numbers = online.iter().flat_map(CpuList::numbers);
+    numbers.map(|number| Processor { number, node: node(number) }).collect()
+}
+
+pub fn online_below(sysfs: &Path) -> Option<CpuList> {
+    list(&sysfs.join("devices/system/cpu/online"))
+}
+
+fn list(path: &Path) -> Option<CpuList> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// A figure of /proc/meminfo, in MiB.

@@ -7,7 +7,6 @@
 
 use crate::durable;
 use anyhow::Context as _;
-use jst_policy::claim::Claim;
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::lifecycle::Power;
 use jst_protocol::desired::{Desired, DesiredInstance, HostSettings, Presence};
@@ -164,24 +163,16 @@ impl Ledger {
         self.lock().entries.get(&id).cloned()
     }
 
-    /// What every guest that is desired to run claims of a resource.
-    pub fn claims(&self, of: impl Fn(&ResourcePolicy) -> Claim) -> Vec<(Uuid, Claim)> {
+    /// Something of the policy of every guest that is desired to run, such as what it claims of a resource.
+    pub fn running<T>(&self, of: impl Fn(&ResourcePolicy) -> T) -> Vec<(Uuid, T)> {
         let state = self.lock();
-        let claim = |entry: &Entry| match &entry.desired.presence {
+        let part = |entry: &Entry| match &entry.desired.presence {
             Presence::Present { power: Power::Running, spec } => Some(of(&spec.policy)),
             Presence::Present { power: Power::Stopped, .. }
             | Presence::Retained { .. }
             | Presence::Deleted => None,
         };
-        state.entries.iter().filter_map(|(id, entry)| Some((*id, claim(entry)?))).collect()
-    }
-
-    /// Whether a guest that is to run has cores of its own.
-    pub fn has_dedicated_cores(&self) -> bool {
-        self.lock().entries.values().any(|entry| match &entry.desired.presence {
-            Presence::Present { power: Power::Running, spec } => spec.policy.cpu.dedicated,
-            Presence::Present { .. } | Presence::Retained { .. } | Presence::Deleted => false,
-        })
+        state.entries.iter().filter_map(|(id, entry)| Some((*id, part(entry)?))).collect()
     }
 
     /// Takes a document: instances first, and the revision last, so that a crash in between only

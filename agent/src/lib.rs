@@ -3,6 +3,7 @@
 
 mod block_device;
 pub mod config;
+mod cores;
 mod cpus;
 mod division;
 mod durable;

@@ -101,8 +101,8 @@ impl Merger {
         if self.is_claimed() {
             return Ok(());
         }
-        let Scan { run, pages, sleep_milliseconds } = self.read()?.scan;
-        let before = format!("{} {pages} {sleep_milliseconds}\n", run.number());
+        let Scan { run, pages, sleep_milliseconds, skips } = self.read()?.scan;
+        let before = format!("{} {pages} {sleep_milliseconds} {}\n", run.number(), u64::from(skips));
         durable::replace(&self.claim, before.as_bytes())
             .with_context(|| format!("cannot write {}", self.claim.display()))
     }
@@ -111,10 +111,10 @@ impl Merger {
     fn release(&self) -> anyhow::Result<()> {
         let before = fs::read_to_string(&self.claim)?;
         let numbers: Vec<u64> = before.split_whitespace().filter_map(|number| number.parse().ok()).collect();
-        if let &[run, pages, sleep_milliseconds] = numbers.as_slice()
+        if let &[run, pages, sleep_milliseconds, skips] = numbers.as_slice()
             && let Some(run) = Run::from_number(run)
         {
-            self.write(self.read()?.scan, Scan { run, pages, sleep_milliseconds })?;
+            self.write(self.read()?.scan, Scan { run, pages, sleep_milliseconds, skips: skips > 0 })?;
         } else {
             tracing::warn!(
                 file = %self.claim.display(),
@@ -174,6 +174,8 @@ impl Merger {
             run,
             pages: self.figure("pages_to_scan")?,
             sleep_milliseconds: self.figure("sleep_millisecs")?,
+            // Older kernels have no such file, and leave none out.
+            skips: self.figure("smart_scan").is_ok_and(|skips| skips > 0),
         };
         // Pages of zeros are counted apart, where the kernel merges them at all.
         let pages = self.figure("pages_sharing")? + self.figure("ksm_zero_pages").unwrap_or(0);
@@ -195,6 +197,9 @@ impl Merger {
         }
         if found.sleep_milliseconds != wanted.sleep_milliseconds {
             self.put("sleep_millisecs", &wanted.sleep_milliseconds.to_string())?;
+        }
+        if found.skips != wanted.skips {
+            self.put("smart_scan", if wanted.skips { "1" } else { "0" })?;
         }
         if found.run != wanted.run {
             self.put("run", &wanted.run.number().to_string())?;

@@ -432,13 +432,13 @@ pub async fn keep(
 }
 
 fn need(ledger: &Ledger, lately: &VecDeque<MilliCpu>, readings: usize) -> Need {
-    let claims = ledger.claims(ResourcePolicy::cpu_claim);
+    let claims = ledger.running(ResourcePolicy::cpu_claim);
     Need {
         saving: ledger.host().power_saving,
         busy: lately.back().copied().unwrap_or_default(),
         peak: lately.iter().max().copied().filter(|_| lately.len() >= readings),
         reserved: MilliCpu(claims.iter().map(|(_, claim)| claim.reservation).sum()),
-        dedicated: ledger.has_dedicated_cores(),
+        dedicated: ledger.running(|policy| policy.cpu.dedicated).iter().any(|(_, dedicated)| *dedicated),
     }
 }
 

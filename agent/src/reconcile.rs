@@ -14,6 +14,7 @@ mod pass;
 pub use memory::spec;
 
 use crate::config::{Config, Timing};
+use crate::cores::{Cores, Guest};
 use crate::division::Division;
 use crate::hypervisor::{Event, Hypervisor};
 use crate::lease::Lease;
@@ -41,6 +42,8 @@ pub struct Context {
     pub reports: Arc<Reports>,
     pub merger: Arc<Merger>,
     pub processors: Arc<Processors>,
+    /// The processors that guests may run on.
+    pub cores: Cores,
     /// The weights that divide the processors, and those that divide the disk.
     pub cpu: Division,
     pub disk: Division,
@@ -82,6 +85,7 @@ impl Context {
             reports,
             merger,
             processors,
+            cores: Cores::default(),
             cpu: Division::default(),
             disk: Division::default(),
             busy,
@@ -92,16 +96,37 @@ impl Context {
         })
     }
 
-    /// Divides processors and disk among the guests that there are now, and tells whose weights changed.
+    /// Divides processors and disk among the guests that there are now, and tells for whom something changed.
     fn divide(&self) -> Vec<Uuid> {
         let hypervisor = &self.hypervisor;
-        let claims = self.ledger.claims(ResourcePolicy::cpu_claim);
-        let capacity = Some(hypervisor.cpu_capacity().get());
-        let mut changed = self.cpu.renew(Some(hypervisor.cpu_scale()), capacity, &claims);
-        let claims = self.ledger.claims(ResourcePolicy::disk_claim);
+        let guests: Vec<Guest> = self
+            .ledger
+            .running(|policy| (policy.cpu.vcpus, policy.cpu.dedicated))
+            .into_iter()
+            .map(|(id, (vcpus, dedicated))| Guest { id, vcpus, dedicated })
+            .collect();
+        let mut changed = self.cores.renew(hypervisor.processors(), &guests);
+        // Who is alone on its processors needs no weight among others, and takes nothing of what they divide.
+        let mut claims = self.ledger.running(ResourcePolicy::cpu_claim);
+        claims.retain(|(id, _)| !self.cores.place(*id).is_some_and(|place| place.exclusive));
+        let capacity = match self.cores.shared() {
+            0 => hypervisor.cpu_capacity().get(),
+            processors => u64::from(processors) * 1000,
+        };
+        changed.extend(self.cpu.renew(Some(hypervisor.cpu_scale()), Some(capacity), &claims));
+        let claims = self.ledger.running(ResourcePolicy::disk_claim);
         let capacity = hypervisor.disk_capacity().map(Iops::get);
         changed.extend(self.disk.renew(hypervisor.disk_scale(), capacity, &claims));
         changed
+    }
+
+    /// After a restart of the agent guests go on where they are.
+    fn find_cores(&self) {
+        for (id, dedicated) in self.ledger.running(|policy| policy.cpu.dedicated) {
+            if dedicated && let Some(processors) = self.hypervisor.allowed(id) {
+                self.cores.found(id, &processors);
+            }
+        }
     }
 
     fn settle(&self, id: Uuid) {
@@ -143,6 +168,7 @@ impl Reconciler {
         mut accepted: mpsc::Receiver<(Accepted, bool)>,
         mut events: mpsc::Receiver<Event>,
     ) {
+        self.context.find_cores();
         self.context.divide();
         for id in self.context.ledger.ids() {
             self.wake(id);

@@ -11,7 +11,7 @@ def plan(slug, names, vcpus, memory, disk, mbit, cents, fen, level="normal", tri
         "reservation": mbit * 100,
         "shares": level,
         "average": mbit * 1000,
-        # Twice the average for two seconds, so that a page loads at once and a download does not starve others.
+        # Twice the average until the bucket is empty, some seconds, so that a page loads at once and a download does not starve others.
         "peak": mbit * 2000,
         "burst": mbit * 2000 * 2 // 8,
     }

@@ -8,13 +8,15 @@
 //!              sum(memory.reservation + overhead) <= capacity.memory
 //!              sum(network.inbound.reservation)   <= capacity.uplink
 //!              sum(network.outbound.reservation)  <= capacity.uplink
+//!              sum(disk.reservation)              <= capacity.iops
+//!              sum(vcpus of dedicated guests)     <= floor(capacity.cpu / 1,000) - 1
 //! sold         sum(vcpus)        <= floor(capacity.cpu    * cpu_permille / 1,000,000)
 //!              sum(memory.size)  <= floor(capacity.memory * memory_permille / 1,000)
 //!              sum(disk.size)    <= floor(capacity.disk   * disk_permille / 1,000)
 //! ```
 //!
 //! What is guaranteed is never overcommitted.  What is sold may be, by a ratio that the operator
-//! chooses for each pool.
+//! chooses for each pool.  Dedicated guests leave one core to all others, and to the host itself.
 //!
 //! A resource of which nothing more is asked is never short.  Thus a guest can always shrink, also on
 //! a host that lost capacity and is over its ceilings, and a guest that guarantees no bandwidth is not
@@ -28,7 +30,7 @@
 //! the same formulas in its WHERE clause and is the last word.
 
 use crate::instance::ResourcePolicy;
-use crate::units::{Grouped, KbitPerSec, MiB, MilliCpu};
+use crate::units::{Grouped, Iops, KbitPerSec, MiB, MilliCpu};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::iter::Sum;
@@ -43,6 +45,8 @@ pub struct HostCapacity {
     pub disk: MiB,
     /// Of each direction; links are full duplex.
     pub uplink: KbitPerSec,
+    /// Of the storage, reads and writes together; 0 where nobody has said it.
+    pub iops: Iops,
 }
 
 /// How much more may be sold than there is, in thousandths: 1,000 is as much, 4,000 four times.
@@ -68,11 +72,14 @@ impl Default for Overcommit {
 pub struct Booking {
     pub cpu_reservation: MilliCpu,
     pub vcpus: u32,
+    /// Cores that nobody else runs on.
+    pub dedicated_cores: u32,
     /// With the overhead of the guest's process (see [`overhead`]).
     pub memory_reservation: MiB,
     /// What the guest sees, without overhead.
     pub memory_size: MiB,
     pub disk: MiB,
+    pub disk_reservation: Iops,
     pub network_reservation_in: KbitPerSec,
     pub network_reservation_out: KbitPerSec,
 }
@@ -93,12 +100,15 @@ pub enum Resource {
     /// In mCPU.
     CpuReservation,
     Vcpus,
+    DedicatedCores,
     /// In MiB, with overhead.
     MemoryReservation,
     /// In MiB.
     MemorySize,
     /// In MiB.
     Disk,
+    /// In operations a second.
+    DiskReservation,
     /// In kbit/s, towards the guests.
     NetworkInbound,
     /// In kbit/s, from the guests.
@@ -107,12 +117,14 @@ pub enum Resource {
 
 impl Resource {
     /// Every resource, in the order in which shortages are listed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::CpuReservation,
         Self::Vcpus,
+        Self::DedicatedCores,
         Self::MemoryReservation,
         Self::MemorySize,
         Self::Disk,
+        Self::DiskReservation,
         Self::NetworkInbound,
         Self::NetworkOutbound,
     ];
@@ -169,14 +181,16 @@ impl HostLoad {
     /// The most that may be booked of a resource, in its unit: the right side of the formulas above.
     /// Beyond 2^64 the products saturate, far above any real host.
     pub fn ceiling(&self, resource: Resource) -> u64 {
-        let HostCapacity { cpu, memory, disk, uplink } = self.capacity;
+        let HostCapacity { cpu, memory, disk, uplink, iops } = self.capacity;
         let times = |capacity: u64, permille: u32| capacity.saturating_mul(permille.into());
         match resource {
             Resource::CpuReservation => cpu.get(),
             Resource::Vcpus => times(cpu.get(), self.overcommit.cpu_permille) / 1_000_000,
+            Resource::DedicatedCores => (cpu.get() / 1000).saturating_sub(1),
             Resource::MemoryReservation => memory.get(),
             Resource::MemorySize => times(memory.get(), self.overcommit.memory_permille) / 1000,
             Resource::Disk => times(disk.get(), self.overcommit.disk_permille) / 1000,
+            Resource::DiskReservation => iops.get(),
             Resource::NetworkInbound | Resource::NetworkOutbound => uplink.get(),
         }
     }
@@ -194,9 +208,11 @@ impl Booking {
         Self {
             cpu_reservation: policy.cpu.reservation,
             vcpus: policy.cpu.vcpus,
+            dedicated_cores: if policy.cpu.dedicated { policy.cpu.vcpus } else { 0 },
             memory_reservation: policy.memory.reservation.saturating_add(overhead(policy)),
             memory_size: policy.memory.size,
             disk: policy.disk.size,
+            disk_reservation: policy.disk.reservation,
             network_reservation_in: policy.network.inbound.reservation,
             network_reservation_out: policy.network.outbound.reservation,
         }
@@ -207,9 +223,11 @@ impl Booking {
         match resource {
             Resource::CpuReservation => self.cpu_reservation.get(),
             Resource::Vcpus => self.vcpus.into(),
+            Resource::DedicatedCores => self.dedicated_cores.into(),
             Resource::MemoryReservation => self.memory_reservation.get(),
             Resource::MemorySize => self.memory_size.get(),
             Resource::Disk => self.disk.get(),
+            Resource::DiskReservation => self.disk_reservation.get(),
             Resource::NetworkInbound => self.network_reservation_in.get(),
             Resource::NetworkOutbound => self.network_reservation_out.get(),
         }
@@ -223,9 +241,11 @@ impl Add for Booking {
         Self {
             cpu_reservation: self.cpu_reservation.saturating_add(other.cpu_reservation),
             vcpus: self.vcpus.saturating_add(other.vcpus),
+            dedicated_cores: self.dedicated_cores.saturating_add(other.dedicated_cores),
             memory_reservation: self.memory_reservation.saturating_add(other.memory_reservation),
             memory_size: self.memory_size.saturating_add(other.memory_size),
             disk: self.disk.saturating_add(other.disk),
+            disk_reservation: self.disk_reservation.saturating_add(other.disk_reservation),
             network_reservation_in: self.network_reservation_in.saturating_add(other.network_reservation_in),
             network_reservation_out: self
                 .network_reservation_out
@@ -247,9 +267,11 @@ impl Sub for Booking {
         Self {
             cpu_reservation: self.cpu_reservation.saturating_sub(other.cpu_reservation),
             vcpus: self.vcpus.saturating_sub(other.vcpus),
+            dedicated_cores: self.dedicated_cores.saturating_sub(other.dedicated_cores),
             memory_reservation: self.memory_reservation.saturating_sub(other.memory_reservation),
             memory_size: self.memory_size.saturating_sub(other.memory_size),
             disk: self.disk.saturating_sub(other.disk),
+            disk_reservation: self.disk_reservation.saturating_sub(other.disk_reservation),
             network_reservation_in: self.network_reservation_in.saturating_sub(other.network_reservation_in),
             network_reservation_out: self
                 .network_reservation_out
@@ -270,9 +292,11 @@ impl fmt::Display for Shortage {
         let what = match self.resource {
             Resource::CpuReservation => "mCPU guaranteed",
             Resource::Vcpus => "vCPUs",
+            Resource::DedicatedCores => "dedicated cores",
             Resource::MemoryReservation => "MiB guaranteed",
             Resource::MemorySize => "MiB of memory",
             Resource::Disk => "MiB of disk",
+            Resource::DiskReservation => "IOPS guaranteed",
             Resource::NetworkInbound => "kbit/s inbound guaranteed",
             Resource::NetworkOutbound => "kbit/s outbound guaranteed",
         };

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod change;
 pub mod claim;
 pub mod converge;
+pub mod cores;
 pub mod divide;
 pub mod instance;
 pub mod lifecycle;

@@ -55,6 +55,9 @@ pub struct Scan {
     pub pages: u64,
     /// How long it sleeps in between.
     pub sleep_milliseconds: u64,
+    /// Rounds are left out for pages that were looked at in vain (`smart_scan`, Linux 6.7).  Two equal pages with
+    /// different rounds left out never meet and stay apart for good, so that it is never wanted.
+    pub skips: bool,
 }
 
 /// What is known before a step.
@@ -108,7 +111,8 @@ pub fn step(now: &Standing) -> Scan {
     };
     let wakings = round * 1000 / SLEEP_MILLISECONDS;
     let pages = now.total.get().saturating_mul(PAGES_PER_MIB) / wakings;
-    Scan { run, pages: pages.clamp(LEAST_PAGES, MOST_PAGES), sleep_milliseconds: SLEEP_MILLISECONDS }
+    let pages = pages.clamp(LEAST_PAGES, MOST_PAGES);
+    Scan { run, pages, sleep_milliseconds: SLEEP_MILLISECONDS, skips: false }
 }
 
 #[cfg(test)]

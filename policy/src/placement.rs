@@ -300,6 +300,10 @@ fn image_score(requirements: &Requirements, candidate: &Candidate) -> i32 {
 /// The score without the term of the image; none when the guest does not fit.
 fn score_by_load(requirements: &Requirements, candidate: &Candidate) -> Option<Score> {
     let (load, needed) = (&candidate.load, &requirements.booking);
+    // Few guests ask for these: they decide whether it fits, and not where it fits best.
+    for rare in [Resource::DedicatedCores, Resource::DiskReservation] {
+        fraction_left(load, needed, rare)?;
+    }
     let left = |guaranteed, sold| {
         let fraction = fraction_left(load, needed, guaranteed)?.min(fraction_left(load, needed, sold)?);
         Some((load.ceiling(guaranteed) > 0, fraction))

@@ -55,6 +55,9 @@ pub struct HostFacts {
     pub memory_mib: u64,
     /// Room for volumes in the storage pool, used and free together.
     pub storage_mib: u64,
+    /// Operations a second that the storage carries, as its operator says; 0: unknown.
+    #[serde(default)]
+    pub disk_iops: u64,
     pub uplink: String,
     /// 0: unknown.
     pub uplink_kbit: u64,

@@ -4,7 +4,10 @@
 pub mod libvirt;
 pub mod sim;
 
+use crate::cores::Place;
+use crate::cpus::CpuList;
 use jst_policy::converge::{Action, Field, Observed};
+use jst_policy::cores::Processor;
 use jst_policy::memory::Statistics;
 use jst_policy::units::{Iops, MiB, MilliCpu};
 use jst_policy::weights::Scale;
@@ -30,6 +33,9 @@ pub struct Target {
     pub spec: Option<Arc<InstanceSpec>>,
     /// The guest has not booted from this build yet, so its disks include the seed.
     pub seed: bool,
+    /// The processors that it may run on.  Absent when it is not desired to run, and where guests cannot be kept
+    /// to processors.
+    pub place: Option<Place>,
     /// Of its control group, among all guests of the host.  Absent when it is not desired to run; then it
     /// keeps what it has.
     pub cpu_weight: Option<u64>,
@@ -146,6 +152,22 @@ impl Hypervisor {
         match self {
             Self::Libvirt(libvirt) => Ok(libvirt.usage(id).await?.is_some_and(heard)),
             Self::Sim(sim) => Ok(!sim.is_silent()),
+        }
+    }
+
+    /// Those for guests.  None where guests cannot be kept to some of them.
+    pub fn processors(&self) -> &[Processor] {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.processors(),
+            Self::Sim(_) => &[],
+        }
+    }
+
+    /// The processors that a running guest may run on, all of it.
+    pub fn allowed(&self, id: Uuid) -> Option<CpuList> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.allowed(id),
+            Self::Sim(_) => None,
         }
     }
 

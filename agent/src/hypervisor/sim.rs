@@ -276,6 +276,7 @@ impl Sim {
             cpus: sim.cpus,
             memory_mib: sim.memory_mib,
             storage_mib: sim.storage_mib,
+            disk_iops: self.disk_capacity().map_or(0, Iops::get),
             uplink: "sim0".into(),
             uplink_kbit: 10_000_000,
             qualification: self.qualification.borrow().clone(),
@@ -299,7 +300,7 @@ impl Sim {
     }
 
     pub fn disk_capacity(&self) -> Option<Iops> {
-        self.config.storage.iops
+        Some(self.config.storage.iops.unwrap_or(Iops(1_000_000)))
     }
 
     pub fn load(&self) -> HostLoad {

@@ -204,6 +204,7 @@ fn target(context: &Context, entry: &Entry) -> Target {
         epoch: entry.desired.epoch,
         spec: spec.cloned().map(Arc::new),
         seed: spec.is_some_and(|spec| entry.memo.booted_build != Some(spec.build)),
+        place: context.cores.place(entry.desired.id),
         cpu_weight: context.cpu.weight(entry.desired.id),
         disk_weight: context.disk.weight(entry.desired.id),
     }

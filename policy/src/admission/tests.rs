@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// 4 cores, 16 GiB, 1 TiB and 1 Gbit/s; vCPUs sold four times, memory one and a half, disks twice.
+/// 4 cores, 16 GiB, 1 TiB, 50,000 IOPS and 1 Gbit/s; vCPUs sold four times, memory one and a half, disks twice.
 fn host() -> HostLoad {
     HostLoad {
         capacity: HostCapacity {
@@ -9,6 +9,7 @@ fn host() -> HostLoad {
             memory: MiB::from_gib(16),
             disk: MiB::from_gib(1024),
             uplink: KbitPerSec::from_mbit(1000),
+            iops: Iops(50_000),
         },
         overcommit: Overcommit { cpu_permille: 4000, memory_permille: 1500, disk_permille: 2000 },
         booked: Booking::default(),
@@ -21,13 +22,22 @@ fn booking(resource: Resource, amount: u64) -> Booking {
     match resource {
         Resource::CpuReservation => booking.cpu_reservation = MilliCpu(amount),
         Resource::Vcpus => booking.vcpus = amount as u32,
+        Resource::DedicatedCores => booking.dedicated_cores = amount as u32,
         Resource::MemoryReservation => booking.memory_reservation = MiB(amount),
         Resource::MemorySize => booking.memory_size = MiB(amount),
         Resource::Disk => booking.disk = MiB(amount),
+        Resource::DiskReservation => booking.disk_reservation = Iops(amount),
         Resource::NetworkInbound => booking.network_reservation_in = KbitPerSec(amount),
         Resource::NetworkOutbound => booking.network_reservation_out = KbitPerSec(amount),
     }
     booking
+}
+
+/// Something of every resource.
+fn dedicated() -> ResourcePolicy {
+    let mut policy = ResourcePolicy::sample();
+    policy.cpu.dedicated = true;
+    policy
 }
 
 #[test]
@@ -46,12 +56,13 @@ fn overhead_grows_with_memory_and_processors() {
 fn an_instance_books_its_reservations_its_overhead_and_its_sizes() {
     let booked = Booking::of(&ResourcePolicy::sample());
     let amounts = Resource::ALL.map(|resource| booked.amount(resource));
-    assert_eq!(amounts, [500, 2, 512 + 64 + 16 + 16, 2048, 20_480, 10_000, 10_000]);
+    assert_eq!(amounts, [500, 2, 0, 512 + 64 + 16 + 16, 2048, 20_480, 100, 10_000, 10_000]);
+    assert_eq!(Booking::of(&dedicated()).dedicated_cores, 2);
 }
 
 #[test]
 fn each_resource_is_admitted_to_its_ceiling_and_no_further() {
-    let ceilings = [4000, 16, 16_384, 24_576, 2_097_152, 1_000_000, 1_000_000];
+    let ceilings = [4000, 16, 3, 16_384, 24_576, 2_097_152, 50_000, 1_000_000, 1_000_000];
     for (resource, ceiling) in Resource::ALL.into_iter().zip(ceilings) {
         let (all, more) = (booking(resource, ceiling), booking(resource, ceiling + 1));
         assert_eq!(fits(&host(), &all), Ok(()));
@@ -70,7 +81,7 @@ fn every_shortage_is_named() {
         booked: Resource::ALL.map(|resource| booking(resource, 1 << 30)).into_iter().sum(),
         ..host()
     };
-    let found: Vec<Resource> = fits(&full, &Booking::of(&ResourcePolicy::sample()))
+    let found: Vec<Resource> = fits(&full, &Booking::of(&dedicated()))
         .unwrap_err()
         .iter()
         .map(|shortage| shortage.resource)
@@ -84,6 +95,7 @@ fn fractions_of_a_ceiling_are_not_sold() {
     host.capacity.cpu = MilliCpu(3999);
     host.overcommit.cpu_permille = 1000;
     assert_eq!(host.ceiling(Resource::Vcpus), 3);
+    assert_eq!(host.ceiling(Resource::DedicatedCores), 2, "and one core is left to the others");
     host.capacity.memory = MiB(333);
     assert_eq!(host.ceiling(Resource::MemorySize), 499);
 }
@@ -132,25 +144,33 @@ fn absurd_figures_are_refused_without_overflow() {
 }
 
 fn any_booking() -> impl Strategy<Value = Booking> {
-    (0..3000_u64, 0..9_u32, 0..9000_u64, 0..9000_u64, 0..900_000_u64, 0..600_000_u64, 0..600_000_u64)
-        .prop_map(|(cpu, vcpus, reservation, size, disk, inbound, outbound)| Booking {
+    let network = (0..600_000_u64, 0..600_000_u64);
+    let disk = (0..900_000_u64, 0..30_000_u64);
+    (0..3000_u64, 0..9_u32, 0..3_u32, 0..9000_u64, 0..9000_u64, disk, network).prop_map(
+        |(cpu, vcpus, dedicated_cores, reservation, size, (disk, iops), (inbound, outbound))| Booking {
             cpu_reservation: MilliCpu(cpu),
             vcpus,
+            dedicated_cores,
             memory_reservation: MiB(reservation),
             memory_size: MiB(size),
             disk: MiB(disk),
+            disk_reservation: Iops(iops),
             network_reservation_in: KbitPerSec(inbound),
             network_reservation_out: KbitPerSec(outbound),
-        })
+        },
+    )
 }
 
 /// The formulas at the top of the module, written out as a database would compute them.
 fn within_the_formulas(host: &HostLoad, instances: &[Booking]) -> bool {
     let sum = |resource| instances.iter().map(|booked| u128::from(booked.amount(resource))).sum::<u128>();
-    let HostCapacity { cpu, memory, disk, uplink } = host.capacity;
+    let HostCapacity { cpu, memory, disk, uplink, iops } = host.capacity;
     let Overcommit { cpu_permille, memory_permille, disk_permille } = host.overcommit;
     sum(Resource::CpuReservation) <= cpu.get().into()
         && sum(Resource::MemoryReservation) <= memory.get().into()
+        && sum(Resource::DiskReservation) <= iops.get().into()
+        && (sum(Resource::DedicatedCores) == 0
+            || (sum(Resource::DedicatedCores) + 1) * 1000 <= u128::from(cpu.get()))
         && sum(Resource::NetworkInbound) <= uplink.get().into()
         && sum(Resource::NetworkOutbound) <= uplink.get().into()
         && sum(Resource::Vcpus) * 1_000_000 <= u128::from(cpu.get()) * u128::from(cpu_permille)

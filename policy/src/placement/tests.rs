@@ -1,9 +1,9 @@
 use super::*;
 use crate::admission::{HostCapacity, Overcommit};
-use crate::units::{KbitPerSec, MiB, MilliCpu};
+use crate::units::{Iops, KbitPerSec, MiB, MilliCpu};
 use proptest::prelude::*;
 
-/// An empty host of 16 cores, 64 GiB, 1 TiB and 10 Gbit/s that can do everything.
+/// An empty host of 16 cores, 64 GiB, 1 TiB, 100,000 IOPS and 10 Gbit/s that can do everything.
 fn host(number: u128) -> Candidate {
     Candidate {
         host: Uuid::from_u128(number),
@@ -14,6 +14,7 @@ fn host(number: u128) -> Candidate {
                 memory: MiB::from_gib(64),
                 disk: MiB::from_gib(1024),
                 uplink: KbitPerSec::from_mbit(10_000),
+                iops: Iops(100_000),
             },
             overcommit: Overcommit { cpu_permille: 4000, ..Overcommit::default() },
             booked: Booking::default(),
@@ -38,6 +39,7 @@ fn guest() -> Requirements {
             disk: MiB::from_gib(20),
             network_reservation_in: KbitPerSec::from_mbit(10),
             network_reservation_out: KbitPerSec::from_mbit(10),
+            ..Booking::default()
         },
         needs: [Capability::DiskThrottle, Capability::NetworkShaping].into(),
         addresses_v4: 1,

@@ -191,6 +191,7 @@ error-tokens-full = A team can have at most { $max } API tokens. Revoke some tha
 error-token-makes-token = A token cannot make another token. Sign in to the portal to do that.
 
 invalid-email = Enter one e-mail address, such as name@example.com.
+invalid-sign-up-closed = Only people who were invited can sign up here. Ask for an invitation to this address.
 invalid-email-same = This is your address already.
 invalid-sign-in = The address or the password is wrong, or the address is not confirmed yet.
 invalid-password-wrong = This is not your present password.

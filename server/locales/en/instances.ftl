@@ -10,11 +10,13 @@ error-no-host = No host can take a new instance at the moment. We have been told
 error-no-capable-host = No host offers everything that this plan promises at the moment. Choose another plan, or try again later.
 error-no-capable-host-here = The host of this instance does not offer everything that the plan promises. Choose another plan.
 error-no-address-free = All public addresses are taken at the moment. We have been told; try again later.
-error-short-cpu = This plan needs { $needed } guaranteed CPU cores, and no host has that free at the moment. Choose a smaller plan, or try again later.
-error-short-vcpus = This plan needs { $needed } vCPUs, and no host has that many free at the moment. Choose a smaller plan, or try again later.
+error-short-cpu = This plan needs { $needed } guaranteed, and no host has that free at the moment. Choose a smaller plan, or try again later.
+error-short-vcpus = This plan needs { $needed }, and no host has that many free at the moment. Choose a smaller plan, or try again later.
+error-short-dedicated-cores = This plan needs { $needed } on cores of its own, and no host has that many free at the moment. Choose a smaller plan, or try again later.
 error-short-memory = This plan needs { $needed } of guaranteed memory, and no host has that free at the moment. Choose a smaller plan, or try again later.
 error-short-memory-size = This plan needs { $needed } of memory, and no host has that free at the moment. Choose a smaller plan, or try again later.
 error-short-disk = This plan needs { $needed } of disk, and no host has that free at the moment. Choose a smaller plan, or try again later.
+error-short-disk-iops = This plan needs { $needed } of the disk guaranteed, and no host has that free at the moment. Choose a smaller plan, or try again later.
 error-short-network = This plan needs { $needed } of guaranteed bandwidth, and no host has that free at the moment. Choose a smaller plan, or try again later.
 error-short-here = The host of this instance lacks { $needed } for this change. Nothing was changed. Choose a smaller plan, or try again later.
 error-instance-provisioning = The instance is still being made. Wait until that is done.
@@ -97,7 +99,7 @@ failure-disk_never_shrinks = The disk would have to shrink, and a disk never shr
 failure-capability_absent = The host cannot do what the plan promises. We have been told.
 failure-lease_expired = The host has lost touch with us and starts nothing until it is back.
 failure-deadline = This took too long. We have been told, and the host goes on trying.
-failure-guest_crashed = The system crashed while it started. Rebuild the instance, or look at its console.
+failure-guest_crashed = The system crashed while it started. Rebuild the instance, with another image if it happens again.
 failure-unknown = Something went wrong on the host. We have been told.
 
 ## Resources

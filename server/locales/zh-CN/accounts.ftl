@@ -188,6 +188,7 @@ error-tokens-full = 每个团队最多 { $max } 个 API 令牌，请撤销不需
 error-token-makes-token = 令牌不能创建令牌，请登录控制台操作。
 
 invalid-email = 请输入一个邮箱地址，例如 name@example.com。
+invalid-sign-up-closed = 这里仅限受邀者注册。请先获取发往该邮箱的邀请。
 invalid-email-same = 这已经是您的邮箱。
 invalid-sign-in = 邮箱或密码不正确，或邮箱尚未确认。
 invalid-password-wrong = 当前密码不正确。

@@ -10,11 +10,13 @@ error-no-host = 目前没有宿主机可以接收新实例。我们已收到通�
 error-no-capable-host = 目前没有宿主机能提供该套餐承诺的全部能力。请选择其他套餐，或稍后再试。
 error-no-capable-host-here = 该实例所在的宿主机不能提供此套餐承诺的全部能力。请选择其他套餐。
 error-no-address-free = 公网地址目前已全部分配。我们已收到通知，请稍后再试。
-error-short-cpu = 该套餐需要 { $needed } 核 CPU 最低保障，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
-error-short-vcpus = 该套餐需要 { $needed } 个 vCPU，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
+error-short-cpu = 该套餐需要 { $needed } 最低保障，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
+error-short-vcpus = 该套餐需要 { $needed }，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
+error-short-dedicated-cores = 该套餐需要 { $needed } 的独占核心，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
 error-short-memory = 该套餐需要 { $needed } 内存最低保障，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
 error-short-memory-size = 该套餐需要 { $needed } 内存，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
 error-short-disk = 该套餐需要 { $needed } 磁盘，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
+error-short-disk-iops = 该套餐需要磁盘 { $needed } 最低保障，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
 error-short-network = 该套餐需要 { $needed } 带宽最低保障，目前没有宿主机有足够的余量。请选择更小的套餐，或稍后再试。
 error-short-here = 该实例所在的宿主机还缺 { $needed }，无法完成此变更，一切保持原样。请选择更小的套餐，或稍后再试。
 error-instance-provisioning = 实例仍在创建中，请等待完成。
@@ -97,7 +99,7 @@ failure-disk_never_shrinks = 磁盘不能缩小。请选择磁盘更大的套餐
 failure-capability_absent = 宿主机无法提供套餐承诺的能力。我们已收到通知。
 failure-lease_expired = 宿主机与我们失去联系，恢复之前不会启动任何实例。
 failure-deadline = 任务耗时过长。我们已收到通知，宿主机仍在继续尝试。
-failure-guest_crashed = 系统在启动时崩溃。请重装实例，或查看控制台。
+failure-guest_crashed = 系统在启动时崩溃。请重装实例；若再次发生，请换一个镜像。
 failure-unknown = 宿主机上出了问题。我们已收到通知。
 
 ## 资源

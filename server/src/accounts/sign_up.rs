@@ -1,14 +1,15 @@
 //! Signing up, and proving that the address is one's own.
 
-use super::db::users;
+use super::db::{invitations, users};
 use super::{email, ip_key, limit_key, link, mail_allowed, source, tenant_name};
 use crate::auth::limits;
 use crate::auth::password;
-use crate::error::{Error, Result};
+use crate::error::{Error, FieldError, Result};
 use crate::events::{self, Event};
 use crate::ids::{TenantId, UserId};
 use crate::mail::{self, Kind, Mail};
 use crate::secrets::{random_token, token_hash};
+use crate::settings;
 use crate::state::App;
 use crate::web::client::Caller;
 use crate::web::language::Language;
@@ -27,6 +28,8 @@ pub struct SignUp {
 /// The answer is the same whether the address had an account or not; its owner learns of it by mail.
 /// A sign-up with an address that nobody confirmed yet takes the place of the one before: only
 /// the password that belongs to the newest mail counts.
+///
+/// Where the operator has closed it only those may sign up who have an open invitation.
 pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
     let mut errors = Vec::new();
     let address = email::parse("email", &form.email).map_err(|error| errors.push(error));
@@ -35,6 +38,10 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
     }
     let (Ok(address), true) = (address, errors.is_empty()) else { return Err(Error::Invalid(errors)) };
     limits::count(app.db.platform(), &ip_key("sign-up", caller), limits::SIGN_UP).await?;
+    let open = settings::get(app.db.platform()).await?.sign_up_open;
+    if !open && !invitations::is_invited(app.db.platform(), &address).await? {
+        return Err(Error::Invalid(vec![FieldError::new("email", "sign-up-closed")]));
+    }
     let hash = password::hash(form.password).await?;
 
     let mut tx = app.db.begin_platform().await?;

@@ -3,7 +3,7 @@ use crate::db::Tx;
 use crate::ids::{HostId, InstanceId, UserId};
 use jst_policy::admission::{Booking, Overcommit};
 use jst_policy::power::Saving;
-use jst_policy::units::{KbitPerSec, MiB, MilliCpu};
+use jst_policy::units::{Iops, KbitPerSec, MiB, MilliCpu};
 use jst_protocol::report::{HostFacts, HostLoad};
 use sqlx::types::Json;
 use sqlx::{PgExecutor, PgPool};
@@ -32,14 +32,17 @@ struct Row {
     capacity_memory_mib: i64,
     capacity_storage_mib: i64,
     capacity_network_kbit: i64,
+    capacity_disk_iops: i64,
     overcommit_cpu_permille: i64,
     overcommit_memory_permille: i64,
     overcommit_storage_permille: i64,
     booked_cpu_millicpu: i64,
     booked_vcpus: i64,
+    booked_dedicated_cores: i64,
     booked_memory_reserved_mib: i64,
     booked_memory_size_mib: i64,
     booked_storage_mib: i64,
+    booked_disk_iops: i64,
     booked_network_in_kbit: i64,
     booked_network_out_kbit: i64,
     created_at: OffsetDateTime,
@@ -73,6 +76,7 @@ impl From<Row> for Host {
                 row.capacity_memory_mib,
                 row.capacity_storage_mib,
                 row.capacity_network_kbit,
+                row.capacity_disk_iops,
             ),
             overcommit: Overcommit {
                 cpu_permille: permille(row.overcommit_cpu_permille),
@@ -82,9 +86,11 @@ impl From<Row> for Host {
             booked: Booking {
                 cpu_reservation: MilliCpu(amount(row.booked_cpu_millicpu)),
                 vcpus: u32::try_from(row.booked_vcpus).unwrap_or(u32::MAX),
+                dedicated_cores: u32::try_from(row.booked_dedicated_cores).unwrap_or(u32::MAX),
                 memory_reservation: MiB(amount(row.booked_memory_reserved_mib)),
                 memory_size: MiB(amount(row.booked_memory_size_mib)),
                 disk: MiB(amount(row.booked_storage_mib)),
+                disk_reservation: Iops(amount(row.booked_disk_iops)),
                 network_reservation_in: KbitPerSec(amount(row.booked_network_in_kbit)),
                 network_reservation_out: KbitPerSec(amount(row.booked_network_out_kbit)),
             },
@@ -99,8 +105,9 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: HostId) -> sqlx::Result<Op
         "SELECT id, name, state, revision, acknowledged_revision, lease_until, last_seen_at, \
          coalesce(lease_until > now(), false) AS \"online!\", facts, load, qualification, capabilities, nat, uplink_kbit, \
          page_merging, power_saving, system_memory_mib, capacity_cpu_millicpu, capacity_memory_mib, capacity_storage_mib, capacity_network_kbit, \
-         overcommit_cpu_permille, overcommit_memory_permille, overcommit_storage_permille, booked_cpu_millicpu, booked_vcpus, \
-         booked_memory_reserved_mib, booked_memory_size_mib, booked_storage_mib, booked_network_in_kbit, \
+         capacity_disk_iops, \
+         overcommit_cpu_permille, overcommit_memory_permille, overcommit_storage_permille, booked_cpu_millicpu, booked_vcpus, booked_dedicated_cores, \
+         booked_memory_reserved_mib, booked_memory_size_mib, booked_storage_mib, booked_disk_iops, booked_network_in_kbit, \
          booked_network_out_kbit, created_at FROM hosts WHERE id = $1",
         id.uuid(),
     )
@@ -116,8 +123,9 @@ pub async fn list(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Host>> {
         "SELECT id, name, state, revision, acknowledged_revision, lease_until, last_seen_at, \
          coalesce(lease_until > now(), false) AS \"online!\", facts, load, qualification, capabilities, nat, uplink_kbit, \
          page_merging, power_saving, system_memory_mib, capacity_cpu_millicpu, capacity_memory_mib, capacity_storage_mib, capacity_network_kbit, \
-         overcommit_cpu_permille, overcommit_memory_permille, overcommit_storage_permille, booked_cpu_millicpu, booked_vcpus, \
-         booked_memory_reserved_mib, booked_memory_size_mib, booked_storage_mib, booked_network_in_kbit, \
+         capacity_disk_iops, \
+         overcommit_cpu_permille, overcommit_memory_permille, overcommit_storage_permille, booked_cpu_millicpu, booked_vcpus, booked_dedicated_cores, \
+         booked_memory_reserved_mib, booked_memory_size_mib, booked_storage_mib, booked_disk_iops, booked_network_in_kbit, \
          booked_network_out_kbit, created_at FROM hosts ORDER BY name",
     )
     .fetch_all(executor)
@@ -339,7 +347,7 @@ pub async fn write_facts(
     sqlx::query!(
         "UPDATE hosts SET facts = $2, qualification = $3, capabilities = $4, capacity_cpu_millicpu = $5, \
          capacity_memory_mib = greatest($6 - system_memory_mib, 0), capacity_storage_mib = $7, \
-         capacity_network_kbit = coalesce(uplink_kbit, $8) WHERE id = $1",
+         capacity_network_kbit = coalesce(uplink_kbit, $8), capacity_disk_iops = $9 WHERE id = $1",
         host.uuid(),
         facts,
         qualification,
@@ -348,6 +356,7 @@ pub async fn write_facts(
         measured.memory_mib,
         measured.storage_mib,
         measured.uplink_kbit,
+        measured.disk_iops,
     )
     .execute(&mut **tx)
     .await?;

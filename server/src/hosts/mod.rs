@@ -24,7 +24,7 @@ pub use candidates::candidates;
 use crate::ids::HostId;
 use jst_policy::admission::{Booking, HostCapacity, HostLoad as Admission, Overcommit};
 use jst_policy::power::Saving;
-use jst_policy::units::{KbitPerSec, MiB, MilliCpu};
+use jst_policy::units::{Iops, KbitPerSec, MiB, MilliCpu};
 use jst_protocol::report::{HostFacts, HostLoad};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -99,11 +99,12 @@ fn amount(column: i64) -> u64 {
     u64::try_from(column).unwrap_or(0)
 }
 
-fn capacity(cpu: i64, memory: i64, storage: i64, network: i64) -> HostCapacity {
+fn capacity(cpu: i64, memory: i64, storage: i64, network: i64, iops: i64) -> HostCapacity {
     HostCapacity {
         cpu: MilliCpu(amount(cpu)),
         memory: MiB(amount(memory)),
         disk: MiB(amount(storage)),
         uplink: KbitPerSec(amount(network)),
+        iops: Iops(amount(iops)),
     }
 }

@@ -18,6 +18,8 @@ pub struct Measured {
     pub storage_mib: i64,
     /// 0: unknown, and then no plan with guaranteed bandwidth fits.
     pub uplink_kbit: i64,
+    /// 0: unknown, and then no plan with guaranteed operations fits.
+    pub disk_iops: i64,
 }
 
 impl Measured {
@@ -28,6 +30,7 @@ impl Measured {
             memory_mib: column(facts.memory_mib),
             storage_mib: column(facts.storage_mib),
             uplink_kbit: column(facts.uplink_kbit),
+            disk_iops: column(facts.disk_iops),
         }
     }
 }

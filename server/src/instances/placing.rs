@@ -118,26 +118,26 @@ fn distance(reason: &Rejection) -> u8 {
 
 /// What is short on the one host where an instance is.
 pub fn short_here(shortage: &Shortage) -> Error {
-    let (_, needed) = short_code(shortage);
-    Error::conflict("short-here").with("needed", needed)
+    with_amount("short-here", shortage)
 }
 
 /// What is short, with the amount as people read it.
 pub fn short(shortage: &Shortage) -> Error {
-    let (code, needed) = short_code(shortage);
-    Error::conflict(code).with("needed", needed)
+    let code = match shortage.resource {
+        Resource::CpuReservation => "short-cpu",
+        Resource::Vcpus => "short-vcpus",
+        Resource::DedicatedCores => "short-dedicated-cores",
+        Resource::MemoryReservation => "short-memory",
+        Resource::MemorySize => "short-memory-size",
+        Resource::Disk => "short-disk",
+        Resource::DiskReservation => "short-disk-iops",
+        Resource::NetworkInbound | Resource::NetworkOutbound => "short-network",
+    };
+    with_amount(code, shortage)
 }
 
-fn short_code(shortage: &Shortage) -> (&'static str, String) {
-    let needed = shortage.needed;
-    match shortage.resource {
-        Resource::CpuReservation => ("short-cpu", format::cores(needed)),
-        Resource::Vcpus => ("short-vcpus", needed.to_string()),
-        Resource::MemoryReservation => ("short-memory", format::mib(needed)),
-        Resource::MemorySize => ("short-memory-size", format::mib(needed)),
-        Resource::Disk => ("short-disk", format::mib(needed)),
-        Resource::NetworkInbound | Resource::NetworkOutbound => ("short-network", format::kbit(needed)),
-    }
+fn with_amount(code: &'static str, shortage: &Shortage) -> Error {
+    Error::conflict(code).with("needed", format::amount(shortage.resource, shortage.needed))
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Figures as people read them.
 
+use jst_policy::admission::Resource;
+
 /// `512 MiB`, `2 GiB`, `1.5 GiB`, `2 TiB`.
 pub fn mib(mib: u64) -> String {
     match mib {
@@ -68,6 +70,17 @@ pub fn money(currency: &str, minor: i64) -> String {
     let minus = if minor < 0 { "-" } else { "" };
     let minor = minor.unsigned_abs();
     format!("{minus}{sign}{}.{:02}", minor / 100, minor % 100)
+}
+
+/// An amount of what a host can run short of, with its unit.
+pub fn amount(resource: Resource, amount: u64) -> String {
+    match resource {
+        Resource::CpuReservation => format!("{} vCPU", cores(amount)),
+        Resource::Vcpus | Resource::DedicatedCores => format!("{amount} vCPU"),
+        Resource::MemoryReservation | Resource::MemorySize | Resource::Disk => mib(amount),
+        Resource::DiskReservation => iops(amount),
+        Resource::NetworkInbound | Resource::NetworkOutbound => kbit(amount),
+    }
 }
 
 fn one_decimal(value: u64, unit: u64) -> String {

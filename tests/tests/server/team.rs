@@ -1,7 +1,8 @@
 //! Members, invitations and moving between tenants.
 
+use jst_tests::platform::PASSWORD;
 use jst_tests::{Client, Platform};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A token of this browser's tenant.
 async fn token(client: &Client, scopes: &[&str]) -> String {
@@ -32,6 +33,24 @@ async fn members(platform: &Platform, token: &str) -> Vec<Value> {
 fn id_of(members: &[Value], email: &str) -> String {
     let member = members.iter().find(|member| member["email"] == email).expect("a member");
     member["user_id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn where_sign_up_is_closed_only_the_invited_come_in() {
+    let platform = Platform::start().await;
+    let owner = platform.customer("owner@example.com").await;
+    owner.post("/team/invitations", &[("email", "guest@example.com"), ("role", "viewer")]).await.expect(303);
+    let admin = platform.api(&platform.admin_token().await);
+    admin.patch("/api/v1/admin/settings", json!({ "sign_up_open": false })).await.expect(200);
+    let stranger = platform.client();
+    let sign_up = async |email: &str| stranger.post("/sign-up", &[("email", email), ("password", PASSWORD)]).await;
+    // Somebody with an account is told the same as a stranger.
+    for email in ["stranger@example.com", "owner@example.com"] {
+        let refused = sign_up(email).await.expect(422);
+        assert!(refused.body.contains("Only people who were invited"), "{}", refused.body);
+    }
+    sign_up("Guest@example.com").await.expect(303);
+    platform.stop().await;
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ pub struct DomainXml {
     pub max_vcpus: u32,
     /// Processors of the host for its vCPUs and its emulator; absent: all.
     pub cpuset: Option<String>,
+    /// Where its memory should be, if anywhere.
+    pub numa_node: Option<u32>,
     pub memory_mib: u64,
     pub max_memory_mib: u64,
     /// The kernel may merge pages of this guest with equal ones of others.

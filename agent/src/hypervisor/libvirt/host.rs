@@ -5,7 +5,7 @@ use super::conn::QUICK;
 use crate::cpus::CpuList;
 use crate::facts;
 use jst_policy::placement::Capability;
-use jst_policy::units::MilliCpu;
+use jst_policy::units::{Iops, MilliCpu};
 use jst_policy::weights::Scale;
 use jst_protocol::report::{AbsentCapability, HostFacts, HostLoad, Hypervisor};
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl Libvirt {
         let cpu = self.cpu_controller();
         tell(Capability::CpuShares, cpu.clone());
         tell(Capability::CpuLimit, cpu);
-        tell(Capability::CpuPinning, Err("this release does not give cores to one guest alone".into()));
+        tell(Capability::CpuPinning, self.core_keeping());
         tell(Capability::MemoryBalloon, Ok(()));
         tell(Capability::VirtioMem, at_least(qemu, 7_000_000, "QEMU 7.0"));
         tell(Capability::DiskThrottle, Ok(()));
@@ -51,6 +51,7 @@ impl Libvirt {
             cpus: self.cpus(),
             memory_mib: self.memory_capacity(),
             storage_mib: facts::storage_mib(self.storage.root()).0,
+            disk_iops: self.disk_capacity().map_or(0, Iops::get),
             uplink_kbit: measured,
             uplink,
             qualification: self.qualification(),
@@ -61,7 +62,10 @@ impl Libvirt {
 
     /// Those that guests may use.
     fn cpus(&self) -> u32 {
-        self.config.guest_cpus.as_ref().map_or(self.cpus, CpuList::count)
+        match self.processors.len() {
+            0 => self.config.guest_cpus.as_ref().map_or_else(facts::cpus, CpuList::count),
+            count => u32::try_from(count).unwrap_or(u32::MAX),
+        }
     }
 
     /// The memory that guests may have, in MiB.

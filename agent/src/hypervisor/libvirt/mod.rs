@@ -6,6 +6,7 @@
 mod attachment;
 mod balloon;
 mod conn;
+mod cores;
 mod disk_shares;
 mod domain_xml;
 mod error;
@@ -25,6 +26,8 @@ mod usage;
 
 use super::{Done, Event, Fault, Progress, Target};
 use crate::config::Config;
+use crate::cpus::CpuList;
+use crate::facts;
 use crate::images::ImageCache;
 use crate::link::{ImageAnswer, Link};
 use crate::network::Network;
@@ -35,6 +38,7 @@ use domain_xml::{DomainFacts, DomainXml, InterfaceXml, Virtualization};
 use futures::{StreamExt as _, TryStreamExt as _};
 use jst_policy::change::GuestLimits;
 use jst_policy::converge::{Action, Domain, DomainState, Live, Observed, StopReason};
+use jst_policy::cores::Processor;
 use jst_policy::instance::DiskPolicy;
 use jst_policy::units::MiB;
 use jst_protocol::desired::{HostSettings, InstanceSpec};
@@ -42,9 +46,11 @@ use jst_protocol::report::{Applied, FailureCode, Qualification, Step};
 use limits::{CgroupVersion, CpuLimits};
 use network::{network_fault, network_settings};
 use seen::Seen;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
+use steal::Places;
 use storage::Storage;
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -54,8 +60,8 @@ pub struct Libvirt {
     config: Config,
     host_id: Uuid,
     conn: Conn,
-    /// Processors of the host.  They are counted before any is parked, because those that are count as well.
-    cpus: u32,
+    /// Those for guests.  They are looked up before any is parked, because those that are count as well.
+    processors: Vec<Processor>,
     storage: Storage,
     images: ImageCache,
     /// Opened anew when what it was opened with changes, see [`Libvirt::follow`].
@@ -71,6 +77,7 @@ pub struct Libvirt {
     cpu_seen: Seen<CpuLimits>,
     disk_seen: Seen<DiskPolicy>,
     disk_shares_seen: Seen<u64>,
+    places_seen: Seen<CpuList>,
     reports: Arc<Reports>,
 }
 
@@ -83,6 +90,8 @@ struct Found {
     disk: Vec<(String, u64)>,
     /// Absent where nothing honours it.
     disk_weight: Option<u64>,
+    /// Absent where the process was not found.
+    allowed: Option<BTreeSet<CpuList>>,
 }
 
 impl Libvirt {
@@ -102,7 +111,7 @@ impl Libvirt {
             config: config.clone(),
             host_id,
             conn: Conn::new(&config.libvirt_uri, events.clone())?,
-            cpus: crate::facts::cpus(),
+            processors: processors_for_guests(config),
             storage,
             images: ImageCache::open(config.data_dir.join("images"))?,
             network: RwLock::new(Network::open(settings).await?),
@@ -116,6 +125,7 @@ impl Libvirt {
             cpu_seen: Seen::new("cpu", &reports),
             disk_seen: Seen::new("disk", &reports),
             disk_shares_seen: Seen::new("disk.shares", &reports),
+            places_seen: Seen::new("cpu.dedicated", &reports),
             reports,
         });
         libvirt.follow_scheduler();
@@ -156,8 +166,18 @@ impl Libvirt {
         }
     }
 
+    /// Where the kernel and libvirt show a guest's process.
+    fn places(&self) -> Places {
+        Places {
+            proc: "/proc".into(),
+            cgroup: self.config.cgroup_root.clone(),
+            run: self.config.libvirt_run_dir.clone(),
+        }
+    }
+
     async fn find(&self, id: Uuid) -> Result<Option<Found>, Fault> {
         let weighed = self.disk_weights().is_ok();
+        let places = self.places();
         let found = self
             .conn
             .domain(id, "observe", QUICK, move |domain| {
@@ -167,7 +187,7 @@ impl Libvirt {
                     state,
                     sys::VIR_DOMAIN_RUNNING | sys::VIR_DOMAIN_BLOCKED | sys::VIR_DOMAIN_PAUSED
                 );
-                let (mut cpu, mut disk, mut disk_weight) = (None, Vec::new(), None);
+                let (mut cpu, mut disk, mut disk_weight, mut allowed) = (None, Vec::new(), None, None);
                 if live {
                     let scheduler = domain.scheduler_parameters_flags(sys::VIR_DOMAIN_AFFECT_LIVE)?;
                     // libvirt answers a negative quota, or the largest number, where there is none.
@@ -176,11 +196,12 @@ impl Libvirt {
                         .filter(|quota| (1..u64::MAX / 2).contains(quota) && *quota < 17_000_000_000_000);
                     cpu = scheduler.cpu_shares.map(|weight| (weight, quota));
                     disk = ffi::block_io_tune(domain, "vda")?;
+                    allowed = places.allowed(id, &DomainXml::name_of(id));
                     if weighed {
                         disk_weight = ffi::block_io_weight(domain)?;
                     }
                 }
-                Ok(Found { state, reason, facts, cpu, disk, disk_weight })
+                Ok(Found { state, reason, facts, cpu, disk, disk_weight, allowed })
             })
             .await?;
         match found {
@@ -241,6 +262,7 @@ impl Libvirt {
             cpu_in_force: spec.is_none_or(|spec| {
                 let wanted = CpuLimits::of(&spec.policy, target.cpu_weight);
                 self.cpu_seen.judge(target.id, wanted, found.cpu, wanted.are(found.cpu))
+                    && self.place_in_force(target, found)
             }),
             disk_in_force: spec.is_none_or(|spec| {
                 let wanted = &spec.policy.disk;
@@ -265,10 +287,17 @@ impl Libvirt {
         self.disk_shares_seen.judge(target.id, wanted, found.disk_weight, in_force)
     }
 
+    fn place_in_force(&self, target: &Target, found: &Found) -> bool {
+        let Some(place) = &target.place else { return true };
+        let in_force = self.is_in_place(target, found);
+        self.places_seen.judge(target.id, place.processors.clone(), &found.allowed, in_force)
+    }
+
     fn forget_limits(&self, id: Uuid) {
         self.cpu_seen.forget(id);
         self.disk_seen.forget(id);
         self.disk_shares_seen.forget(id);
+        self.places_seen.forget(id);
     }
 
     pub async fn execute(
@@ -428,7 +457,11 @@ impl Libvirt {
             build: spec.build,
             vcpus: spec.policy.cpu.vcpus,
             max_vcpus: room.max_vcpus,
-            cpuset: self.config.guest_cpus.as_ref().map(ToString::to_string),
+            cpuset: match &target.place {
+                Some(place) => Some(place.processors.to_string()),
+                None => self.config.guest_cpus.as_ref().map(ToString::to_string),
+            },
+            numa_node: target.place.as_ref().and_then(|place| place.node),
             memory_mib: room.boot_memory.get(),
             max_memory_mib: room.max_memory.get(),
             page_merging: self.host.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).page_merging,
@@ -479,6 +512,9 @@ impl Libvirt {
         let wanted = CpuLimits::of(&spec.policy, target.cpu_weight);
         compare(!found.cpu.is_some_and(|(weight, _)| wanted.is_weight(weight)), "cpu.shares");
         compare(found.cpu.map(|(_, quota)| quota) != Some(wanted.quota), "cpu.limit");
+        policy.cpu.dedicated = target.place.as_ref().is_some_and(|place| place.exclusive);
+        let moved = !self.is_in_place(target, &found);
+        compare(moved || policy.cpu.dedicated != spec.policy.cpu.dedicated, "cpu.dedicated");
         let mut fields: Vec<String> = limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk)
             .into_iter()
             .map(limits::disk_field)
@@ -531,4 +567,12 @@ fn no_spec() -> Fault {
 
 fn spec(target: &Target) -> Result<&InstanceSpec, Fault> {
     target.spec.as_deref().ok_or_else(no_spec)
+}
+
+fn processors_for_guests(config: &Config) -> Vec<Processor> {
+    let mut processors = facts::processors_below(&config.machine_sysfs());
+    if let Some(some) = &config.guest_cpus {
+        processors.retain(|one| some.contains(one.number));
+    }
+    processors
 }

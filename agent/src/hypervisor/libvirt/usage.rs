@@ -4,7 +4,6 @@ use super::Libvirt;
 use super::conn::QUICK;
 use super::domain_xml::DomainXml;
 use super::network::network_fault;
-use super::steal::Places;
 use crate::hypervisor::{Fault, NetworkReading};
 use jst_protocol::report::Usage;
 use uuid::Uuid;
@@ -15,11 +14,7 @@ impl Libvirt {
         // Tags of virDomainMemoryStat.
         const UNUSED: u32 = sys::VIR_DOMAIN_MEMORY_STAT_UNUSED;
         const RESIDENT: u32 = sys::VIR_DOMAIN_MEMORY_STAT_RSS;
-        let places = Places {
-            proc: "/proc".into(),
-            cgroup: self.config.cgroup_root.clone(),
-            run: self.config.libvirt_run_dir.clone(),
-        };
+        let places = self.places();
         let usage = self
             .conn
             .domain(id, "usage", QUICK, move |domain| {

@@ -57,6 +57,7 @@ fn lab(adjust: impl FnOnce(&mut Config)) -> Lab {
         epoch: 1,
         spec: Some(Arc::new(spec)),
         seed: true,
+        place: None,
         cpu_weight: Some(100),
         disk_weight: Some(500),
     };

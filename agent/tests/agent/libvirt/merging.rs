@@ -145,9 +145,8 @@ async fn equal_pages_of_guests_are_merged_where_the_operator_allows_it() {
     }
     let (mut last, mut quiet) = (0, says("full_scans"));
     let deadline = Instant::now() + Duration::from_secs(300);
-    // The kernel leaves a page alone for up to eight rounds after it looked at it in vain (`smart_scan`), and merges
-    // what it finds unchanged a second time.
-    while says("full_scans") < quiet + 20 {
+    // The kernel merges what it finds unchanged a second time.
+    while says("full_scans") < quiet + 5 {
         assert!(Instant::now() < deadline, "the search does not settle");
         if says("pages_sharing") != last {
             (last, quiet) = (says("pages_sharing"), says("full_scans"));

@@ -123,6 +123,17 @@ pub async fn by_token(pool: &PgPool, token_hash: &[u8]) -> sqlx::Result<Option<O
     }))
 }
 
+/// Whether anybody has invited this address, in any tenant.
+pub async fn is_invited(pool: &PgPool, email: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT FROM invitations \
+             WHERE lower(email) = lower($1) AND accepted_at IS NULL AND expires_at > now()) AS \"invited!\"",
+        email,
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// Of two requests with one link at once, one gets false.
 pub async fn accept(tx: &mut Tx, tenant: TenantId, token_hash: &[u8], email: &str) -> sqlx::Result<bool> {
     let done = sqlx::query!(

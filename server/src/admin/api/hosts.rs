@@ -33,6 +33,8 @@ struct HostResources {
     cpu_millicpu: u64,
     memory_mib: u64,
     storage_mib: u64,
+    /// Operations a second of the storage; 0: unknown.
+    disk_iops: u64,
     /// Kbit/s in each direction.
     network_kbit: u64,
 }
@@ -42,10 +44,13 @@ struct HostResources {
 struct HostBooked {
     cpu_millicpu: u64,
     vcpus: u32,
+    /// Cores that belong to one guest alone.
+    dedicated_cores: u32,
     /// With the overhead of the guests' processes.
     memory_reserved_mib: u64,
     memory_size_mib: u64,
     storage_mib: u64,
+    disk_iops: u64,
     network_in_kbit: u64,
     network_out_kbit: u64,
 }
@@ -101,14 +106,17 @@ impl From<Host> for HostView {
                 cpu_millicpu: host.capacity.cpu.get(),
                 memory_mib: host.capacity.memory.get(),
                 storage_mib: host.capacity.disk.get(),
+                disk_iops: host.capacity.iops.get(),
                 network_kbit: host.capacity.uplink.get(),
             },
             booked: HostBooked {
                 cpu_millicpu: host.booked.cpu_reservation.get(),
                 vcpus: host.booked.vcpus,
+                dedicated_cores: host.booked.dedicated_cores,
                 memory_reserved_mib: host.booked.memory_reservation.get(),
                 memory_size_mib: host.booked.memory_size.get(),
                 storage_mib: host.booked.disk.get(),
+                disk_iops: host.booked.disk_reservation.get(),
                 network_in_kbit: host.booked.network_reservation_in.get(),
                 network_out_kbit: host.booked.network_reservation_out.get(),
             },

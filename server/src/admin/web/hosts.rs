@@ -1,5 +1,6 @@
 //! Hosts: the fleet, one host, and how a machine joins.
 
+use super::division::{self, Doing, Samples, Sold, Stack};
 use super::{Bar, Sent, checked, field_errors, number, percent, policy_form, sent, state_kind, word};
 use crate::admin::db::instances::{self, InstanceRow};
 use crate::auth::Admin;
@@ -8,6 +9,7 @@ use crate::hosts::db::{self, Certificate};
 use crate::hosts::edit::{self, HostChange};
 use crate::hosts::{Host, HostState, enrol};
 use crate::ids::HostId;
+use crate::instances::db::samples;
 use crate::state::App;
 use crate::web::page::Page;
 use crate::web::{flash, format};
@@ -18,9 +20,8 @@ use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use jst_policy::admission::{Booking, Resource};
 use jst_policy::power::Saving;
-use jst_protocol::report::{HostLoad, MemoryPressure, Qualification};
+use jst_protocol::report::{HostLoad, Qualification};
 use time::OffsetDateTime;
 
 pub fn routes() -> Router<App> {
@@ -158,30 +159,6 @@ async fn enrol_host(
     }
 }
 
-/// One guest in a bar that shows all of them.
-struct Guest {
-    x: f64,
-    reserved: f64,
-    used: f64,
-    name: String,
-    href: String,
-}
-
-struct Stack {
-    label: String,
-    value: String,
-    text: String,
-    guests: Vec<Guest>,
-}
-
-/// One line of the table of what is sold.
-struct Sold {
-    label: String,
-    booked: String,
-    ceiling: String,
-    free: String,
-}
-
 #[derive(Template, WebTemplate)]
 #[template(path = "admin/host.html")]
 struct HostPage {
@@ -197,6 +174,7 @@ struct HostPage {
     bars: Vec<Bar>,
     sold: Vec<Sold>,
     instances: Vec<InstanceRow>,
+    samples: Samples,
     certificates: Vec<Certificate>,
     now: OffsetDateTime,
     form: Sent,
@@ -207,6 +185,7 @@ impl HostPage {
     async fn build(app: &App, page: Page, host: Host, form: Sent, errors: Vec<FieldError>) -> Result<Self> {
         let filter = instances::Filter { host: Some(host.id), ..Default::default() };
         let instances = instances::list(app.db.platform(), &filter, None, 200).await?;
+        let samples = samples::latest_of_host(app.db.platform(), host.id).await?;
         let certificates = db::certificates(app.db.platform(), host.id).await?;
         let (state, state_kind) = state_of(&page, &host);
         Ok(Self {
@@ -216,9 +195,10 @@ impl HostPage {
             qualification_kind: state_kind_of_qualification(&host.qualification),
             qualification_note: qualification_note(&page, &host),
             power: power_words(&page, &host.load.unwrap_or_default()),
-            stacks: vec![cpu_stack(&page, &host, &instances), memory_stack(&page, &host, &instances)],
-            bars: bars(&page, &host),
-            sold: sold(&page, &host),
+            stacks: division::stacks(&page, &host, &instances, &samples),
+            bars: division::bars(&page, &host),
+            sold: division::sold(&page, &host),
+            samples,
             instances,
             certificates,
             now: OffsetDateTime::now_utc(),
@@ -245,6 +225,10 @@ impl HostPage {
         state_kind(state)
     }
 
+    fn doing(&self, instance: &InstanceRow) -> Option<Doing> {
+        division::doing(&self.page, &self.samples, instance)
+    }
+
     fn certificate_state(&self, certificate: &Certificate) -> (&'static str, String) {
         if certificate.revoked_at.is_some() {
             ("failed", self.page.t("admin-certificate-revoked"))
@@ -266,182 +250,12 @@ fn qualification_note(page: &Page, host: &Host) -> String {
     }
 }
 
-/// Guests side by side in one bar; what is not theirs is free.
-fn stack(
-    label: String,
-    value: String,
-    text: String,
-    whole: u64,
-    instances: &[InstanceRow],
-    reserved: impl Fn(&InstanceRow) -> (u64, String),
-) -> Stack {
-    let mut x = 0.0;
-    let guests = instances
-        .iter()
-        .map(|instance| {
-            let (amount, in_words) = reserved(instance);
-            let width = percent(amount, whole).min(100.0 - x);
-            let guest = Guest {
-                x,
-                reserved: width,
-                used: 0.0,
-                name: format!("{} ({}): {in_words}", instance.name, instance.tenant_name),
-                href: format!("/admin/instances/{}", instance.id),
-            };
-            x += width;
-            guest
-        })
-        .collect();
-    Stack { label, value, text, guests }
-}
-
-fn cpu_stack(page: &Page, host: &Host, instances: &[InstanceRow]) -> Stack {
-    let whole = host.capacity.cpu.get();
-    let cores = |millicpu: u64| format!("{} vCPU", format::cores(millicpu));
-    let text = page.t2(
-        "admin-host-guaranteed",
-        "part",
-        cores(host.booked.cpu_reservation.get()),
-        "whole",
-        cores(whole),
-    );
-    stack(page.t("policy-cpu"), cores(whole), text, whole, instances, |instance| {
-        let amount = instance.policy.cpu.reservation.get();
-        (amount, cores(amount))
-    })
-}
-
-fn memory_stack(page: &Page, host: &Host, instances: &[InstanceRow]) -> Stack {
-    let whole = host.capacity.memory.get();
-    let booked = host.booked.memory_reservation.get();
-    let text = page.t2("admin-host-guaranteed", "part", format::mib(booked), "whole", format::mib(whole));
-    stack(page.t("policy-memory"), format::mib(whole), text, whole, instances, |instance| {
-        // As it is booked: with the overhead of the guest's process.
-        let amount = Booking::of(&instance.policy).memory_reservation.get();
-        (amount, format::mib(amount))
-    })
-}
-
-/// Booked and measured, of each resource.
-fn bars(page: &Page, host: &Host) -> Vec<Bar> {
-    let load = host.load.unwrap_or_default();
-    let cores = |millicpu: u64| format!("{} vCPU", format::cores(millicpu));
-    let booked = &host.booked;
-    let bar = |label: &str, booked: u64, used: Option<u64>, whole: u64, figure: &dyn Fn(u64) -> String| Bar {
-        label: page.t(label),
-        // Of an uplink whose rate nobody has said or measured, nothing is a share.
-        value: if whole == 0 { "—".to_owned() } else { figure(whole) },
-        reserved: percent(booked, whole),
-        used: used.map_or(0.0, |used| percent(used, whole)),
-        limit: 100.0,
-        text: match used {
-            _ if whole == 0 => page.t("admin-host-bar-unknown"),
-            Some(used) => page.t2("admin-host-bar", "booked", figure(booked), "used", figure(used)),
-            None => page.t1("admin-host-bar-booked", "booked", figure(booked)),
-        },
-    };
-    let capacity = &host.capacity;
-    let mut bars = vec![
-        bar(
-            "policy-cpu",
-            booked.cpu_reservation.get(),
-            Some(load.cpu_used_millicpu),
-            capacity.cpu.get(),
-            &cores,
-        ),
-        bar(
-            "policy-memory",
-            booked.memory_reservation.get(),
-            Some(load.memory_used_mib),
-            capacity.memory.get(),
-            &format::mib,
-        ),
-        bar("policy-disk", booked.disk.get(), Some(load.storage_used_mib), capacity.disk.get(), &format::mib),
-        bar(
-            "policy-inbound",
-            booked.network_reservation_in.get(),
-            None,
-            capacity.uplink.get(),
-            &format::kbit,
-        ),
-        bar(
-            "policy-outbound",
-            booked.network_reservation_out.get(),
-            None,
-            capacity.uplink.get(),
-            &format::kbit,
-        ),
-    ];
-    for words in memory_words(&load) {
-        let text = match words {
-            (key, Some(mib)) => page.t1(key, "amount", format::mib(mib)),
-            (key, None) => page.t(key),
-        };
-        bars[1].text = format!("{} {text}", bars[1].text);
-    }
-    bars
-}
-
-/// How the memory manager stands, beyond the figures: keys of texts, and their amounts.
-fn memory_words(load: &HostLoad) -> Vec<(&'static str, Option<u64>)> {
-    let mut words = Vec::new();
-    if load.memory_reclaimed_mib > 0 {
-        words.push(("admin-host-memory-lent", Some(load.memory_reclaimed_mib)));
-    }
-    if load.memory_merged_mib > 0 {
-        words.push(("admin-host-memory-merged", Some(load.memory_merged_mib)));
-    }
-    match load.memory_pressure {
-        MemoryPressure::None | MemoryPressure::Unknown => {}
-        MemoryPressure::Low => words.push(("admin-host-memory-low", None)),
-        MemoryPressure::Critical => words.push(("admin-host-memory-critical", None)),
-    }
-    if load.memory_missing_mib > 0 {
-        words.push(("admin-host-memory-missing", Some(load.memory_missing_mib)));
-    }
-    words
-}
-
 /// What the processors do about power; "" where nothing is known of it.
 fn power_words(page: &Page, load: &HostLoad) -> String {
     let governor = load.governor.map(|governor| page.t1("admin-host-governor", "name", governor.name()));
     let parked = (load.parked_cores > 0).then(|| page.t1("admin-host-parked", "count", load.parked_cores));
     let watts = load.watts.map(|watts| format!("{watts} W"));
     [governor, parked, watts].into_iter().flatten().collect::<Vec<_>>().join(" · ")
-}
-
-fn sold(page: &Page, host: &Host) -> Vec<Sold> {
-    let admission = host.admission();
-    Resource::ALL
-        .into_iter()
-        .map(|resource| {
-            let figure = |amount: u64| match resource {
-                Resource::CpuReservation => format!("{} vCPU", format::cores(amount)),
-                Resource::Vcpus => format!("{amount} vCPU"),
-                Resource::MemoryReservation | Resource::MemorySize | Resource::Disk => format::mib(amount),
-                Resource::NetworkInbound | Resource::NetworkOutbound => format::kbit(amount),
-            };
-            Sold {
-                label: page.t(resource_key(resource)),
-                booked: figure(admission.booked.amount(resource)),
-                ceiling: figure(admission.ceiling(resource)),
-                free: figure(admission.free(resource)),
-            }
-        })
-        .collect()
-}
-
-/// The words for what a host can run short of.
-pub fn resource_key(resource: Resource) -> &'static str {
-    match resource {
-        Resource::CpuReservation => "admin-resource-cpu-reservation",
-        Resource::Vcpus => "admin-resource-vcpus",
-        Resource::MemoryReservation => "admin-resource-memory-reservation",
-        Resource::MemorySize => "admin-resource-memory-size",
-        Resource::Disk => "admin-resource-disk",
-        Resource::NetworkInbound => "admin-resource-network-inbound",
-        Resource::NetworkOutbound => "admin-resource-network-outbound",
-    }
 }
 
 fn host_form(host: &Host) -> Sent {

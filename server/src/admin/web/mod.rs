@@ -2,6 +2,7 @@
 
 mod audit;
 mod customers;
+mod division;
 mod hosts;
 mod images;
 mod instances;

@@ -1,6 +1,6 @@
 //! Where would a guest of this plan go, and why there?
 
-use super::hosts::resource_key;
+use super::division::resource_key;
 use super::word;
 use crate::admin::placement;
 use crate::auth::Admin;
@@ -109,12 +109,7 @@ fn reason(page: &Page, rejection: &Rejection) -> String {
 }
 
 fn short(page: &Page, Shortage { resource, needed, free }: &Shortage) -> String {
-    let figure = |amount: u64| match resource {
-        Resource::CpuReservation => format!("{} vCPU", format::cores(amount)),
-        Resource::Vcpus => format!("{amount} vCPU"),
-        Resource::MemoryReservation | Resource::MemorySize | Resource::Disk => format::mib(amount),
-        Resource::NetworkInbound | Resource::NetworkOutbound => format::kbit(amount),
-    };
+    let figure = |amount| format::amount(*resource, amount);
     let detail = page.t2("admin-reject-short", "needed", figure(*needed), "free", figure(*free));
     format!("{}: {detail}", page.t(resource_key(*resource)))
 }

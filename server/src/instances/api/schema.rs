@@ -164,8 +164,8 @@ pub struct OperationBody {
     /// `pending`, `running`, `succeeded`, `failed` or `cancelled`.
     #[schema(example = "running")]
     pub state: &'static str,
-    /// `queued`, `fetching_image`, `creating_volume`, `configuring`, `starting`, `stopping`, `resizing`,
-    /// `deleting`.
+    /// `queued`, `fetching_image`, `creating_volume`, `configuring`, `starting`, `booting`, `stopping`,
+    /// `resizing`, `deleting`.
     #[schema(example = "creating_volume")]
     pub step: String,
     /// Within the step.

@@ -12,9 +12,11 @@ use jst_policy::admission::Booking;
 struct Columns {
     cpu: i64,
     vcpus: i64,
+    dedicated_cores: i64,
     memory_reserved: i64,
     memory_size: i64,
     storage: i64,
+    disk_iops: i64,
     network_in: i64,
     network_out: i64,
 }
@@ -25,9 +27,11 @@ impl From<&Booking> for Columns {
         Self {
             cpu: column(booking.cpu_reservation.get()),
             vcpus: booking.vcpus.into(),
+            dedicated_cores: booking.dedicated_cores.into(),
             memory_reserved: column(booking.memory_reservation.get()),
             memory_size: column(booking.memory_size.get()),
             storage: column(booking.disk.get()),
+            disk_iops: column(booking.disk_reservation.get()),
             network_in: column(booking.network_reservation_in.get()),
             network_out: column(booking.network_reservation_out.get()),
         }
@@ -52,7 +56,9 @@ pub async fn book(
                  booked_memory_size_mib = booked_memory_size_mib + $6, \
                  booked_storage_mib = booked_storage_mib + $7, \
                  booked_network_in_kbit = booked_network_in_kbit + $8, \
-                 booked_network_out_kbit = booked_network_out_kbit + $9 \
+                 booked_network_out_kbit = booked_network_out_kbit + $9, \
+                 booked_dedicated_cores = booked_dedicated_cores + $10, \
+                 booked_disk_iops = booked_disk_iops + $11 \
              WHERE id = $2 AND state = 'active' AND lease_until > now() \
                  AND ($3::bigint <= 0 OR booked_cpu_millicpu + $3 <= capacity_cpu_millicpu) \
                  AND ($4::bigint <= 0 OR booked_vcpus + $4 <= capacity_cpu_millicpu * overcommit_cpu_permille / 1000000) \
@@ -61,11 +67,13 @@ pub async fn book(
                  AND ($7::bigint <= 0 OR booked_storage_mib + $7 <= capacity_storage_mib * overcommit_storage_permille / 1000) \
                  AND ($8::bigint <= 0 OR booked_network_in_kbit + $8 <= capacity_network_kbit) \
                  AND ($9::bigint <= 0 OR booked_network_out_kbit + $9 <= capacity_network_kbit) \
+                 AND ($10::bigint <= 0 OR booked_dedicated_cores + $10 <= capacity_cpu_millicpu / 1000 - 1) \
+                 AND ($11::bigint <= 0 OR booked_disk_iops + $11 <= capacity_disk_iops) \
              RETURNING id, revision \
          ), booking AS ( \
              INSERT INTO bookings (instance_id, host_id, cpu_millicpu, vcpus, memory_reserved_mib, memory_size_mib, \
-                 storage_mib, network_in_kbit, network_out_kbit) \
-             SELECT $1, id, $3, $4, $5, $6, $7, $8, $9 FROM host \
+                 storage_mib, network_in_kbit, network_out_kbit, dedicated_cores, disk_iops) \
+             SELECT $1, id, $3, $4, $5, $6, $7, $8, $9, $10, $11 FROM host \
          ) \
          UPDATE instances SET host_id = host.id, revision = host.revision FROM host WHERE instances.id = $1 \
          RETURNING instances.revision",
@@ -78,6 +86,8 @@ pub async fn book(
         new.storage,
         new.network_in,
         new.network_out,
+        new.dedicated_cores,
+        new.disk_iops,
     )
     .fetch_optional(&mut **tx)
     .await
@@ -97,7 +107,9 @@ pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking) -> sql
                  booked_memory_size_mib = booked_memory_size_mib - old.memory_size_mib + $5, \
                  booked_storage_mib = booked_storage_mib - old.storage_mib + $6, \
                  booked_network_in_kbit = booked_network_in_kbit - old.network_in_kbit + $7, \
-                 booked_network_out_kbit = booked_network_out_kbit - old.network_out_kbit + $8 \
+                 booked_network_out_kbit = booked_network_out_kbit - old.network_out_kbit + $8, \
+                 booked_dedicated_cores = booked_dedicated_cores - old.dedicated_cores + $9, \
+                 booked_disk_iops = booked_disk_iops - old.disk_iops + $10 \
              FROM old WHERE hosts.id = old.host_id \
                  AND ($2 <= old.cpu_millicpu OR booked_cpu_millicpu - old.cpu_millicpu + $2 <= capacity_cpu_millicpu) \
                  AND ($3 <= old.vcpus OR booked_vcpus - old.vcpus + $3 \
@@ -112,10 +124,13 @@ pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking) -> sql
                      OR booked_network_in_kbit - old.network_in_kbit + $7 <= capacity_network_kbit) \
                  AND ($8 <= old.network_out_kbit \
                      OR booked_network_out_kbit - old.network_out_kbit + $8 <= capacity_network_kbit) \
+                 AND ($9 <= old.dedicated_cores \
+                     OR booked_dedicated_cores - old.dedicated_cores + $9 <= capacity_cpu_millicpu / 1000 - 1) \
+                 AND ($10 <= old.disk_iops OR booked_disk_iops - old.disk_iops + $10 <= capacity_disk_iops) \
              RETURNING hosts.id \
          ) \
          UPDATE bookings SET cpu_millicpu = $2, vcpus = $3, memory_reserved_mib = $4, memory_size_mib = $5, \
-             storage_mib = $6, network_in_kbit = $7, network_out_kbit = $8 \
+             storage_mib = $6, network_in_kbit = $7, network_out_kbit = $8, dedicated_cores = $9, disk_iops = $10 \
          FROM host WHERE instance_id = $1 RETURNING instance_id",
         instance.uuid(),
         new.cpu,
@@ -125,6 +140,8 @@ pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking) -> sql
         new.storage,
         new.network_in,
         new.network_out,
+        new.dedicated_cores,
+        new.disk_iops,
     )
     .fetch_optional(&mut **tx)
     .await?;
@@ -142,7 +159,9 @@ pub async fn release(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<()> {
              booked_memory_size_mib = booked_memory_size_mib - freed.memory_size_mib, \
              booked_storage_mib = booked_storage_mib - freed.storage_mib, \
              booked_network_in_kbit = booked_network_in_kbit - freed.network_in_kbit, \
-             booked_network_out_kbit = booked_network_out_kbit - freed.network_out_kbit \
+             booked_network_out_kbit = booked_network_out_kbit - freed.network_out_kbit, \
+             booked_dedicated_cores = booked_dedicated_cores - freed.dedicated_cores, \
+             booked_disk_iops = booked_disk_iops - freed.disk_iops \
          FROM freed WHERE hosts.id = freed.host_id",
         instance.uuid(),
     )

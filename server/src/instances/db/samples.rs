@@ -1,13 +1,14 @@
 //! Samples: rows of what was used, and what is made of them.
 
 use crate::db::Tx;
-use crate::ids::{InstanceId, TenantId};
+use crate::ids::{HostId, InstanceId, TenantId};
 use crate::instances::samples::figure::{Figure, Figures};
 use crate::instances::samples::history::{Parts, Row};
 use jst_policy::instance::ResourcePolicy;
 use jst_protocol::report::Usage;
 use sqlx::PgPool;
 use sqlx::types::Json;
+use std::collections::HashMap;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -161,6 +162,23 @@ pub async fn rows(tx: &mut Tx, tenant: TenantId, id: InstanceId, parts: &Parts) 
             })
         })
         .collect()
+}
+
+/// The latest sample of each instance of a host, of the last minutes only.
+pub async fn latest_of_host(pool: &PgPool, host: HostId) -> sqlx::Result<HashMap<InstanceId, Figures>> {
+    let rows = sqlx::query!(
+        "SELECT instances.id, latest.figures AS \"figures!: Vec<Option<f32>>\" FROM instances \
+         CROSS JOIN LATERAL (SELECT ARRAY[cpu_used, cpu_stolen, cpu_held_back, memory_used, memory_lent, memory_size, \
+                 disk_read_bytes, disk_write_bytes, disk_read_operations, disk_write_operations, network_in, network_out] \
+                 AS figures \
+             FROM instance_samples WHERE instance_id = instances.id AND step = 60 AND at > now() - interval '3 minutes' \
+             ORDER BY at DESC LIMIT 1) AS latest \
+         WHERE host_id = $1 AND purged_at IS NULL AND state <> 'stopped'",
+        host.uuid(),
+    )
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter().map(|row| Ok((row.id.into(), figures("figures", row.figures)?))).collect()
 }
 
 fn figures(column: &str, values: Vec<Option<f32>>) -> sqlx::Result<Figures> {

@@ -167,6 +167,8 @@ impl Desk {
                  OR booked_storage_mib <> coalesce(sum(bookings.storage_mib), 0) \
                  OR booked_network_in_kbit <> coalesce(sum(bookings.network_in_kbit), 0) \
                  OR booked_network_out_kbit <> coalesce(sum(bookings.network_out_kbit), 0) \
+                 OR booked_dedicated_cores <> coalesce(sum(bookings.dedicated_cores), 0) \
+                 OR booked_disk_iops <> coalesce(sum(bookings.disk_iops), 0) \
                  OR booked_memory_reserved_mib > capacity_memory_mib",
         )
         .fetch_all(self.pool())

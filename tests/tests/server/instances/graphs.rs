@@ -369,5 +369,11 @@ async fn pages_show_graphs_and_teach_where_there_are_none() {
         );
         client.get(&format!("{page}?range=year")).await.expect(422);
     }
+    // The operator sees on the host who uses what, and who has to wait for it.
+    let body = client.get(&format!("/admin/hosts/{}", desk.host)).await.expect(200).body;
+    for words in ["0.5 vCPU", "waits 0.05 vCPU", "held back 0.1 vCPU", "beyond guarantees", "share-borrowed"]
+    {
+        assert!(body.contains(words), "{words}");
+    }
     desk.platform.stop().await;
 }

@@ -67,6 +67,44 @@ async fn a_resize_that_does_not_fit_changes_nothing() {
     desk.platform.stop().await;
 }
 
+/// Cores of one's own and guaranteed operations of the disk are booked as everything else is, and come back.
+#[tokio::test]
+async fn cores_and_operations_are_booked() {
+    let desk = Desk::open().await;
+    sqlx::query("UPDATE hosts SET capacity_cpu_millicpu = 4000, capacity_disk_iops = 1000")
+        .execute(desk.pool())
+        .await
+        .unwrap();
+    let mut own = policy(2, 256, 128, 512);
+    own["cpu"] = json!({ "vcpus": 2, "reservation": 2000, "dedicated": true });
+    desk.plan("own", false, own).await;
+    let mut fast = policy(1, 256, 128, 512);
+    fast["disk"]["reservation"] = json!(600);
+    desk.plan("fast", false, fast).await;
+    let customer = desk.buyer("a@example.com").await;
+
+    let first = desk.running(&customer, "first", "own").await;
+    let refused = customer.try_create("second", "own").await.expect(409);
+    assert_eq!(refused.json()["code"], "short-dedicated-cores", "one core of four is everybody's");
+    assert!(refused.body.contains("2 vCPU"), "{}", refused.body);
+    let fast = desk.running(&customer, "fast", "fast").await;
+    let refused = customer.try_create("faster", "fast").await.expect(409);
+    assert_eq!(refused.json()["code"], "short-disk-iops");
+    assert!(refused.body.contains("600 IOPS"), "{}", refused.body);
+    let refused = customer.act(&fast, "resize", json!({ "plan": "own" })).await.expect(409).json();
+    assert_eq!(refused["code"], "short-here");
+    assert_eq!(desk.count("SELECT booked_dedicated_cores + booked_disk_iops FROM hosts").await, 602);
+    desk.books_agree().await;
+
+    // One gives up its cores, and the other can have them for its operations.
+    customer.act(&first, "resize", json!({ "plan": "small" })).await.expect(202);
+    desk.obey().await;
+    customer.act(&fast, "resize", json!({ "plan": "own" })).await.expect(202);
+    assert_eq!(desk.count("SELECT booked_dedicated_cores + booked_disk_iops FROM hosts").await, 2);
+    desk.books_agree().await;
+    desk.platform.stop().await;
+}
+
 /// A host that lost capacity is over its ceilings: growing is refused there, shrinking never.
 #[tokio::test]
 async fn shrinking_is_never_short() {

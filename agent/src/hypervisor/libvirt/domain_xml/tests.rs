@@ -15,6 +15,7 @@ fn definition() -> DomainXml {
         vcpus: 2,
         max_vcpus: 8,
         cpuset: Some("2-63".into()),
+        numa_node: Some(0),
         memory_mib: 1024,
         max_memory_mib: 8192,
         page_merging: false,
