@@ -8,17 +8,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-/// The guest's process.
-fn process(instance: &Instance) -> String {
+fn domain(instance: &Instance) -> String {
     let id = instance.id.trim_start_matches("vm_");
-    let id = uuid::Uuid::try_parse(id).expect("an instance id holds a UUID");
-    let file = format!("/run/libvirt/qemu/jst-{id}.pid");
-    fs::read_to_string(file).expect("it runs").trim().to_owned()
+    format!("jst-{}", uuid::Uuid::try_parse(id).expect("an instance id holds a UUID"))
+}
+
+fn move_by_hand(instance: &Instance, cores: &str) {
+    let name = domain(instance);
+    printed("virsh", &["-c", "qemu:///system", "vcpupin", &name, "0", cores, "--live"]);
+    assert!(allowed(instance).contains(cores), "{:?}", allowed(instance));
 }
 
 /// What the threads of a guest may run on, as the kernel tells it: one list where all agree.
 fn allowed(instance: &Instance) -> BTreeSet<String> {
-    let threads = fs::read_dir(format!("/proc/{}/task", process(instance))).expect("it runs");
+    let pid = fs::read_to_string(format!("/run/libvirt/qemu/{}.pid", domain(instance))).expect("it runs");
+    let threads = fs::read_dir(format!("/proc/{}/task", pid.trim())).expect("it runs");
     let of = |thread: fs::DirEntry| {
         let status = fs::read_to_string(thread.path().join("status")).ok()?;
         status.lines().find_map(|line| Some(line.strip_prefix("Cpus_allowed_list:")?.trim().to_owned()))
@@ -61,8 +65,7 @@ async fn nobody_runs_on_the_core_of_another() {
     assert_eq!((refused.status, &refused.json()["code"]), (409, &json!("short-dedicated-cores")));
 
     // By hand, and back at the next check.
-    printed("taskset", &["-a", "-p", "-c", "0-1", &process(&alone)]);
-    assert_eq!(allowed(&alone), ["0-1".to_owned()].into());
+    move_by_hand(&alone, "0-1");
     is_on(&alone, "0", Duration::from_secs(7)).await;
     lab.recorded_repair(&alone, "cpu.dedicated").await;
 
@@ -77,7 +80,7 @@ async fn nobody_runs_on_the_core_of_another() {
     let other = lab.create_of("other", "floating").await;
     is_on(&other, "1", soon).await;
     lab.stack.kill_agent();
-    printed("taskset", &["-a", "-p", "-c", "0-1", &process(&other)]);
+    move_by_hand(&other, "0-1");
     lab.stack.start_agent();
     is_on(&other, "1", LIVE_WITHIN).await;
     assert_eq!(allowed(&shared), ["0".to_owned()].into());

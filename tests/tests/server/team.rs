@@ -43,7 +43,8 @@ async fn where_sign_up_is_closed_only_the_invited_come_in() {
     let admin = platform.api(&platform.admin_token().await);
     admin.patch("/api/v1/admin/settings", json!({ "sign_up_open": false })).await.expect(200);
     let stranger = platform.client();
-    let sign_up = async |email: &str| stranger.post("/sign-up", &[("email", email), ("password", PASSWORD)]).await;
+    let sign_up =
+        async |email: &str| stranger.post("/sign-up", &[("email", email), ("password", PASSWORD)]).await;
     // Somebody with an account is told the same as a stranger.
     for email in ["stranger@example.com", "owner@example.com"] {
         let refused = sign_up(email).await.expect(422);

@@ -1,8 +1,7 @@
 //! The processors that a guest's threads may run on: set through libvirt, and read back from each thread.
 //!
-//! With KVM each vCPU's thread has a control group of its own below the domain's, and all other threads are in that
-//! of the emulator; without it all of them are there.  A thread also has a mask of its own, inherited from
-//! the thread that made it, which libvirt sets for the vCPUs and the first thread only: a guest that was
+//! Each vCPU's thread has a control group of its own below the domain's, and all other threads are in that
+//! of the emulator.  A thread also has a mask of its own, inherited from the thread that made it, which libvirt sets for the vCPUs and the first thread only: a guest that was
 //! started on few processors and may use more would leave its other threads behind, so they are set here.
 
 use super::domain_xml::DomainXml;
@@ -23,7 +22,7 @@ use virt::sys;
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Thread {
     number: i32,
-    /// The vCPU that it runs, where it has a control group of its own.
+    /// The vCPU that it runs, if any.
     vcpu: Option<u32>,
     allowed: CpuList,
 }
@@ -118,8 +117,8 @@ impl Places {
                 .parse()
                 .ok()?;
             let name = file("comm")?;
-            let vcpu =
-                name.trim().strip_prefix("CPU ").and_then(|name| name.strip_suffix("/KVM")?.parse().ok());
+            // "CPU 0/KVM", or "CPU 0/TCG".
+            let vcpu = name.strip_prefix("CPU ").and_then(|rest| rest.split_once('/')?.0.parse().ok());
             Some(Thread { number: entry.file_name().to_str()?.parse().ok()?, vcpu, allowed })
         };
         Some(tasks.flatten().filter_map(read).collect())
@@ -171,7 +170,7 @@ mod tests {
         }
         let mut threads = places.threads(id, name).unwrap();
         threads.sort_unstable_by_key(|thread| thread.number);
-        assert_eq!(threads.iter().map(|thread| thread.vcpu).collect::<Vec<_>>(), [None, Some(1), None]);
+        assert_eq!(threads.iter().map(|thread| thread.vcpu).collect::<Vec<_>>(), [None, Some(1), Some(0)]);
         assert_eq!(threads[1].allowed.to_string(), "2-3");
         assert_eq!(places.allowed(id, name).unwrap().len(), 2);
         assert_eq!(places.allowed(Uuid::new_v4(), name), None);

@@ -1,8 +1,7 @@
 //! How the limits of a policy are said to libvirt, and whether they are in force.
 //!
 //! Weight and quota of the processor are those of the domain's own control group.  Its emulator and each of
-//! its vCPUs are groups below it on cgroup v1 and v2 (with emulation all threads are in the emulator's),
-//! so both count towards both, and a guest earns nothing by keeping its devices busy.  Beside the
+//! its vCPUs are groups below it on cgroup v1 and v2, so both count towards both, and a guest earns nothing by keeping its devices busy.  Beside the
 //! domain's group are those of the other guests; above it is libvirt's (`machine`, or `machine.slice`), whose
 //! own weight decides what guests together get beside the rest of the host.  That one is the operator's
 //! (see the runbook): here it is only divided.

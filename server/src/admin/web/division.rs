@@ -62,12 +62,13 @@ pub fn stacks(page: &Page, host: &Host, instances: &[InstanceRow], samples: &Sam
     };
     let capacity = &host.capacity;
     let cores = |millicpu: u64| format!("{} vCPU", format::cores(millicpu));
-    let parts = |reserved: &dyn Fn(&Booking) -> u64, figure| -> Vec<Part<'_>> {
-        let part = |instance| {
-            let booking = Booking::of(&instance.policy);
-            Part { instance, reserved: reserved(&booking), used: used(instance, figure) }
-        };
-        instances.iter().map(part).collect()
+    let parts = |reserved: &dyn Fn(&Booking) -> u64, figure: Figure| -> Vec<Part<'_>> {
+        let parts = instances.iter().map(|instance| Part {
+            instance,
+            reserved: reserved(&Booking::of(&instance.policy)),
+            used: used(instance, figure),
+        });
+        parts.collect()
     };
     vec![
         stack(

@@ -15,7 +15,7 @@ use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
-use jst_policy::admission::{Resource, Shortage};
+use jst_policy::admission::Shortage;
 use jst_policy::placement::{Outcome, Qualification, Rejection, Score};
 use serde::Deserialize;
 
