@@ -6,8 +6,8 @@ ALTER TABLE instance_usage
     ADD COLUMN sampled_at timestamptz,
     ADD COLUMN sampled jsonb;
 
--- One row an instance and step.  In the units of a policy: thousandths of a core, MiB, bytes and operations
--- a second, kbit/s.  NULL: not known.  `_most` is the highest of the samples that a row was made of, and NULL in the
+-- One row an instance and step.  In the units of a policy: thousandths of a core, MiB, bytes, operations
+-- and packets a second, kbit/s.  NULL: not known.  `_most` is the highest of the samples that a row was made of, and NULL in the
 -- finest step, where it would be the same.
 --
 -- Without a foreign key, because millions of rows a day would ask for it: what belongs to an instance that
@@ -33,6 +33,8 @@ CREATE TABLE instance_samples (
     disk_write_operations real,
     network_in real,
     network_out real,
+    network_in_dropped real,
+    network_out_dropped real,
     cpu_used_most real,
     cpu_stolen_most real,
     cpu_held_back_most real,
@@ -45,6 +47,8 @@ CREATE TABLE instance_samples (
     disk_write_operations_most real,
     network_in_most real,
     network_out_most real,
+    network_in_dropped_most real,
+    network_out_dropped_most real,
     CONSTRAINT instance_samples_pkey PRIMARY KEY (instance_id, step, at)
 ) PARTITION BY LIST (step);
 CREATE TABLE instance_samples_60 PARTITION OF instance_samples FOR VALUES IN (60) PARTITION BY RANGE (at);

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 fn main() {
-    for folder in ["../migrations", "locales", "../templates", "../static"] {
+    for folder in ["../migrations", "locales", "../templates", "../static", "../docs/help"] {
         println!("cargo:rerun-if-changed={folder}");
     }
     let mut code = String::new();

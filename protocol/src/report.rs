@@ -279,4 +279,10 @@ pub struct Usage {
     pub network_in_bytes: u64,
     /// From the guest.  Survives restarts of guest and agent.
     pub network_out_bytes: u64,
+    /// Packets that its limit dropped on the way to the guest, since its limit was set.
+    #[serde(default)]
+    pub network_in_dropped: u64,
+    /// The same on the way from the guest.
+    #[serde(default)]
+    pub network_out_dropped: u64,
 }

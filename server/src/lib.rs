@@ -13,6 +13,7 @@ pub mod db;
 pub mod embedded_postgres;
 pub mod error;
 pub mod events;
+pub mod help;
 pub mod hosts;
 pub mod ids;
 pub mod images;

@@ -17,6 +17,7 @@ const WRITE = {
   mib: (value) => scaled(Math.round(value), 1024, ["MiB", "GiB", "TiB"]),
   bytes_per_second: (value) => scaled(Math.round(value), 1000, ["B/s", "kB/s", "MB/s", "GB/s"]),
   operations_per_second: (value) => `${decimals(value, 1).toLocaleString("en")} IOPS`,
+  packets_per_second: (value) => `${decimals(value, 1).toLocaleString("en")}/s`,
   kbit_per_second: (value) => scaled(Math.round(value), 1000, ["kbit/s", "Mbit/s", "Gbit/s"]),
 };
 const POWERS_OF_TWO = Array.from({ length: 30 }, (_, power) => 2 ** power);

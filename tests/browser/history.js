@@ -14,6 +14,8 @@ const FIGURES = {
   disk_write_operations: "20 + 150 * day",
   network_in: "800 + 30000 * day * quick",
   network_out: "400 + 60000 * day",
+  network_in_dropped: "greatest(0, 120 * day * quick - 60)",
+  network_out_dropped: "greatest(0, 40 * day - 30)",
 };
 
 /** Fills the last month of an instance, with a break of some hours and one of some minutes. */

@@ -108,6 +108,9 @@ pub struct NetworkCounters {
     pub in_bytes: u64,
     /// From the guest, before its own limit drops what is too much.
     pub out_bytes: u64,
+    /// Packets that the limits dropped.
+    pub in_dropped: u64,
+    pub out_dropped: u64,
 }
 
 #[derive(Clone)]
@@ -259,6 +262,9 @@ impl Network {
                 // What the host sends into the tap is what the guest receives.
                 counters.in_bytes += device.sent_bytes;
                 counters.out_bytes += device.received_bytes;
+                let [into, out] = shaping::dropped(&device.name, &self.0.prefix.ifb(instance, index))?;
+                counters.in_dropped += into;
+                counters.out_dropped += out;
             }
         }
         Ok(counters)

@@ -19,6 +19,8 @@ const TCMSG: usize = 20;
 
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
+const TCA_STATS2: u16 = 7;
+const TCA_STATS_QUEUE: u16 = 3;
 const TCA_TBF_PARMS: u16 = 1;
 const TCA_TBF_RATE64: u16 = 4;
 const TCA_TBF_PRATE64: u16 = 5;
@@ -38,6 +40,8 @@ pub struct Qdisc {
     pub bucket: Option<TokenBucket>,
     /// Bytes, or packets, that a plain queue holds.
     pub limit: Option<u32>,
+    /// Packets that it has dropped since it was made, those below it included.
+    pub dropped: u32,
 }
 
 /// A class of a hierarchical token bucket, in bytes and bytes a second.
@@ -198,7 +202,13 @@ fn parse_qdisc(message: &[u8]) -> anyhow::Result<Qdisc> {
         Some(options) if kind.ends_with("fifo") && options.len() >= 4 => Some(u32_at(options, 0)),
         _ => None,
     };
-    Ok(Qdisc { kind, root: u32_at(message, 12) == ROOT, handle: u32_at(message, 8), bucket, limit })
+    // `struct gnet_stats_queue`: length, backlog, drops, requeues and overlimits.
+    let dropped = attribute(attributes, TCA_STATS2)
+        .and_then(|stats| attribute(stats, TCA_STATS_QUEUE))
+        .filter(|queue| queue.len() >= 12)
+        .map_or(0, |queue| u32_at(queue, 8));
+    let (root, handle) = (u32_at(message, 12) == ROOT, u32_at(message, 8));
+    Ok(Qdisc { kind, root, handle, bucket, limit, dropped })
 }
 
 /// `struct tc_htb_opt` is two `tc_ratespec` of 12 bytes, with the rate in the last four, and then buffer,

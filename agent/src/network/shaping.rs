@@ -180,6 +180,15 @@ pub async fn in_force(tap: &str, ifb: &str) -> anyhow::Result<[Option<TokenBucke
     Ok([root(tap)?, if redirected { root(ifb)? } else { None }])
 }
 
+/// Packets that the limits dropped: towards the guest, and from it.
+pub fn dropped(tap: &str, ifb: &str) -> anyhow::Result<[u64; 2]> {
+    let dropped = |device| -> anyhow::Result<u64> {
+        let root = netlink::qdiscs(device)?.into_iter().find(|qdisc| qdisc.root && qdisc.bucket.is_some());
+        Ok(root.map_or(0, |qdisc| qdisc.dropped.into()))
+    };
+    Ok([dropped(tap)?, dropped(ifb)?])
+}
+
 /// What one direction really has, in the words of the policy, and which fields differ from `wanted`.
 ///
 /// A field that is in force reads back as it was written: a peak equal to the average, or a burst

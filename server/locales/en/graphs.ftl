@@ -16,6 +16,7 @@ graph-latest = Latest
 graph-cpu = Processor
 graph-memory = Memory
 graph-network = Network
+graph-dropped = Packets dropped at the limit
 graph-disk = Disk throughput
 graph-operations = Disk operations
 graph-used = Used

@@ -16,6 +16,7 @@ graph-latest = 最新
 graph-cpu = 处理器
 graph-memory = 内存
 graph-network = 网络
+graph-dropped = 超出上限而丢弃的数据包
 graph-disk = 磁盘吞吐
 graph-operations = 磁盘读写次数
 graph-used = 使用

@@ -1,4 +1,4 @@
-//! The landing page, the plans that everybody is offered, and help.
+//! The landing page, and the plans that everybody is offered.
 
 use crate::error::Result;
 use crate::plans::{self, Plan};
@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::routing::get;
 
 pub fn routes() -> Router<App> {
-    Router::new().route("/", get(show)).route("/plans", get(plans)).route("/help", get(help))
+    Router::new().route("/", get(show)).route("/plans", get(plans))
 }
 
 #[derive(Template, WebTemplate)]
@@ -29,12 +29,6 @@ struct PlansPage {
     page: Page,
     trial: bool,
     plans: Vec<PlanCard>,
-}
-
-#[derive(Template, WebTemplate)]
-#[template(path = "public/help.html")]
-struct HelpPage {
-    page: Page,
 }
 
 /// A plan in the words and the bars of the landing page.
@@ -63,10 +57,6 @@ async fn show(State(app): State<App>, page: Page) -> Result<LandingPage> {
 async fn plans(State(app): State<App>, page: Page) -> Result<PlansPage> {
     let (plans, trial) = offer(&app, &page).await?;
     Ok(PlansPage { page, trial, plans })
-}
-
-async fn help(page: Page) -> HelpPage {
-    HelpPage { page }
 }
 
 /// The plans that can be bought, and whether one can be tried.

@@ -47,9 +47,19 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
-/// `200 IOPS`, `7,000 IOPS`: both languages part thousands in the same way.
+/// `200 IOPS`, `7,000 IOPS`.
 pub fn iops(operations: u64) -> String {
-    let digits = operations.to_string();
+    format!("{} IOPS", thousands(operations))
+}
+
+/// `30/s`, `7,000/s`.
+pub fn packets_per_second(packets: u64) -> String {
+    format!("{}/s", thousands(packets))
+}
+
+/// Both languages part thousands in the same way.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index).is_multiple_of(3) {
@@ -57,7 +67,7 @@ pub fn iops(operations: u64) -> String {
         }
         text.push(digit);
     }
-    format!("{text} IOPS")
+    text
 }
 
 /// Minor units with the currency's sign: `¥12.00`, `$3.50`.

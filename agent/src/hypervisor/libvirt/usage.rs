@@ -52,8 +52,9 @@ impl Libvirt {
             })
             .await?
             .flatten();
-        let Some(usage) = usage else { return Ok(None) };
+        let Some(mut usage) = usage else { return Ok(None) };
         let counters = self.network().counters(id).await.map_err(|error| network_fault(&error))?;
+        (usage.network_in_dropped, usage.network_out_dropped) = (counters.in_dropped, counters.out_dropped);
         Ok(Some((usage, NetworkReading { in_bytes: counters.in_bytes, out_bytes: counters.out_bytes })))
     }
 }

@@ -194,6 +194,25 @@ fn counters_tell_the_directions_apart() {
 }
 
 #[test]
+fn what_a_limit_drops_is_counted_in_its_direction() {
+    let lab = Lab::new(false);
+    let guest = lab.guest(5, &policy(100_000, 1000), &Firewall::default());
+    let counters = || lab.host.run(async |_| lab.network.counters(Uuid::from_u128(5)).await.unwrap());
+    assert_eq!((counters().in_dropped, counters().out_dropped), (0, 0));
+    let sender = guest.space.enter(|| UdpSocket::bind(("10.60.0.5", 0))).unwrap();
+    // Two megabytes at once, of which a limit of 1 Mbit/s lets a fraction wait.
+    for _ in 0..2000 {
+        let _ = sender.send_to(&[0; 1000], (WORLD, 9));
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while counters().out_dropped < 500 {
+        assert!(Instant::now() < deadline, "{:?}", counters());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(counters().in_dropped, 0);
+}
+
+#[test]
 fn the_host_is_closed_to_guests_and_open_to_itself() {
     let lab = Lab::new(false);
     let guest = lab.guest(5, &NetworkPolicy::default(), &Firewall::default());

@@ -152,7 +152,7 @@ pub struct Doing {
     pub cpu: String,
     pub memory: String,
     pub network: String,
-    /// Waiting for others, held back by its own limit, and memory lent: only what there is.
+    /// Waiting for others, held back by its own limits, and memory lent: only what there is.
     pub remarks: Vec<String>,
 }
 
@@ -177,6 +177,8 @@ pub fn doing(page: &Page, samples: &Samples, instance: &InstanceRow) -> Option<D
             remark(Figure::CpuStolen, 10, "admin-host-waits", cores),
             remark(Figure::CpuHeldBack, 10, "admin-host-held-back", cores),
             remark(Figure::MemoryLent, 1, "admin-host-lends", format::mib),
+            remark(Figure::NetworkInDropped, 1, "admin-host-drops-in", format::packets_per_second),
+            remark(Figure::NetworkOutDropped, 1, "admin-host-drops-out", format::packets_per_second),
         ]
         .into_iter()
         .flatten()

@@ -50,10 +50,11 @@ pub struct MetricsBody {
 pub struct SeriesBody {
     /// `cpu_used`, `cpu_stolen` (waited for the host), `cpu_held_back` (by the instance's own limit), `memory_used`,
     /// `memory_lent`, `memory_size`, `disk_read_bytes`, `disk_write_bytes`, `disk_read_operations`,
-    /// `disk_write_operations`, `network_in`, `network_out`.
+    /// `disk_write_operations`, `network_in`, `network_out`, `network_in_dropped`, `network_out_dropped` (at the limit).
     #[schema(example = "cpu_used")]
     pub name: &'static str,
-    /// `millicpu`, `mib`, `bytes_per_second`, `operations_per_second`, `kbit_per_second`.
+    /// `millicpu`, `mib`, `bytes_per_second`, `operations_per_second`, `kbit_per_second`,
+    /// `packets_per_second`.
     #[schema(example = "millicpu")]
     pub unit: &'static str,
     /// What is guaranteed now; of operations on the disk, for reads and writes together.

@@ -368,6 +368,10 @@ pub struct UsageBody {
     pub network_in_bytes: u64,
     /// From the guest, since the instance was created.
     pub network_out_bytes: u64,
+    /// Packets that its limit dropped on the way to the guest, since the limit was set.
+    pub network_in_dropped: u64,
+    /// The same on the way from the guest.
+    pub network_out_dropped: u64,
 }
 
 impl UsageBody {
@@ -386,6 +390,8 @@ impl UsageBody {
             disk_write_operations: usage.disk_write_operations,
             network_in_bytes: usage.network_in_bytes,
             network_out_bytes: usage.network_out_bytes,
+            network_in_dropped: usage.network_in_dropped,
+            network_out_dropped: usage.network_out_dropped,
         }
     }
 }

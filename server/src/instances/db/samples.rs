@@ -79,15 +79,15 @@ pub async fn save(tx: &mut Tx, measured: &[InstanceId], samples: &[Sample]) -> s
         "WITH measured AS (UPDATE instance_usage SET sampled_at = at, sampled = usage WHERE instance_id = ANY($1)) \
          INSERT INTO instance_samples (step, instance_id, tenant_id, at, seconds, cpu_used, cpu_stolen, cpu_held_back, \
              memory_used, memory_lent, memory_size, disk_read_bytes, disk_write_bytes, disk_read_operations, \
-             disk_write_operations, network_in, network_out) \
+             disk_write_operations, network_in, network_out, network_in_dropped, network_out_dropped) \
          SELECT 60, instance_id, tenant_id, date_trunc('minute', at), seconds, cpu_used, cpu_stolen, cpu_held_back, \
              memory_used, memory_lent, memory_size, disk_read_bytes, disk_write_bytes, disk_read_operations, \
-             disk_write_operations, network_in, network_out \
+             disk_write_operations, network_in, network_out, network_in_dropped, network_out_dropped \
          FROM unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::integer[], $6::real[], $7::real[], $8::real[], \
              $9::real[], $10::real[], $11::real[], $12::real[], $13::real[], $14::real[], $15::real[], $16::real[], \
-             $17::real[]) AS sample (instance_id, tenant_id, at, seconds, cpu_used, cpu_stolen, cpu_held_back, \
+             $17::real[], $18::real[], $19::real[]) AS sample (instance_id, tenant_id, at, seconds, cpu_used, cpu_stolen, cpu_held_back, \
              memory_used, memory_lent, memory_size, disk_read_bytes, disk_write_bytes, disk_read_operations, \
-             disk_write_operations, network_in, network_out) \
+             disk_write_operations, network_in, network_out, network_in_dropped, network_out_dropped) \
          ON CONFLICT DO NOTHING",
         &measured,
         &instances,
@@ -106,6 +106,8 @@ pub async fn save(tx: &mut Tx, measured: &[InstanceId], samples: &[Sample]) -> s
         &column(Figure::DiskWriteOperations) as &[Option<f32>],
         &column(Figure::NetworkIn) as &[Option<f32>],
         &column(Figure::NetworkOut) as &[Option<f32>],
+        &column(Figure::NetworkInDropped) as &[Option<f32>],
+        &column(Figure::NetworkOutDropped) as &[Option<f32>],
     )
     .execute(&mut **tx)
     .await?;
@@ -135,11 +137,12 @@ pub async fn rows(tx: &mut Tx, tenant: TenantId, id: InstanceId, parts: &Parts) 
     let rows = sqlx::query!(
         "SELECT extract(epoch FROM at)::bigint AS \"at!\", seconds, \
          ARRAY[cpu_used, cpu_stolen, cpu_held_back, memory_used, memory_lent, memory_size, disk_read_bytes, \
-             disk_write_bytes, disk_read_operations, disk_write_operations, network_in, network_out] \
+             disk_write_bytes, disk_read_operations, disk_write_operations, network_in, network_out, \
+             network_in_dropped, network_out_dropped] \
              AS \"average!: Vec<Option<f32>>\", \
          ARRAY[cpu_used_most, cpu_stolen_most, cpu_held_back_most, memory_used_most, memory_lent_most, memory_size_most, \
              disk_read_bytes_most, disk_write_bytes_most, disk_read_operations_most, disk_write_operations_most, \
-             network_in_most, network_out_most] AS \"most!: Vec<Option<f32>>\" \
+             network_in_most, network_out_most, network_in_dropped_most, network_out_dropped_most] AS \"most!: Vec<Option<f32>>\" \
          FROM instance_samples WHERE instance_id = $1 AND tenant_id = $2 AND at >= to_timestamp($3) \
          AND ((step = 7200 AND at >= to_timestamp($3) AND at < to_timestamp($4)) \
              OR (step = 600 AND at >= to_timestamp($4) AND at < to_timestamp($5)) \
@@ -169,7 +172,8 @@ pub async fn latest_of_host(pool: &PgPool, host: HostId) -> sqlx::Result<HashMap
     let rows = sqlx::query!(
         "SELECT instances.id, latest.figures AS \"figures!: Vec<Option<f32>>\" FROM instances \
          CROSS JOIN LATERAL (SELECT ARRAY[cpu_used, cpu_stolen, cpu_held_back, memory_used, memory_lent, memory_size, \
-                 disk_read_bytes, disk_write_bytes, disk_read_operations, disk_write_operations, network_in, network_out] \
+                 disk_read_bytes, disk_write_bytes, disk_read_operations, disk_write_operations, network_in, network_out, \
+             network_in_dropped, network_out_dropped] \
                  AS figures \
              FROM instance_samples WHERE instance_id = instances.id AND step = 60 AND at > now() - interval '3 minutes' \
              ORDER BY at DESC LIMIT 1) AS latest \
@@ -213,9 +217,10 @@ pub async fn roll_up(pool: &PgPool, step: i32, source: i32, keep_days: i32) -> s
     sqlx::query!(
         "INSERT INTO instance_samples (step, instance_id, tenant_id, at, seconds, cpu_used, cpu_stolen, cpu_held_back, \
              memory_used, memory_lent, memory_size, disk_read_bytes, disk_write_bytes, disk_read_operations, \
-             disk_write_operations, network_in, network_out, cpu_used_most, cpu_stolen_most, cpu_held_back_most, \
+             disk_write_operations, network_in, network_out, network_in_dropped, network_out_dropped, cpu_used_most, cpu_stolen_most, cpu_held_back_most, \
              memory_used_most, memory_lent_most, memory_size_most, disk_read_bytes_most, disk_write_bytes_most, \
-             disk_read_operations_most, disk_write_operations_most, network_in_most, network_out_most) \
+             disk_read_operations_most, disk_write_operations_most, network_in_most, network_out_most, \
+             network_in_dropped_most, network_out_dropped_most) \
          SELECT $1::integer, instance_id, tenant_id, $3::timestamptz, sum(seconds), sum(cpu_used * seconds) / sum(seconds), \
              sum(cpu_stolen * seconds) / sum(seconds), sum(cpu_held_back * seconds) / sum(seconds), \
              sum(memory_used * seconds) / sum(seconds) FILTER (WHERE memory_used IS NOT NULL), \
@@ -223,14 +228,17 @@ pub async fn roll_up(pool: &PgPool, step: i32, source: i32, keep_days: i32) -> s
              sum(memory_size * seconds) / sum(seconds), sum(disk_read_bytes * seconds) / sum(seconds), \
              sum(disk_write_bytes * seconds) / sum(seconds), sum(disk_read_operations * seconds) / sum(seconds), \
              sum(disk_write_operations * seconds) / sum(seconds), sum(network_in * seconds) / sum(seconds), \
-             sum(network_out * seconds) / sum(seconds), max(coalesce(cpu_used_most, cpu_used)), \
+             sum(network_out * seconds) / sum(seconds), sum(network_in_dropped * seconds) / sum(seconds), \
+             sum(network_out_dropped * seconds) / sum(seconds), max(coalesce(cpu_used_most, cpu_used)), \
              max(coalesce(cpu_stolen_most, cpu_stolen)), max(coalesce(cpu_held_back_most, cpu_held_back)), \
              max(coalesce(memory_used_most, memory_used)), max(coalesce(memory_lent_most, memory_lent)), \
              max(coalesce(memory_size_most, memory_size)), max(coalesce(disk_read_bytes_most, disk_read_bytes)), \
              max(coalesce(disk_write_bytes_most, disk_write_bytes)), \
              max(coalesce(disk_read_operations_most, disk_read_operations)), \
              max(coalesce(disk_write_operations_most, disk_write_operations)), \
-             max(coalesce(network_in_most, network_in)), max(coalesce(network_out_most, network_out)) \
+             max(coalesce(network_in_most, network_in)), max(coalesce(network_out_most, network_out)), \
+             max(coalesce(network_in_dropped_most, network_in_dropped)), \
+             max(coalesce(network_out_dropped_most, network_out_dropped)) \
          FROM instance_samples WHERE step = $2 AND at >= $3 AND at < $3 + make_interval(secs => $1::integer) \
          GROUP BY instance_id, tenant_id ON CONFLICT DO NOTHING",
         step,

@@ -22,6 +22,9 @@ pub enum Figure {
     NetworkIn,
     /// From the guest.
     NetworkOut,
+    /// Packets that the instance's own limit dropped.
+    NetworkInDropped,
+    NetworkOutDropped,
 }
 
 /// The units of policies.
@@ -32,6 +35,7 @@ pub enum Unit {
     BytesPerSec,
     Iops,
     KbitPerSec,
+    PacketsPerSec,
 }
 
 impl Unit {
@@ -42,12 +46,13 @@ impl Unit {
             Self::BytesPerSec => "bytes_per_second",
             Self::Iops => "operations_per_second",
             Self::KbitPerSec => "kbit_per_second",
+            Self::PacketsPerSec => "packets_per_second",
         }
     }
 }
 
 impl Figure {
-    pub const COUNT: usize = 12;
+    pub const COUNT: usize = 14;
 
     /// In the order of the columns.
     pub const ALL: [Self; Self::COUNT] = [
@@ -63,6 +68,8 @@ impl Figure {
         Self::DiskWriteOperations,
         Self::NetworkIn,
         Self::NetworkOut,
+        Self::NetworkInDropped,
+        Self::NetworkOutDropped,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -79,6 +86,8 @@ impl Figure {
             Self::DiskWriteOperations => "disk_write_operations",
             Self::NetworkIn => "network_in",
             Self::NetworkOut => "network_out",
+            Self::NetworkInDropped => "network_in_dropped",
+            Self::NetworkOutDropped => "network_out_dropped",
         }
     }
 
@@ -89,6 +98,7 @@ impl Figure {
             Self::DiskReadBytes | Self::DiskWriteBytes => Unit::BytesPerSec,
             Self::DiskReadOperations | Self::DiskWriteOperations => Unit::Iops,
             Self::NetworkIn | Self::NetworkOut => Unit::KbitPerSec,
+            Self::NetworkInDropped | Self::NetworkOutDropped => Unit::PacketsPerSec,
         }
     }
 
@@ -120,7 +130,12 @@ impl Figure {
             Self::DiskWriteOperations => operations(&policy.disk.write),
             Self::NetworkIn => rate(&policy.network.inbound),
             Self::NetworkOut => rate(&policy.network.outbound),
-            Self::CpuStolen | Self::CpuHeldBack | Self::MemoryLent | Self::MemorySize => None,
+            Self::CpuStolen
+            | Self::CpuHeldBack
+            | Self::MemoryLent
+            | Self::MemorySize
+            | Self::NetworkInDropped
+            | Self::NetworkOutDropped => None,
         }
     }
 }

@@ -7,7 +7,7 @@
 //!                                   and the finer ones since then             rows of 7200 s <─┘
 //! ```
 //!
-//! Rows lie in one partition a day and step, so that forgetting is dropping a table.  A row takes 210 bytes with its
+//! Rows lie in one partition a day and step, so that forgetting is dropping a table.  A row takes 220 bytes with its
 //! index: ten thousand instances make 3 GB a day of minutes, which are kept for two days, and 15 GB of all that is
 //! kept ([`crate::worker::samples`]).
 //!

@@ -36,6 +36,11 @@ pub fn between(before: &Usage, after: &Usage, elapsed: Duration, policy: &Resour
         };
         figures[figure] = Some(rate as f32);
     }
+    // These begin anew with every new limit, which is no new beginning of anything else.
+    let since =
+        |before: u64, after: u64| (after.checked_sub(before).unwrap_or(after) as f64 / seconds) as f32;
+    figures[Figure::NetworkInDropped] = Some(since(before.network_in_dropped, after.network_in_dropped));
+    figures[Figure::NetworkOutDropped] = Some(since(before.network_out_dropped, after.network_out_dropped));
     let size = policy.memory.size.get();
     figures[Figure::MemorySize] = Some(size as f32);
     // A host that does not know says 0, which nothing that runs uses or is left.
@@ -124,6 +129,16 @@ mod tests {
         assert_eq!(between(&usage(2), &usage(1), MINUTE, &policy()), None);
         let one_back = Usage { network_out_bytes: 0, ..usage(2) };
         assert_eq!(between(&usage(1), &one_back, MINUTE, &policy()), None);
+    }
+
+    /// A new limit counts from nothing what it drops, and all other figures go on.
+    #[test]
+    fn what_is_dropped_is_counted_from_each_new_limit() {
+        let dropped = |factor, network_in_dropped| Usage { network_in_dropped, ..usage(factor) };
+        let of =
+            |before, after| between(&before, &after, MINUTE, &policy()).unwrap()[Figure::NetworkInDropped];
+        assert_eq!(of(dropped(1, 600), dropped(2, 1200)), Some(10.0));
+        assert_eq!(of(dropped(1, 600), dropped(2, 30)), Some(0.5));
     }
 
     #[test]

@@ -114,7 +114,7 @@ struct Subject {
     write: fn(u64) -> String,
 }
 
-const SUBJECTS: [Subject; 5] = [
+const SUBJECTS: [Subject; 6] = [
     Subject {
         name: "cpu",
         title: "graph-cpu",
@@ -146,6 +146,14 @@ const SUBJECTS: [Subject; 5] = [
         whole: false,
         least_top: 100.0,
         write: format::kbit,
+    },
+    Subject {
+        name: "dropped",
+        title: "graph-dropped",
+        lines: &[(Figure::NetworkInDropped, "graph-in"), (Figure::NetworkOutDropped, "graph-out")],
+        whole: false,
+        least_top: 10.0,
+        write: format::packets_per_second,
     },
     Subject {
         name: "disk",
