@@ -24,6 +24,7 @@ pub mod metrics;
 pub mod networks;
 pub mod plans;
 pub mod router;
+pub mod search;
 pub mod secrets;
 pub mod server;
 pub mod settings;

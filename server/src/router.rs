@@ -83,6 +83,7 @@ fn pages() -> Router<App> {
         .merge(crate::accounts::web::routes())
         .merge(crate::instances::web::routes())
         .merge(crate::admin::routes())
+        .merge(crate::search::web::routes())
 }
 
 /// The API, described as it is built.

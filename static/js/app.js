@@ -163,6 +163,76 @@ if (live) {
   });
 }
 
+// The palette: the search page's list over any page. Without a script its link leads to that page.
+const opener = document.querySelector("[data-palette]");
+let palette;
+
+function makePalette() {
+  palette = document.createElement("dialog");
+  palette.className = "palette";
+  palette.ariaLabel = opener.ariaLabel;
+  const input = document.createElement("input");
+  input.type = "search";
+  input.className = "input";
+  input.maxLength = 100;
+  input.ariaLabel = opener.ariaLabel;
+  const list = document.createElement("div");
+  palette.append(input, list);
+  document.body.append(palette);
+  let latest = 0;
+  const look = async () => {
+    const mine = ++latest;
+    try {
+      const answer = await fetch(`${opener.pathname}?${new URLSearchParams({ list: true, q: input.value })}`);
+      if (answer.redirected) return location.assign(opener.href); // Signed out.
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      // Answers may overtake each other.
+      if (answer.ok && mine === latest) list.replaceChildren(...fresh.body.childNodes);
+    } catch {
+      // Offline: the next letter asks again.
+    }
+  };
+  let pause;
+  input.addEventListener("input", () => {
+    clearTimeout(pause);
+    pause = setTimeout(look, 120);
+  });
+  palette.addEventListener("keydown", (event) => {
+    const links = [...all("a", list)];
+    const place = links.indexOf(document.activeElement);
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step && links.length) {
+      event.preventDefault();
+      (place + step < 0 ? input : links[Math.min(place + step, links.length - 1)]).focus();
+    } else if (event.key === "Enter" && place < 0 && links.length) {
+      event.preventDefault();
+      links[0].click();
+    }
+  });
+  // A click beside it closes it.
+  palette.addEventListener("click", ({ target }) => target === palette && palette.close());
+  palette.addEventListener("beforeshow", () => {
+    input.value = "";
+    look();
+  });
+}
+
+function openPalette(event) {
+  event.preventDefault();
+  if (!palette) makePalette();
+  if (palette.open) return;
+  palette.dispatchEvent(new Event("beforeshow"));
+  palette.showModal();
+}
+if (opener) {
+  opener.addEventListener("click", (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.shiftKey) openPalette(event);
+  });
+  addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey) openPalette(event);
+  });
+}
+
 // Another script has put something new into the page.
 addEventListener("fresh", ({ target }) => prepare(target));
 

@@ -7,7 +7,7 @@ import { furnish } from "./furnish.js";
 import { PASSWORD } from "./platform.js";
 
 /** Where each reader starts. No page links some of these: mails do, or mistakes. */
-const PUBLIC = ["/", "/sign-in", "/sign-up", "/sign-up/done", "/verify?token=none", "/verify/resend", "/forgot", "/reset?token=none", "/no-such-page"];
+const PUBLIC = ["/", "/sign-in", "/sign-up", "/sign-up/done", "/verify?token=none", "/verify/resend", "/forgot", "/reset?token=none", "/no-such-page", "/help?q=ssh", "/help?q=nowhere"];
 /** Pages of one kind that differ enough to be seen more than once. */
 const SEVERAL = { "/instances/:id": 4, "/admin/instances/:id": 2 };
 const MOST_PAGES = 120;
@@ -23,7 +23,7 @@ const shown = (language, view) => (every ? ["phone", "laptop"].includes(view.siz
 /** What a reader is not led through: files, the other readers' pages, and the API's reference a second time, because it is long. */
 const ELSEWHERE = {
   public: /^\/(static|api\/v1|language|dashboard|admin|styleguide)\b/,
-  customer: /^\/(static|api|language|admin|styleguide)\b/,
+  customer: /^\/(static|api|language|admin|styleguide|help)\b/,
   admin: /^\/(?!admin\b|styleguide\b)/,
 };
 const COLOURS = ["color-contrast", "link-in-text-block"];

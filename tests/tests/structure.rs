@@ -125,6 +125,7 @@ fn lower_floors_do_not_know_the_upper_ones() {
                 "admin",
                 "agent_api",
                 "worker",
+                "search",
             ],
         ),
         (
@@ -140,6 +141,7 @@ fn lower_floors_do_not_know_the_upper_ones() {
                 "admin",
                 "agent_api",
                 "worker",
+                "search",
             ],
         ),
         (
@@ -155,6 +157,7 @@ fn lower_floors_do_not_know_the_upper_ones() {
                 "admin",
                 "agent_api",
                 "worker",
+                "search",
             ],
         ),
         (
@@ -170,6 +173,7 @@ fn lower_floors_do_not_know_the_upper_ones() {
                 "admin",
                 "agent_api",
                 "worker",
+                "search",
             ],
         ),
         ("accounts", &["instances", "trials", "admin", "agent_api", "worker"]),

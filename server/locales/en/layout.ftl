@@ -84,3 +84,13 @@ sim-neighbour = Neighbour
 sim-always = never below this mark
 sim-text = While neighbours sleep, you borrow what they leave. When they wake, you give it back and keep your reserved share.
 sim-pause = Pause
+
+search-title = Search
+search-label = Page, server or article
+search-submit = Search
+search-open = Search (Ctrl K)
+search-none = Nothing is called “{ $question }”. Try a part of a name or an address.
+search-kind-page = Page
+search-kind-instance = Server
+search-kind-host = Host
+search-kind-customer = Customer

@@ -84,3 +84,13 @@ sim-neighbour = 邻居
 sim-always = 永远不低于这条线
 sim-text = 邻居空闲时，您可以借用他们不用的资源；他们忙起来，您归还借入的部分，最低保障始终归您。
 sim-pause = 暂停
+
+search-title = 搜索
+search-label = 页面、服务器或文章
+search-submit = 搜索
+search-open = 搜索（Ctrl K）
+search-none = 没有找到“{ $question }”。请输入名称或地址的一部分。
+search-kind-page = 页面
+search-kind-instance = 服务器
+search-kind-host = 宿主机
+search-kind-customer = 客户

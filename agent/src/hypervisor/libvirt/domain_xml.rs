@@ -70,6 +70,10 @@ pub struct DomainXml {
 impl DomainXml {
     pub const PERIOD: u64 = PERIOD_MICROSECONDS;
 
+    /// Room for what QEMU has translated of an emulated guest's code.  It takes up to a gigabyte of the host by itself,
+    /// which nobody has booked.
+    const TRANSLATIONS_MIB: u64 = 64;
+
     pub fn name_of(id: Uuid) -> String {
         format!("jst-{id}")
     }

@@ -2,6 +2,7 @@
 
 use super::desk::{Customer, Desk, obeyed, text};
 use jst_protocol::report::{FailureCode, Observed, Outcome, Usage};
+use jst_tests::platform::PASSWORD;
 use jst_tests::{Client, eventually};
 use std::time::Duration;
 
@@ -331,5 +332,40 @@ async fn the_dashboard_tells_how_a_trial_stands() {
     let page = client.get(&format!("/instances/{id}")).await.expect(200);
     assert!(!page.body.contains(&format!("action=\"/instances/{id}/start\"")), "{}", page.body);
     assert_eq!(text(&customer.instance(&id).await["lock_reason"]), "trial_expired");
+    desk.platform.stop().await;
+}
+
+/// The customer finds what is theirs, the operator what is anybody's, and a hostile question is text.
+#[tokio::test]
+async fn one_field_leads_everywhere() {
+    let desk = Desk::open().await;
+    let (owner, other) = (desk.buyer("a@example.com").await, desk.buyer("b@example.com").await);
+    let own = desk.running(&owner, "web-front", "small").await;
+    let foreign = desk.running(&other, "web-back", "small").await;
+    let client = desk.platform.admin().await;
+    // The administrator is a member of the customer's team too, so that one browser sees both pages.
+    sqlx::query("UPDATE memberships SET tenant_id = $1 WHERE user_id = (SELECT id FROM users WHERE email = 'admin@example.com')")
+        .bind(owner.tenant)
+        .execute(desk.pool())
+        .await
+        .unwrap();
+    client.sign_in("admin@example.com", PASSWORD).await;
+    let list = async |path: &str| client.get(path).await.expect(200).body;
+    let mine = list("/search?q=WEB").await;
+    assert!(mine.contains(&own) && !mine.contains(&foreign), "{mine}");
+    let all = list("/admin/search?q=web&list=true").await;
+    assert!(all.contains(&own) && all.contains(&foreign) && !all.contains("<html"), "{all}");
+    assert!(list("/admin/search?q=host-1").await.contains(&format!("/admin/hosts/{}", desk.host)));
+    assert!(list("/search?list=true&q=ssh").await.contains("/help/ssh-keys"));
+    assert!(list("/search?list=true").await.contains("/api-tokens"), "without a question every page");
+    for hostile in ["%3Cscript%3E", "%27%22%3E%3Cb%3E", &"%F0%9F%92%A9".repeat(2000)] {
+        for path in ["/search", "/admin/search"] {
+            let body = list(&format!("{path}?list=true&q={hostile}")).await;
+            assert!(!body.contains("<script") && !body.contains("<b>"), "{body}");
+        }
+    }
+    let stranger = desk.platform.client();
+    stranger.get("/search?q=web").await.expect(303);
+    stranger.get("/admin/search?q=web").await.expect(303);
     desk.platform.stop().await;
 }

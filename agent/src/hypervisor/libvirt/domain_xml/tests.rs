@@ -42,6 +42,13 @@ fn the_definition_is_as_it_was() {
 }
 
 #[test]
+fn translations_of_emulated_guests_are_bounded() {
+    let xml = |virtualization| DomainXml { virtualization, ..definition() }.render().unwrap();
+    assert!(xml(Virtualization::Emulation).contains("<tb-cache unit='MiB'>64</tb-cache>"));
+    assert!(!xml(Virtualization::Kvm).contains("tcg"));
+}
+
+#[test]
 fn what_people_enter_is_escaped() {
     let xml = definition().render().unwrap();
     assert!(!xml.contains("<1>"));
