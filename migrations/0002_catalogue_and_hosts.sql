@@ -68,10 +68,6 @@ CREATE TABLE hosts (
     capacity_network_kbit bigint NOT NULL DEFAULT 0,
     -- What the operator says that the uplink carries, where the agent cannot measure it.
     uplink_kbit bigint CONSTRAINT hosts_uplink CHECK (uplink_kbit > 0),
-    -- The operator lets the kernel merge equal pages of guests, whoever they belong to.
-    page_merging boolean NOT NULL DEFAULT false,
-    -- jst_policy::power::Saving.
-    power_saving text NOT NULL DEFAULT 'off' CONSTRAINT hosts_power_saving CHECK (power_saving IN ('off', 'governor', 'park')),
     system_memory_mib bigint NOT NULL DEFAULT 1024 CONSTRAINT hosts_system_memory CHECK (system_memory_mib >= 0),
     -- Sum of sizes over capacity, in thousandths.
     overcommit_cpu_permille bigint NOT NULL DEFAULT 8000 CONSTRAINT hosts_overcommit_cpu CHECK (overcommit_cpu_permille >= 1000),

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn machine(nodes: u32, each: u32) -> Vec<Processor> {
-        (0..nodes * each).map(|number| Processor { number, node: number / each }).collect()
+        (0..nodes * each).map(|number| Processor { number, node: number / each, online: true }).collect()
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub fn processors_below(sysfs: &Path) -> Vec<Processor> {
     let node = |number| nodes.iter().find(|(_, list)| list.contains(number)).map_or(0, |(node, _)| *node);
     let online = online_below(sysfs);
     let numbers = online.iter().flat_map(CpuList::numbers);
-    numbers.map(|number| Processor { number, node: node(number) }).collect()
+    numbers.map(|number| Processor { number, node: node(number), online: true }).collect()
 }
 
 pub fn online_below(sysfs: &Path) -> Option<CpuList> {

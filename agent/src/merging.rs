@@ -102,7 +102,9 @@ impl Merger {
             return Ok(());
         }
         let Scan { run, pages, sleep_milliseconds, skips } = self.read()?.scan;
-        let before = format!("{} {pages} {sleep_milliseconds} {}\n", run.number(), u64::from(skips));
+        let adviser = self.adviser().unwrap_or_default();
+        let before =
+            format!("{} {pages} {sleep_milliseconds} {} {adviser}\n", run.number(), u64::from(skips));
         durable::replace(&self.claim, before.as_bytes())
             .with_context(|| format!("cannot write {}", self.claim.display()))
     }
@@ -110,11 +112,16 @@ impl Merger {
     /// Puts back what was there before, and lets go.
     fn release(&self) -> anyhow::Result<()> {
         let before = fs::read_to_string(&self.claim)?;
-        let numbers: Vec<u64> = before.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        let numbers: Vec<u64> =
+            before.split_whitespace().take(4).filter_map(|number| number.parse().ok()).collect();
         if let &[run, pages, sleep_milliseconds, skips] = numbers.as_slice()
             && let Some(run) = Run::from_number(run)
         {
             self.write(self.read()?.scan, Scan { run, pages, sleep_milliseconds, skips: skips > 0 })?;
+            // Last, because it keeps the figures to itself from then on.
+            if let Some(adviser) = before.split_whitespace().nth(4).filter(|adviser| *adviser != "none") {
+                self.put("advisor_mode", adviser)?;
+            }
         } else {
             tracing::warn!(
                 file = %self.claim.display(),
@@ -188,8 +195,7 @@ impl Merger {
             return Ok(());
         }
         // The kernel's own adviser (Linux 6.7) keeps the figures to itself while it is on.
-        let adviser = fs::read_to_string(self.kernel.join("advisor_mode")).unwrap_or_default();
-        if !adviser.is_empty() && !adviser.contains("[none]") {
+        if self.adviser().is_some_and(|adviser| adviser != "none") {
             self.put("advisor_mode", "none")?;
         }
         if found.pages != wanted.pages {
@@ -209,6 +215,12 @@ impl Merger {
             bail!("{wanted:?} was written to {}, and {back:?} is read back", self.kernel.display());
         }
         Ok(())
+    }
+
+    /// The chosen one of `none [scan-time]`; absent on older kernels.
+    fn adviser(&self) -> Option<String> {
+        let text = fs::read_to_string(self.kernel.join("advisor_mode")).ok()?;
+        text.split_whitespace().find_map(|word| Some(word.strip_prefix('[')?.strip_suffix(']')?.to_owned()))
     }
 
     fn figure(&self, name: &str) -> anyhow::Result<u64> {

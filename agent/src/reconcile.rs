@@ -105,7 +105,7 @@ impl Context {
             .into_iter()
             .map(|(id, (vcpus, dedicated))| Guest { id, vcpus, dedicated })
             .collect();
-        let mut changed = self.cores.renew(hypervisor.processors(), &guests);
+        let mut changed = self.cores.renew(&hypervisor.processors(), &guests);
         // Who is alone on its processors needs no weight among others, and takes nothing of what they divide.
         let mut claims = self.ledger.running(ResourcePolicy::cpu_claim);
         claims.retain(|(id, _)| !self.cores.place(*id).is_some_and(|place| place.exclusive));
@@ -122,8 +122,13 @@ impl Context {
 
     /// After a restart of the agent guests go on where they are.
     fn find_cores(&self) {
-        for (id, dedicated) in self.ledger.running(|policy| policy.cpu.dedicated) {
-            if dedicated && let Some(processors) = self.hypervisor.allowed(id) {
+        for (id, (vcpus, dedicated)) in self.ledger.running(|policy| (policy.cpu.vcpus, policy.cpu.dedicated))
+        {
+            // One that was elsewhere, with the others or moved by hand, has none of its own to keep.
+            if dedicated
+                && let Some(processors) = self.hypervisor.allowed(id)
+                && processors.count() == vcpus
+            {
                 self.cores.found(id, &processors);
             }
         }

@@ -10,13 +10,14 @@
 //!              sum(network.outbound.reservation)  <= capacity.uplink
 //!              sum(disk.reservation)              <= capacity.iops
 //!              sum(vcpus of dedicated guests)     <= floor(capacity.cpu / 1,000) - 1
-//! sold         sum(vcpus)        <= floor(capacity.cpu    * cpu_permille / 1,000,000)
+//! sold         sum(vcpus*)       <= floor(capacity.cpu    * cpu_permille / 1,000,000)
 //!              sum(memory.size)  <= floor(capacity.memory * memory_permille / 1,000)
 //!              sum(disk.size)    <= floor(capacity.disk   * disk_permille / 1,000)
 //! ```
 //!
 //! What is guaranteed is never overcommitted.  What is sold may be, by a ratio that the operator
-//! chooses for each pool.  Dedicated guests leave one core to all others, and to the host itself.
+//! chooses for each pool.  Dedicated guests leave one core to all others, and to the host itself; nothing of
+//! theirs is sold twice, so that `vcpus*` counts each of their cores as often as a core may be sold.
 //!
 //! A resource of which nothing more is asked is never short.  Thus a guest can always shrink, also on
 //! a host that lost capacity and is over its ceilings, and a guest that guarantees no bandwidth is not
@@ -165,7 +166,7 @@ pub fn resize_fits(host: &HostLoad, old: &Booking, new: &Booking) -> Result<(), 
 }
 
 fn shortage(host: &HostLoad, old: &Booking, new: &Booking, resource: Resource) -> Option<Shortage> {
-    let (old, new) = (old.amount(resource), new.amount(resource));
+    let (old, new) = (host.counted(old, resource), host.counted(new, resource));
     let needed = new.checked_sub(old)?;
     let free = host.free(resource);
     (needed > free).then_some(Shortage { resource, needed, free })
@@ -198,7 +199,17 @@ impl HostLoad {
     /// What can still be booked of a resource, in its unit; zero when the host is at its ceiling or,
     /// having lost capacity, above it.
     pub fn free(&self, resource: Resource) -> u64 {
-        self.ceiling(resource).saturating_sub(self.booked.amount(resource))
+        self.ceiling(resource).saturating_sub(self.counted(&self.booked, resource))
+    }
+
+    /// What a booking takes of a resource on this host: a dedicated core counts as often as one may be sold.
+    pub fn counted(&self, booking: &Booking, resource: Resource) -> u64 {
+        if resource != Resource::Vcpus {
+            return booking.amount(resource);
+        }
+        let dedicated = u64::from(booking.dedicated_cores);
+        let often = dedicated.saturating_mul(self.overcommit.cpu_permille.into()).div_ceil(1000);
+        u64::from(booking.vcpus).saturating_sub(dedicated).saturating_add(often)
     }
 }
 

@@ -16,6 +16,8 @@ pub struct Processor {
     pub number: u32,
     /// NUMA node; 0 on machines that have only one.
     pub node: u32,
+    /// One that is not keeps its place in the set of all others, and is nobody's own.
+    pub online: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +37,9 @@ pub fn assign<K: Ord + Copy>(
     now: &BTreeMap<K, BTreeSet<u32>>,
 ) -> Assignment<K> {
     let nodes: BTreeMap<u32, u32> = processors.iter().map(|one| (one.number, one.node)).collect();
-    let mut free: BTreeSet<u32> = nodes.keys().copied().collect();
+    let numbers =
+        |online: bool| processors.iter().filter(move |one| one.online == online).map(|one| one.number);
+    let mut free: BTreeSet<u32> = numbers(true).collect();
     let mut exclusive: BTreeMap<K, BTreeSet<u32>> = BTreeMap::new();
     for (guest, count) in wanted {
         let most = (*count as usize).min(free.len().saturating_sub(1));
@@ -56,6 +60,7 @@ pub fn assign<K: Ord + Copy>(
         free.retain(|number| !given.contains(number));
         exclusive.entry(*guest).or_default().extend(given);
     }
+    free.extend(numbers(false));
     Assignment { exclusive, shared: free }
 }
 

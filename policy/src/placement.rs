@@ -346,7 +346,7 @@ fn score_by_load(requirements: &Requirements, candidate: &Candidate) -> Option<S
 #[inline]
 fn fraction_left(load: &HostLoad, needed: &Booking, resource: Resource) -> Option<f64> {
     let ceiling = load.ceiling(resource);
-    let (booked, needed) = (load.booked.amount(resource), needed.amount(resource));
+    let (booked, needed) = (load.counted(&load.booked, resource), load.counted(needed, resource));
     match ceiling.checked_sub(booked).and_then(|free| free.checked_sub(needed)) {
         Some(left) => Some(left as f64 / ceiling.max(1) as f64),
         // Over the ceiling already; nothing more is asked.

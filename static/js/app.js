@@ -179,17 +179,19 @@ function makePalette() {
   const list = document.createElement("div");
   palette.append(input, list);
   document.body.append(palette);
-  let latest = 0;
+  let asked = new AbortController();
   const look = async () => {
-    const mine = ++latest;
+    asked.abort(); // Answers may overtake each other, and only the newest is wanted.
+    const { signal } = (asked = new AbortController());
+    // One letter is in nearly every name.
+    const q = input.value.trim().length > 1 ? input.value : "";
     try {
-      const answer = await fetch(`${opener.pathname}?${new URLSearchParams({ list: true, q: input.value })}`);
+      const answer = await fetch(`${opener.pathname}?${new URLSearchParams({ list: true, q })}`, { signal });
       if (answer.redirected) return location.assign(opener.href); // Signed out.
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      // Answers may overtake each other.
-      if (answer.ok && mine === latest) list.replaceChildren(...fresh.body.childNodes);
+      if (answer.ok) list.replaceChildren(...fresh.body.childNodes);
     } catch {
-      // Offline: the next letter asks again.
+      // Offline, or no longer asked: the next letter asks again.
     }
   };
   let pause;
@@ -229,7 +231,7 @@ if (opener) {
     if (!event.ctrlKey && !event.metaKey && !event.shiftKey) openPalette(event);
   });
   addEventListener("keydown", (event) => {
-    if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey) openPalette(event);
+    if (event.key?.toLowerCase() === "k" && (event.ctrlKey || event.metaKey) && !event.altKey) openPalette(event);
   });
 }
 

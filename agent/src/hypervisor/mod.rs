@@ -156,10 +156,10 @@ impl Hypervisor {
     }
 
     /// Those for guests.  None where guests cannot be kept to some of them.
-    pub fn processors(&self) -> &[Processor] {
+    pub fn processors(&self) -> Vec<Processor> {
         match self {
             Self::Libvirt(libvirt) => libvirt.processors(),
-            Self::Sim(_) => &[],
+            Self::Sim(_) => Vec::new(),
         }
     }
 

@@ -107,6 +107,10 @@ fn the_kernels_adviser_makes_way() {
     made.write("advisor_mode", "none [scan-time]");
     made.step(true, 100, false).unwrap();
     assert_eq!(fs::read_to_string(made.file("advisor_mode")).unwrap(), "none");
+    for _ in 0..2 {
+        made.step(false, 8000, false).unwrap();
+    }
+    assert_eq!(fs::read_to_string(made.file("advisor_mode")).unwrap(), "scan-time", "and comes back");
 }
 
 #[test]

@@ -101,6 +101,16 @@ fn fractions_of_a_ceiling_are_not_sold() {
 }
 
 #[test]
+fn a_dedicated_core_is_sold_once() {
+    // Of four cores that are sold four times two are somebody's own: the other two are sold eight times.
+    let own = Booking { vcpus: 2, dedicated_cores: 2, ..Booking::default() };
+    let host = HostLoad { booked: own, ..host() };
+    assert_eq!(host.free(Resource::Vcpus), 8);
+    assert_eq!(fits(&host, &booking(Resource::Vcpus, 8)), Ok(()));
+    assert_eq!(fits(&host, &booking(Resource::Vcpus, 9)).unwrap_err()[0].free, 8);
+}
+
+#[test]
 fn a_resize_in_place_needs_the_difference_only() {
     let old = booking(Resource::MemoryReservation, 10_000);
     let host = HostLoad { booked: old + booking(Resource::MemoryReservation, 4000), ..host() };
@@ -149,7 +159,7 @@ fn any_booking() -> impl Strategy<Value = Booking> {
     (0..3000_u64, 0..9_u32, 0..3_u32, 0..9000_u64, 0..9000_u64, disk, network).prop_map(
         |(cpu, vcpus, dedicated_cores, reservation, size, (disk, iops), (inbound, outbound))| Booking {
             cpu_reservation: MilliCpu(cpu),
-            vcpus,
+            vcpus: vcpus.max(dedicated_cores),
             dedicated_cores,
             memory_reservation: MiB(reservation),
             memory_size: MiB(size),
@@ -173,7 +183,10 @@ fn within_the_formulas(host: &HostLoad, instances: &[Booking]) -> bool {
             || (sum(Resource::DedicatedCores) + 1) * 1000 <= u128::from(cpu.get()))
         && sum(Resource::NetworkInbound) <= uplink.get().into()
         && sum(Resource::NetworkOutbound) <= uplink.get().into()
-        && sum(Resource::Vcpus) * 1_000_000 <= u128::from(cpu.get()) * u128::from(cpu_permille)
+        && (sum(Resource::Vcpus) + sum(Resource::DedicatedCores) * u128::from(cpu_permille) / 1000
+            - sum(Resource::DedicatedCores))
+            * 1_000_000
+            <= u128::from(cpu.get()) * u128::from(cpu_permille)
         && sum(Resource::MemorySize) * 1000 <= u128::from(memory.get()) * u128::from(memory_permille)
         && sum(Resource::Disk) * 1000 <= u128::from(disk.get()) * u128::from(disk_permille)
 }

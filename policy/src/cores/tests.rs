@@ -4,7 +4,7 @@ use proptest::prelude::*;
 /// Nodes of so many processors each.
 fn host(nodes: &[u32]) -> Vec<Processor> {
     let nodes = (0..).zip(nodes).flat_map(|(node, count)| std::iter::repeat_n(node, *count as usize));
-    (0..).zip(nodes).map(|(number, node)| Processor { number, node }).collect()
+    (0..).zip(nodes).map(|(number, node)| Processor { number, node, online: true }).collect()
 }
 
 fn of<const N: usize>(numbers: [u32; N]) -> BTreeSet<u32> {
@@ -34,6 +34,16 @@ fn the_last_processor_is_nobodys_own() {
     let now = [(1, of([0]))].into();
     assert_eq!(assign(&host(&[2]), &wanted, &now).exclusive, now);
     assert_eq!(assign(&host(&[1]), &wanted, &now).shared, of([0]));
+}
+
+#[test]
+fn a_guest_leaves_a_processor_that_goes_offline() {
+    let mut host = host(&[4]);
+    let first = assign(&host, &[(7, 2)].into(), &BTreeMap::new());
+    assert_eq!(first.exclusive[&7], of([0, 1]));
+    host[1].online = false;
+    let second = assign(&host, &[(7, 2)].into(), &first.exclusive);
+    assert_eq!((&second.exclusive[&7], &second.shared), (&of([0, 2]), &of([1, 3])));
 }
 
 #[test]

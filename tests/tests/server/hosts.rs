@@ -74,7 +74,7 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         .json();
     assert_eq!(
         after["capacity"],
-        json!({ "cpu_millicpu": 4000, "memory_mib": 6144, "storage_mib": 100000, "network_kbit": 1000000 })
+        json!({ "cpu_millicpu": 4000, "disk_iops": 0, "memory_mib": 6144, "storage_mib": 100000, "network_kbit": 1000000 })
     );
     assert!(after["revision"].as_i64() > before["revision"].as_i64(), "the agent is told");
     // The tree that divides the uplink is made of the figure that reservations are booked against.

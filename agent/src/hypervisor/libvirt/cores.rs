@@ -8,13 +8,17 @@ use super::domain_xml::DomainXml;
 use super::limits::CgroupVersion;
 use super::steal::Places;
 use super::{Found, Libvirt};
+use crate::config::Config;
+use crate::cores::Place;
 use crate::cpus::CpuList;
 use crate::facts;
-use crate::hypervisor::{Fault, Target};
+use crate::hypervisor::Target;
 use jst_policy::cores::Processor;
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 use virt::sys;
 
@@ -27,10 +31,31 @@ struct Thread {
     allowed: CpuList,
 }
 
+/// Threads that stay where they are, whatever is tried: the set that was wanted, and what was found after it.
+pub(super) struct Stubborn {
+    wanted: CpuList,
+    found: BTreeSet<CpuList>,
+    tried: Instant,
+}
+
+/// When it is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 impl Libvirt {
-    /// Those for guests, unless they cannot be kept to some of them.
-    pub fn processors(&self) -> &[Processor] {
-        if self.core_keeping().is_ok() { &self.processors } else { &[] }
+    /// Those for guests now, unless they cannot be kept to some of them.
+    pub fn processors(&self) -> Vec<Processor> {
+        if self.core_keeping().is_err() {
+            return Vec::new();
+        }
+        let now = for_guests(&self.config, self.cgroup);
+        let mut all = now.clone();
+        // With cgroup v2 the kernel leaves out what is offline, and remembers it; v1 refuses such a set.
+        if self.cgroup == CgroupVersion::V2 {
+            let asleep =
+                self.processors.iter().filter(|known| now.iter().all(|one| one.number != known.number));
+            all.extend(asleep.map(|known| Processor { online: false, ..*known }));
+        }
+        all
     }
 
     pub(super) fn core_keeping(&self) -> Result<(), String> {
@@ -58,43 +83,92 @@ impl Libvirt {
 
     /// Whether every thread may run where it should, and nowhere else.  A guest without a process, which is about to
     /// end, is where it should be.
-    pub(super) fn is_in_place(&self, target: &Target, found: &Found) -> bool {
-        let (Some(place), Some(allowed)) = (&target.place, &found.allowed) else { return true };
-        // The kernel does not count processors that are offline.
+    pub(super) fn is_in_place(&self, place: Option<&Place>, allowed: Option<&BTreeSet<CpuList>>) -> bool {
+        let (Some(place), Some(allowed)) = (place, allowed) else { return true };
+        if place.exclusive {
+            return allowed.iter().all(|allowed| *allowed == place.processors);
+        }
+        // The kernel does not show those that are offline.
         let online = facts::online_below(&self.config.machine_sysfs());
-        let numbers = place.processors.numbers();
-        let wanted = CpuList::of(
-            numbers.filter(|number| online.as_ref().is_none_or(|online| online.contains(*number))),
-        );
+        let is_online = |number: &u32| online.as_ref().is_none_or(|online| online.contains(*number));
+        let wanted = CpuList::of(place.processors.numbers().filter(is_online));
         allowed.iter().all(|allowed| Some(allowed) == wanted.as_ref())
     }
 
-    pub(super) async fn set_place(&self, target: &Target) -> Result<(), Fault> {
-        let Some(place) = &target.place else { return Ok(()) };
-        let (id, name, places) = (target.id, DomainXml::name_of(target.id), self.places());
-        let wanted = place.processors.clone();
-        self.quick(id, "keep it to its processors", move |domain| {
-            let map = bitmap(&wanted);
-            let threads = places.threads(id, &name).unwrap_or_default();
-            for vcpu in threads.iter().filter_map(|thread| thread.vcpu) {
-                domain.pin_vcpu_flags(vcpu, &map, sys::VIR_DOMAIN_AFFECT_LIVE)?;
-            }
-            domain.pin_emulator(&map, sys::VIR_DOMAIN_AFFECT_LIVE)?;
-            let mut set = CpuSet::new();
-            let most = CpuSet::MAX_CPU;
-            wanted.numbers().filter(|number| (*number as usize) < most).for_each(|number| set.set(number as usize));
-            for thread in places.threads(id, &name).unwrap_or_default() {
-                if thread.allowed != wanted
-                    && let Err(error) = sched_setaffinity(Pid::from_raw(thread.number), &set)
-                {
-                    // It may have ended; whatever else it is, reading back finds it.
-                    tracing::debug!(instance = %id, thread = thread.number, %error, "a thread stays where it was");
-                }
-            }
-            Ok(())
-        })
-        .await
+    /// The same for a look that decides whether to move it.  What was tried in vain a moment ago is let be: it is shown
+    /// as drift, and nothing else that the guest needs waits for it.
+    pub(super) fn place_in_force(&self, target: &Target, found: &Found) -> bool {
+        let (id, Some(place)) = (target.id, &target.place) else { return true };
+        let in_place = self.is_in_place(Some(place), found.allowed.as_ref());
+        if place.exclusive {
+            self.places_seen.judge(id, place.processors.clone(), &found.allowed, in_place);
+        } else {
+            // Those of the others change with every processor that sleeps or wakes.
+            self.places_seen.forget(id);
+        }
+        in_place
+            || self.stubborn().get(&id).is_some_and(|stubborn| {
+                stubborn.wanted == place.processors
+                    && Some(&stubborn.found) == found.allowed.as_ref()
+                    && stubborn.tried.elapsed() < PATIENCE
+            })
     }
+
+    /// Moves a guest's threads to where they should be, as far as the kernel lets them.
+    pub(super) async fn set_place(&self, target: &Target) {
+        let (id, Some(place)) = (target.id, &target.place) else { return };
+        let (name, places) = (DomainXml::name_of(id), self.places());
+        let wanted = place.processors.clone();
+        let moved = self
+            .quick(id, "keep it to its processors", move |domain| {
+                let threads = places.threads(id, &name).unwrap_or_default();
+                let map = bitmap(&wanted);
+                for vcpu in threads.iter().filter_map(|thread| thread.vcpu) {
+                    domain.pin_vcpu_flags(vcpu, &map, sys::VIR_DOMAIN_AFFECT_LIVE)?;
+                }
+                domain.pin_emulator(&map, sys::VIR_DOMAIN_AFFECT_LIVE)?;
+                Ok(places.set_masks(id, &name, &wanted))
+            })
+            .await;
+        let found = self.places().allowed(id, &DomainXml::name_of(id));
+        if self.is_in_place(Some(place), found.as_ref()) {
+            self.stubborn().remove(&id);
+            return;
+        }
+        let error = match moved {
+            Ok(None) => String::new(),
+            Ok(Some(error)) => error.to_string(),
+            Err(fault) => fault.to_string(),
+        };
+        tracing::warn!(instance = %id, wanted = %place.processors, ?found, error, "a guest is not where it should be");
+        let (wanted, found) = (place.processors.clone(), found.unwrap_or_default());
+        self.stubborn().insert(id, Stubborn { wanted, found, tried: Instant::now() });
+    }
+
+    pub(super) fn stubborn(&self) -> MutexGuard<'_, HashMap<Uuid, Stubborn>> {
+        self.stubborn.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Those that are online, that the operator gives to guests, and that the group of all guests may use.
+pub(super) fn for_guests(config: &Config, version: CgroupVersion) -> Vec<Processor> {
+    let files = match version {
+        CgroupVersion::V1 => {
+            ["cpuset/machine.slice/cpuset.cpus", "cpuset/machine/cpuset.cpus", "cpuset/cpuset.cpus"]
+        }
+        CgroupVersion::V2 => {
+            ["machine.slice/cpuset.cpus.effective", "machine/cpuset.cpus.effective", "cpuset.cpus.effective"]
+        }
+    };
+    let group = files.iter().find_map(|file| {
+        let text = std::fs::read_to_string(config.cgroup_root.join(file)).ok()?;
+        text.trim().parse::<CpuList>().ok()
+    });
+    let mut processors = facts::processors_below(&config.machine_sysfs());
+    for some in [&config.guest_cpus, &group].into_iter().flatten() {
+        processors.retain(|one| some.contains(one.number));
+    }
+    processors
 }
 
 impl Places {
@@ -104,6 +178,18 @@ impl Places {
         let threads = self.threads(id, name)?;
         Some(threads.into_iter().map(|thread| thread.allowed).collect())
             .filter(|all: &BTreeSet<_>| !all.is_empty())
+    }
+
+    /// Gives every thread the mask that is wanted; the first error, if any.
+    fn set_masks(&self, id: Uuid, name: &str, wanted: &CpuList) -> Option<rustix::io::Errno> {
+        let mut set = CpuSet::new();
+        let known = wanted.numbers().filter(|number| (*number as usize) < CpuSet::MAX_CPU);
+        known.for_each(|number| set.set(number as usize));
+        let others = self.threads(id, name)?.into_iter().filter(|thread| thread.allowed != *wanted);
+        others
+            .filter_map(|thread| sched_setaffinity(Pid::from_raw(thread.number), &set).err())
+            // It has ended meanwhile.
+            .find(|error| *error != rustix::io::Errno::SRCH)
     }
 
     fn threads(&self, id: Uuid, name: &str) -> Option<Vec<Thread>> {

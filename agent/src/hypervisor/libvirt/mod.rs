@@ -27,7 +27,6 @@ mod usage;
 use super::{Done, Event, Fault, Progress, Target};
 use crate::config::Config;
 use crate::cpus::CpuList;
-use crate::facts;
 use crate::images::ImageCache;
 use crate::link::{ImageAnswer, Link};
 use crate::network::Network;
@@ -46,7 +45,7 @@ use jst_protocol::report::{Applied, FailureCode, Qualification, Step};
 use limits::{CgroupVersion, CpuLimits};
 use network::{network_fault, network_settings};
 use seen::Seen;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
@@ -78,6 +77,7 @@ pub struct Libvirt {
     disk_seen: Seen<DiskPolicy>,
     disk_shares_seen: Seen<u64>,
     places_seen: Seen<CpuList>,
+    stubborn: Mutex<HashMap<Uuid, cores::Stubborn>>,
     reports: Arc<Reports>,
 }
 
@@ -107,17 +107,18 @@ impl Libvirt {
         let storage = Storage::open(config.storage_dir())?;
         let direct_io = storage.direct_io();
         let unified = config.cgroup_root.join("cgroup.controllers").exists();
+        let version = if unified { CgroupVersion::V2 } else { CgroupVersion::V1 };
         let libvirt = Arc::new(Self {
             config: config.clone(),
             host_id,
             conn: Conn::new(&config.libvirt_uri, events.clone())?,
-            processors: processors_for_guests(config),
+            processors: cores::for_guests(config, version),
             storage,
             images: ImageCache::open(config.data_dir.join("images"))?,
             network: RwLock::new(Network::open(settings).await?),
             link,
             host: Mutex::new(host.clone()),
-            cgroup: if unified { CgroupVersion::V2 } else { CgroupVersion::V1 },
+            cgroup: version,
             emulator: "/usr/bin/qemu-system-x86_64".into(),
             direct_io,
             qualification: watch::Sender::new(Qualification::Pending),
@@ -126,6 +127,7 @@ impl Libvirt {
             disk_seen: Seen::new("disk", &reports),
             disk_shares_seen: Seen::new("disk.shares", &reports),
             places_seen: Seen::new("cpu.dedicated", &reports),
+            stubborn: Mutex::default(),
             reports,
         });
         libvirt.follow_scheduler();
@@ -287,17 +289,12 @@ impl Libvirt {
         self.disk_shares_seen.judge(target.id, wanted, found.disk_weight, in_force)
     }
 
-    fn place_in_force(&self, target: &Target, found: &Found) -> bool {
-        let Some(place) = &target.place else { return true };
-        let in_force = self.is_in_place(target, found);
-        self.places_seen.judge(target.id, place.processors.clone(), &found.allowed, in_force)
-    }
-
     fn forget_limits(&self, id: Uuid) {
         self.cpu_seen.forget(id);
         self.disk_seen.forget(id);
         self.disk_shares_seen.forget(id);
         self.places_seen.forget(id);
+        self.stubborn().remove(&id);
     }
 
     pub async fn execute(
@@ -342,7 +339,13 @@ impl Libvirt {
             Action::Destroy => self.destroy(id).await?,
             Action::Resume => self.quick(id, "resume", |domain| domain.resume()).await?,
             Action::Reboot => self.reboot(id).await?,
-            Action::SetVcpus(vcpus) => return self.set_vcpus(id, vcpus).await,
+            Action::SetVcpus(vcpus) => {
+                let done = self.set_vcpus(id, vcpus).await?;
+                // A new vCPU begins where the guest was started, which may be another's by now.
+                self.places_seen.forget(id);
+                self.set_place(target).await;
+                return Ok(done);
+            }
             Action::SetMemory(memory) => return self.set_memory(id, memory).await,
             Action::ResizeDisk(size) => return self.resize_disk(id, size).await,
             Action::SetCpuLimits => self.set_cpu_limits(target).await?,
@@ -513,7 +516,7 @@ impl Libvirt {
         compare(!found.cpu.is_some_and(|(weight, _)| wanted.is_weight(weight)), "cpu.shares");
         compare(found.cpu.map(|(_, quota)| quota) != Some(wanted.quota), "cpu.limit");
         policy.cpu.dedicated = target.place.as_ref().is_some_and(|place| place.exclusive);
-        let moved = !self.is_in_place(target, &found);
+        let moved = !self.is_in_place(target.place.as_ref(), found.allowed.as_ref());
         compare(moved || policy.cpu.dedicated != spec.policy.cpu.dedicated, "cpu.dedicated");
         let mut fields: Vec<String> = limits::disk_drift(&limits::disk(&spec.policy.disk), &found.disk)
             .into_iter()
@@ -567,12 +570,4 @@ fn no_spec() -> Fault {
 
 fn spec(target: &Target) -> Result<&InstanceSpec, Fault> {
     target.spec.as_deref().ok_or_else(no_spec)
-}
-
-fn processors_for_guests(config: &Config) -> Vec<Processor> {
-    let mut processors = facts::processors_below(&config.machine_sysfs());
-    if let Some(some) = &config.guest_cpus {
-        processors.retain(|one| some.contains(one.number));
-    }
-    processors
 }

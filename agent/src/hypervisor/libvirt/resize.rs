@@ -87,7 +87,8 @@ impl Libvirt {
             domain.set_scheduler_parameters_flags(&scheduler, sys::VIR_DOMAIN_AFFECT_LIVE)
         })
         .await?;
-        self.set_place(target).await
+        self.set_place(target).await;
+        Ok(())
     }
 
     pub(super) async fn set_disk_limits(&self, target: &Target) -> Result<(), Fault> {

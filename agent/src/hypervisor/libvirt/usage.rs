@@ -15,6 +15,10 @@ impl Libvirt {
         const UNUSED: u32 = sys::VIR_DOMAIN_MEMORY_STAT_UNUSED;
         const RESIDENT: u32 = sys::VIR_DOMAIN_MEMORY_STAT_RSS;
         let places = self.places();
+        let last = self
+            .reports
+            .usage(id)
+            .map_or((0, 0), |last| (last.cpu_steal_nanoseconds, last.cpu_throttled_nanoseconds));
         let usage = self
             .conn
             .domain(id, "usage", QUICK, move |domain| {
@@ -28,9 +32,12 @@ impl Libvirt {
                     balloon_mib: info.memory / 1024,
                     ..Usage::default()
                 };
-                let waited = places.waited(id, &DomainXml::name_of(id)).unwrap_or_default();
-                usage.cpu_steal_nanoseconds = waited.steal;
-                usage.cpu_throttled_nanoseconds = waited.throttled;
+                // What cannot be read now is what it was: less would look like a new beginning.
+                (usage.cpu_steal_nanoseconds, usage.cpu_throttled_nanoseconds) =
+                    match places.waited(id, &DomainXml::name_of(id)) {
+                        Some(waited) => (waited.steal, waited.throttled),
+                        None => last,
+                    };
                 usage.memory_merged_mib =
                     places.merged(id, &DomainXml::name_of(id)).unwrap_or_default().get();
                 for stat in domain.memory_stats(0)? {

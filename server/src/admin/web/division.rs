@@ -27,15 +27,10 @@ pub struct Guest {
     pub x: f64,
     pub reserved: f64,
     pub used: f64,
+    /// Of its reservation, to neighbours.
+    pub lent: f64,
     pub name: String,
     pub href: String,
-}
-
-impl Guest {
-    /// Of its reservation.
-    pub fn lent(&self) -> f64 {
-        (self.reserved - self.used).max(0.0)
-    }
 }
 
 pub struct Stack {
@@ -53,6 +48,8 @@ struct Part<'a> {
     reserved: u64,
     /// Absent where nothing was measured lately.
     used: Option<u64>,
+    /// What it does not use is there for others.
+    lends: bool,
 }
 
 /// Processors, memory and both directions of the uplink.
@@ -67,47 +64,45 @@ pub fn stacks(page: &Page, host: &Host, instances: &[InstanceRow], samples: &Sam
             instance,
             reserved: reserved(&Booking::of(&instance.policy)),
             used: used(instance, figure),
+            // Nobody else may run on a dedicated guest's cores.
+            lends: figure != Figure::CpuUsed || !instance.policy.cpu.dedicated,
         });
         parts.collect()
     };
+    let all = |figure: Figure| -> u64 {
+        samples.values().filter_map(|figures| figures[figure]).map(|value| value.max(0.0) as u64).sum()
+    };
+    let booked = &host.booked;
+    let cpu = (capacity.cpu.get(), booked.cpu_reservation.get(), all(Figure::CpuUsed));
+    let memory = (capacity.memory.get(), booked.memory_reservation.get(), all(Figure::MemoryUsed));
+    let inbound = (capacity.uplink.get(), booked.network_reservation_in.get(), all(Figure::NetworkIn));
+    let outbound = (capacity.uplink.get(), booked.network_reservation_out.get(), all(Figure::NetworkOut));
+    let cpu_parts = parts(&|booking| booking.cpu_reservation.get(), Figure::CpuUsed);
+    // As it is booked: with the overhead of the guest's process.
+    let memory_parts = parts(&|booking| booking.memory_reservation.get(), Figure::MemoryUsed);
+    let inbound_parts = parts(&|booking| booking.network_reservation_in.get(), Figure::NetworkIn);
+    let outbound_parts = parts(&|booking| booking.network_reservation_out.get(), Figure::NetworkOut);
     vec![
-        stack(
-            page,
-            "policy-cpu",
-            capacity.cpu.get(),
-            &parts(&|booking| booking.cpu_reservation.get(), Figure::CpuUsed),
-            &cores,
-        ),
-        // As it is booked: with the overhead of the guest's process.
-        stack(
-            page,
-            "policy-memory",
-            capacity.memory.get(),
-            &parts(&|booking| booking.memory_reservation.get(), Figure::MemoryUsed),
-            &format::mib,
-        ),
-        stack(
-            page,
-            "policy-inbound",
-            capacity.uplink.get(),
-            &parts(&|booking| booking.network_reservation_in.get(), Figure::NetworkIn),
-            &format::kbit,
-        ),
-        stack(
-            page,
-            "policy-outbound",
-            capacity.uplink.get(),
-            &parts(&|booking| booking.network_reservation_out.get(), Figure::NetworkOut),
-            &format::kbit,
-        ),
+        stack(page, "policy-cpu", cpu, &cpu_parts, &cores),
+        stack(page, "policy-memory", memory, &memory_parts, &format::mib),
+        stack(page, "policy-inbound", inbound, &inbound_parts, &format::kbit),
+        stack(page, "policy-outbound", outbound, &outbound_parts, &format::kbit),
     ]
 }
 
 /// Guests side by side in one bar.
-fn stack(page: &Page, label: &str, whole: u64, parts: &[Part<'_>], figure: &dyn Fn(u64) -> String) -> Stack {
+///
+/// What is guaranteed is what is booked, and all samples are counted, also where there are more guests than are drawn.
+fn stack(
+    page: &Page,
+    label: &str,
+    (whole, booked, used): (u64, u64, u64),
+    parts: &[Part<'_>],
+    figure: &dyn Fn(u64) -> String,
+) -> Stack {
     let mut x = 0.0;
     let mut guests = Vec::with_capacity(parts.len());
-    for Part { instance, reserved, used } in parts {
+    for Part { instance, reserved, used, lends } in parts {
         let width = percent(*reserved, whole).min(100.0 - x);
         let within = percent(used.unwrap_or(0).min(*reserved), whole).min(width);
         let words = match used {
@@ -118,13 +113,12 @@ fn stack(page: &Page, label: &str, whole: u64, parts: &[Part<'_>], figure: &dyn 
             x,
             reserved: width,
             used: within,
+            lent: if *lends && used.is_some() { (width - within).max(0.0) } else { 0.0 },
             name: format!("{} ({}): {words}", instance.name, instance.tenant_name),
             href: format!("/admin/instances/{}", instance.id),
         });
         x += width;
     }
-    let reserved: u64 = parts.iter().map(|part| part.reserved).sum();
-    let used: u64 = parts.iter().filter_map(|part| part.used).sum();
     let beyond = |part: &Part<'_>| part.used.unwrap_or(0).saturating_sub(part.reserved);
     let borrowed: u64 = parts.iter().map(beyond).sum();
     let text = if whole == 0 {
@@ -132,7 +126,7 @@ fn stack(page: &Page, label: &str, whole: u64, parts: &[Part<'_>], figure: &dyn 
         page.t("admin-host-bar-unknown")
     } else {
         [
-            page.t2("admin-host-guaranteed", "part", figure(reserved), "whole", figure(whole)),
+            page.t2("admin-host-guaranteed", "part", figure(booked), "whole", figure(whole)),
             page.t2("admin-host-in-use", "used", figure(used), "borrowed", figure(borrowed)),
             page.t1("admin-host-idle", "idle", figure(whole.saturating_sub(used))),
         ]
@@ -256,7 +250,7 @@ pub fn sold(page: &Page, host: &Host) -> Vec<Sold> {
             let figure = |amount| format::amount(resource, amount);
             Sold {
                 label: page.t(resource_key(resource)),
-                booked: figure(admission.booked.amount(resource)),
+                booked: figure(admission.counted(&admission.booked, resource)),
                 ceiling: figure(admission.ceiling(resource)),
                 free: figure(admission.free(resource)),
             }

