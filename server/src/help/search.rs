@@ -47,17 +47,13 @@ fn hit<'a>(article: &'a Article, words: &[String]) -> Option<(u32, Hit<'a>)> {
         }
         weight += own;
     }
-    Some((weight, Hit { article, excerpt: excerpt(&article.text, &text, &words[0]) }))
+    Some((weight, Hit { article, excerpt: excerpt(&article.text, &words[0]) }))
 }
 
-fn excerpt(text: &str, lower: &str, word: &str) -> Option<[String; 3]> {
-    // In letters, because what is small may have another length than what is large.
-    let start = lower[..lower.find(word)?].chars().count();
+fn excerpt(text: &str, word: &str) -> Option<[String; 3]> {
     let letters: Vec<char> = text.chars().collect();
-    let end = (start + word.chars().count()).min(letters.len());
-    if start >= end {
-        return None;
-    }
+    let (start, end) =
+        (0..letters.len()).find_map(|start| Some((start, start + length_of(word, &letters[start..])?)))?;
     let part = |from: usize, to: usize| -> String {
         let part: String = letters[from..to].iter().collect();
         part.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -78,4 +74,18 @@ fn excerpt(text: &str, lower: &str, word: &str) -> Option<[String; 3]> {
         after.push('…');
     }
     Some([before, part(start, end), after])
+}
+
+/// How many letters at the beginning are this word, which is in small letters: a large one may have two of them.
+fn length_of(word: &str, letters: &[char]) -> Option<usize> {
+    let mut left = word.chars().peekable();
+    for (index, letter) in letters.iter().enumerate() {
+        if left.peek().is_none() {
+            return Some(index);
+        }
+        if !letter.to_lowercase().all(|small| left.next() == Some(small)) {
+            return None;
+        }
+    }
+    left.peek().is_none().then_some(letters.len())
 }
