@@ -100,8 +100,8 @@ pub struct HostLoad {
 pub enum Resource {
     /// In mCPU.
     CpuReservation,
-    Vcpus,
     DedicatedCores,
+    Vcpus,
     /// In MiB, with overhead.
     MemoryReservation,
     /// In MiB.
@@ -120,8 +120,8 @@ impl Resource {
     /// Every resource, in the order in which shortages are listed.
     pub const ALL: [Self; 9] = [
         Self::CpuReservation,
-        Self::Vcpus,
         Self::DedicatedCores,
+        Self::Vcpus,
         Self::MemoryReservation,
         Self::MemorySize,
         Self::Disk,

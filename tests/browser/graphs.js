@@ -7,7 +7,7 @@ import { apiToken, letBuy, signUp } from "./furnish.js";
 import { inventHistory } from "./history.js";
 import { PASSWORD } from "./platform.js";
 
-const GRAPHS = 5;
+const GRAPHS = 6;
 
 export function graphs(browser, start) {
   test("graphs", async (t) => {

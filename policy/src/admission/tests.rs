@@ -56,13 +56,13 @@ fn overhead_grows_with_memory_and_processors() {
 fn an_instance_books_its_reservations_its_overhead_and_its_sizes() {
     let booked = Booking::of(&ResourcePolicy::sample());
     let amounts = Resource::ALL.map(|resource| booked.amount(resource));
-    assert_eq!(amounts, [500, 2, 0, 512 + 64 + 16 + 16, 2048, 20_480, 100, 10_000, 10_000]);
+    assert_eq!(amounts, [500, 0, 2, 512 + 64 + 16 + 16, 2048, 20_480, 100, 10_000, 10_000]);
     assert_eq!(Booking::of(&dedicated()).dedicated_cores, 2);
 }
 
 #[test]
 fn each_resource_is_admitted_to_its_ceiling_and_no_further() {
-    let ceilings = [4000, 16, 3, 16_384, 24_576, 2_097_152, 50_000, 1_000_000, 1_000_000];
+    let ceilings = [4000, 3, 16, 16_384, 24_576, 2_097_152, 50_000, 1_000_000, 1_000_000];
     for (resource, ceiling) in Resource::ALL.into_iter().zip(ceilings) {
         let (all, more) = (booking(resource, ceiling), booking(resource, ceiling + 1));
         assert_eq!(fits(&host(), &all), Ok(()));
