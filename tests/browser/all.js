@@ -6,10 +6,11 @@ import { Platform, ROOT } from "./platform.js";
 import { graphs } from "./graphs.js";
 import { journey } from "./journey.js";
 import { pages } from "./pages.js";
+import { palette } from "./palette.js";
 import { plain } from "./plain.js";
 import { readme } from "./readme.js";
 
-const wanted = (process.env.JST_PARTS || "pages plain graphs journey").split(" ");
+const wanted = (process.env.JST_PARTS || "pages plain graphs palette journey").split(" ");
 for (const part of wanted) rmSync(`${ROOT}target/screenshots/${part}`, { recursive: true, force: true });
 const browser = await launch();
 const running = [];
@@ -30,6 +31,7 @@ const onSimulated = () => (simulated ??= start("simulated"));
 if (wanted.includes("pages")) pages(browser, onSimulated);
 if (wanted.includes("plain")) plain(browser, onSimulated);
 if (wanted.includes("graphs")) graphs(browser, onSimulated);
+if (wanted.includes("palette")) palette(browser, onSimulated);
 if (wanted.includes("journey")) journey(browser, () => start("real"));
 // By name only: its pictures are committed.
 if (wanted.includes("readme")) readme(browser, () => start("real"));

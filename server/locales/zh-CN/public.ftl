@@ -37,6 +37,7 @@ help-topic-limits = 保障与实际所得
 help-topic-network = 网络
 help-topic-virtualization = 工作原理
 help-topic-trial = 免费试用
+help-topic-rules = 条款与隐私
 help-articles = 更多文章
 help-parts = 本页内容
 help-api-text = 页面上能做的事，程序用 API 令牌也都能做。

@@ -13,6 +13,7 @@ pub struct ActorRow {
     pub tenant_id: TenantId,
     pub tenant_name: String,
     pub role: Role,
+    pub suspended: bool,
 }
 
 impl ActorRow {
@@ -26,6 +27,7 @@ impl ActorRow {
             tenant_id: self.tenant_id,
             tenant_name: self.tenant_name,
             role: self.role,
+            suspended: self.suspended,
             token,
             ip,
             request_id,
@@ -38,7 +40,7 @@ impl ActorRow {
 pub async fn actor(pool: &PgPool, user: UserId, tenant: TenantId) -> sqlx::Result<Option<ActorRow>> {
     let row = sqlx::query!(
         "SELECT users.email, users.email_verified_at IS NOT NULL AS \"verified!\", users.locale, users.is_admin, \
-         tenants.name, memberships.role FROM users \
+         tenants.name, memberships.role, suspended_at IS NOT NULL AS \"suspended!\" FROM users \
          JOIN memberships ON memberships.user_id = users.id \
          JOIN tenants ON tenants.id = memberships.tenant_id \
          WHERE users.id = $1 AND tenants.id = $2 AND users.disabled_at IS NULL",
@@ -57,6 +59,7 @@ pub async fn actor(pool: &PgPool, user: UserId, tenant: TenantId) -> sqlx::Resul
             tenant_id: tenant,
             tenant_name: row.name,
             role: Role::parse(&row.role)?,
+            suspended: row.suspended,
         })
     }))
 }

@@ -65,6 +65,8 @@ pub struct Actor {
     pub tenant_id: TenantId,
     pub tenant_name: String,
     pub role: Role,
+    /// The operator has suspended the tenant: it sees what it has, and changes nothing.
+    pub suspended: bool,
     /// The API token that was used; absent for a session.
     pub token: Option<TokenId>,
     pub ip: Option<IpAddr>,
@@ -85,7 +87,10 @@ impl Actor {
     }
 
     fn at_least(&self, role: Role) -> Result<()> {
-        if self.role >= role { Ok(()) } else { Err(Error::Forbidden) }
+        if self.role < role {
+            return Err(Error::Forbidden);
+        }
+        if self.suspended { Err(Error::refused("tenant-suspended")) } else { Ok(()) }
     }
 }
 

@@ -28,10 +28,12 @@ pub enum Topic {
     Network,
     Virtualization,
     Trial,
+    Rules,
 }
 
 impl Topic {
-    pub const ALL: [Self; 5] = [Self::Start, Self::Limits, Self::Network, Self::Virtualization, Self::Trial];
+    pub const ALL: [Self; 6] =
+        [Self::Start, Self::Limits, Self::Network, Self::Virtualization, Self::Trial, Self::Rules];
 
     /// The key of its words.
     pub const fn key(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Topic {
             Self::Network => "help-topic-network",
             Self::Virtualization => "help-topic-virtualization",
             Self::Trial => "help-topic-trial",
+            Self::Rules => "help-topic-rules",
         }
     }
 }

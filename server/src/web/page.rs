@@ -35,6 +35,8 @@ pub struct PageUser {
     pub tenants: Vec<Membership>,
     pub may_operate: bool,
     pub may_own: bool,
+    /// The tenant sees what it has, and changes nothing.
+    pub suspended: bool,
     /// An administrator who looks at a customer's portal.
     pub acting: bool,
 }
@@ -149,6 +151,7 @@ impl FromRequestParts<App> for Page {
                 tenant_name: actor.tenant_name,
                 tenant_id: actor.tenant_id,
                 tenants,
+                suspended: actor.suspended,
                 acting: false,
             }),
             flash,

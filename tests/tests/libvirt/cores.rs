@@ -44,6 +44,7 @@ async fn nobody_runs_on_the_core_of_another() {
     let mut lab = Lab::furnished("cores@example.com", Stack::start_on(Guests::Real, host).await).await;
     for (slug, cpu) in [
         ("floating", json!({ "vcpus": 1 })),
+        ("floating-two", json!({ "vcpus": 2 })),
         ("alone", json!({ "vcpus": 1, "reservation": 1000, "dedicated": true })),
     ] {
         let policy = json!({ "cpu": cpu, "memory": { "size": 256 }, "disk": { "size": 512 }, "network": {} });
@@ -78,6 +79,9 @@ async fn nobody_runs_on_the_core_of_another() {
     is_on(&alone, "1", soon).await;
     lab.stack.delete_now(&lab.customer, &alone.id).await;
     let other = lab.create_of("other", "floating").await;
+    is_on(&other, "1", soon).await;
+    // A vCPU that is plugged in begins where the guest may run now.
+    lab.act(&other, "resize", json!({ "plan": "floating-two" })).await;
     is_on(&other, "1", soon).await;
     lab.stack.kill_agent();
     move_by_hand(&other, "0-1");

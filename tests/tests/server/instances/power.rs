@@ -179,3 +179,33 @@ async fn name_firewall_and_protection_change() {
     customer.api.delete(&path).await.expect(202);
     desk.platform.stop().await;
 }
+
+/// Whatever it asks for; and again as before when the suspension ends.
+#[tokio::test]
+async fn a_suspended_tenant_sees_what_it_has_and_changes_nothing() {
+    let desk = Desk::open().await;
+    let customer = desk.buyer("a@example.com").await;
+    let id = desk.running(&customer, "web", "small").await;
+    let before = customer.instance(&id).await;
+    sqlx::query("UPDATE tenants SET suspended_at = now()").execute(desk.pool()).await.unwrap();
+    for (action, body) in [
+        ("shutdown", json!({})),
+        ("reboot", json!({})),
+        ("rebuild", json!({ "image": "test" })),
+        ("resize", json!({ "plan": "large" })),
+    ] {
+        let refused = customer.act(&id, action, body).await.expect(403);
+        assert_eq!(refused.json()["code"], "tenant-suspended", "{action}");
+    }
+    let path = format!("/api/v1/instances/{id}");
+    assert_eq!(customer.api.delete(&path).await.expect(403).json()["code"], "tenant-suspended");
+    let key = json!({ "name": "k", "public_key": "ssh-ed25519 AAAA" });
+    assert_eq!(
+        customer.api.post("/api/v1/ssh-keys", key).await.expect(403).json()["code"],
+        "tenant-suspended"
+    );
+    assert_eq!(customer.instance(&id).await, before);
+    sqlx::query("UPDATE tenants SET suspended_at = NULL").execute(desk.pool()).await.unwrap();
+    customer.asked(&id, "shutdown").await;
+    desk.platform.stop().await;
+}
