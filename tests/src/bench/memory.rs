@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 /// What all guests together have of memory, in MiB.
 const POOL: u64 = 3072;
-/// What an emulator keeps beside each guest's memory, in MiB: QEMU's translations of a guest that has read its
-/// disk and filled its memory are about as large.  With KVM there are none, and this is too generous.
-const EMULATOR: u64 = 200;
+/// What an emulator keeps beside each guest's memory, in MiB: 64 of translations of its code, and its own.  With KVM
+/// there are none of the former, and this is too generous.
+const EMULATOR: u64 = 130;
 const GUESTS: usize = 6;
 const SIZE: u64 = 768;
 const RESERVATION: u64 = 128;
