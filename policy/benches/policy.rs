@@ -1,7 +1,7 @@
 //! What the decisions cost that are made for every guest of a host, and for every host of the fleet.
 //!
 //! ```text
-//! cargo bench --package jst-policy
+//! cargo bench --package jst-policy --bench policy
 //! ```
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
