@@ -69,8 +69,10 @@ pub fn stacks(page: &Page, host: &Host, instances: &[InstanceRow], samples: &Sam
         });
         parts.collect()
     };
-    let all = |figure: Figure| -> u64 {
-        samples.values().filter_map(|figures| figures[figure]).map(|value| value.max(0.0) as u64).sum()
+    // Where nothing was measured lately nothing is said of it.
+    let all = |figure: Figure| -> Option<u64> {
+        let values = samples.values().filter_map(|figures| figures[figure]);
+        (!samples.is_empty()).then(|| values.map(|value| value.max(0.0) as u64).sum())
     };
     let booked = &host.booked;
     let cpu = (capacity.cpu.get(), booked.cpu_reservation.get(), all(Figure::CpuUsed));
@@ -96,7 +98,7 @@ pub fn stacks(page: &Page, host: &Host, instances: &[InstanceRow], samples: &Sam
 fn stack(
     page: &Page,
     label: &str,
-    (whole, booked, used): (u64, u64, u64),
+    (whole, booked, used): (u64, u64, Option<u64>),
     parts: &[Part<'_>],
     figure: &dyn Fn(u64) -> String,
 ) -> Stack {
@@ -125,12 +127,13 @@ fn stack(
         // Of an uplink whose rate nobody has said or measured, nothing is a share.
         page.t("admin-host-bar-unknown")
     } else {
-        [
-            page.t2("admin-host-guaranteed", "part", figure(booked), "whole", figure(whole)),
-            page.t2("admin-host-in-use", "used", figure(used), "borrowed", figure(borrowed)),
-            page.t1("admin-host-idle", "idle", figure(whole.saturating_sub(used))),
-        ]
-        .join(" ")
+        let guaranteed = page.t2("admin-host-guaranteed", "part", figure(booked), "whole", figure(whole));
+        let now = used.map(|used| {
+            let in_use = page.t2("admin-host-in-use", "used", figure(used), "borrowed", figure(borrowed));
+            let idle = page.t1("admin-host-idle", "idle", figure(whole.saturating_sub(used)));
+            format!(" {in_use} {idle}")
+        });
+        guaranteed + &now.unwrap_or_default()
     };
     Stack {
         label: page.t(label),
