@@ -172,7 +172,7 @@ impl Api {
                 Err(_) => None,
             };
             let Some(pause) = pause else { return self.concluded(reply, tries.breaks(), changes) };
-            if pause >= LONG_PAUSE && matches!(reply, Ok(_)) {
+            if pause >= LONG_PAUSE && reply.is_ok() {
                 let seconds = [("seconds", pause.as_secs().to_string())];
                 note(&self.language.fill(texts::WAITING_FOR_TURN, &seconds));
             }

@@ -89,9 +89,13 @@ impl Failure {
             | Self::Network(message)
             | Self::Interrupted(message) => language.fill(message.text, &message.arguments),
         };
-        // It is escaped already, and escaping does not change what it has left.
-        language.fill(texts::ERROR, &[("what", what)])
+        line(language, &what)
     }
+}
+
+/// `what` is escaped already.
+fn line(language: Language, what: &str) -> String {
+    format!("{}{what}", language.text(texts::ERROR))
 }
 
 /// A problem document (RFC 9457) as the API sends it.
@@ -141,15 +145,14 @@ impl Problem {
     pub fn in_words(&self, language: Language) -> String {
         if !self.is_ours() {
             let arguments = [("server", self.server.clone()), ("status", self.status.to_string())];
-            let what = language.fill(texts::NOT_OURS, &arguments);
-            return language.fill(texts::ERROR, &[("what", what)]);
+            return line(language, &language.fill(texts::NOT_OURS, &arguments));
         }
         // The detail of wrong input is the sum of what stands at its fields.
         let what = match (self.errors.is_empty(), self.detail.is_empty()) {
             (true, false) => format!("{}: {}", self.title, self.detail),
             _ => self.title.clone(),
         };
-        let mut lines = vec![language.fill(texts::ERROR, &[("what", what)])];
+        let mut lines = vec![line(language, &plain(&what))];
         for error in &self.errors {
             lines.push(format!("  {}: {}", plain(&error.field), plain(&error.detail)));
         }

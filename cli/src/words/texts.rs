@@ -81,7 +81,7 @@ texts! {
     NEXT_LATER = "Try again later. If it stays so, tell the operator the number of the request.",
         "请稍后重试。若问题持续，请将请求编号告知运营方。";
     REQUEST_ID = "Request: {id}", "请求编号：{id}";
-    ERROR = "Error: {what}", "错误：{what}";
+    ERROR = "Error: ", "错误：";
 
     // Names.
     NO_SUCH_INSTANCE = "There is no instance named {name}. See what there is with: jst ls",
@@ -115,9 +115,8 @@ texts! {
     DONE = "{name}: {kind} is done.", "{name}：{kind}已完成。";
     RESTART_REQUIRED = "In force after a restart only: {fields}. Restart with: jst reboot {name}",
         "重启后生效：{fields}。请重启：jst reboot {name}";
-    FAILED = "{name}: {kind} failed: {detail} ({code})", "{name}：{kind}失败：{detail}（{code}）";
-    NEXT_FAILED = "See the present state with: jst show {name}. After a failed creation: jst retry {name}, or jst delete {name}",
-        "查看当前状态：jst show {name}。创建失败后可执行 jst retry {name} 或 jst delete {name}";
+    FAILED = "{name}: {kind} failed: {detail} ({code})\nSee the present state with: jst show {name}. After a failed creation: jst retry {name}, or jst delete {name}",
+        "{name}：{kind}失败：{detail}（{code}）\n查看当前状态：jst show {name}。创建失败后可执行 jst retry {name} 或 jst delete {name}";
     CANCELLED = "{name}: {kind} gave way to a newer request. See with: jst operations",
         "{name}：{kind}已被新的请求取代。查看：jst operations";
     TIMED_OUT = "{name}: {kind} has not ended after {seconds} s, and goes on. Wait on with: jst wait {id}",
