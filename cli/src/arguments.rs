@@ -360,7 +360,8 @@ mod tests {
 
     #[test]
     fn what_follows_two_dashes_is_ssh_s() {
-        let arguments = Arguments::try_parse_from(["jst", "ssh", "web", "--", "-L", "8080:localhost:80"]).unwrap();
+        let arguments =
+            Arguments::try_parse_from(["jst", "ssh", "web", "--", "-L", "8080:localhost:80"]).unwrap();
         let Command::Ssh { instance, arguments, .. } = arguments.command else { panic!("it is ssh") };
         assert_eq!((instance.name.as_str(), arguments.len()), ("web", 2));
         let wrong = Arguments::try_parse_from(["jst", "firewall", "web", "--in", "tcp:22", "--in-open"]);

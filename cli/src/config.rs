@@ -29,7 +29,8 @@ pub struct Place(PathBuf);
 
 impl Place {
     pub fn from_environment() -> Result<Self> {
-        let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let absolute =
+            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         // A relative path in XDG_CONFIG_HOME counts as none; the specification wants it so.
         let base = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")));
         base.map(|base| Self(base.join("jst/config.toml"))).ok_or_else(|| Failure::here(texts::NO_HOME))

@@ -219,14 +219,16 @@ mod tests {
 
     #[test]
     fn who_is_not_known_is_told_how_to_log_in() {
-        let body = serde_json::json!({ "title": "您没有权限", "detail": "请先登录。", "code": "unauthenticated" });
+        let body =
+            serde_json::json!({ "title": "您没有权限", "detail": "请先登录。", "code": "unauthenticated" });
         let words = problem(401, body).in_words(Language::Chinese);
         assert!(words.contains("jst login --server https://portal.example"), "{words}");
     }
 
     #[test]
     fn a_failure_of_the_server_names_the_request() {
-        let body = serde_json::json!({ "title": "x", "detail": "y", "code": "internal", "request_id": "r-7" });
+        let body =
+            serde_json::json!({ "title": "x", "detail": "y", "code": "internal", "request_id": "r-7" });
         let words = problem(500, body).in_words(Language::English);
         assert!(words.contains("r-7") && words.contains("later"), "{words}");
     }

@@ -211,7 +211,10 @@ mod tests {
 
     #[test]
     fn figures_read_well() {
-        assert_eq!([mib(512), mib(1536), mib(20480), mib(3 << 20)], ["512 MiB", "1.5 GiB", "20 GiB", "3 TiB"]);
+        assert_eq!(
+            [mib(512), mib(1536), mib(20480), mib(3 << 20)],
+            ["512 MiB", "1.5 GiB", "20 GiB", "3 TiB"]
+        );
         assert_eq!([money("¥", 3500), money("$", -5)], ["¥35.00", "-$0.05"]);
         assert_eq!(spark(&[Some(0.0), None, Some(4.0), Some(8.0)], 4), "▁ ▅█");
         assert_eq!(spark(&[Some(0.0), Some(0.0)], 4), "▁▁");

@@ -112,7 +112,9 @@ mod tests {
     #[test]
     fn an_id_has_its_form() {
         assert!(is_id("vm_0199b0c4a7d27c6e8f3a5b1c2d3e4f50", "vm"));
-        for other in ["vm_", "op_0199b0c4a7d27c6e8f3a5b1c2d3e4f50", "vm_0199b0c4a7d27c6e8f3a5b1c2d3e4f5/", "web"] {
+        for other in
+            ["vm_", "op_0199b0c4a7d27c6e8f3a5b1c2d3e4f50", "vm_0199b0c4a7d27c6e8f3a5b1c2d3e4f5/", "web"]
+        {
             assert!(!is_id(other, "vm"), "{other}");
         }
     }

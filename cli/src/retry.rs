@@ -89,7 +89,9 @@ mod tests {
     #[test]
     fn a_refusal_stands() {
         let mut tries = Tries::new(UNIT);
-        for (status, code) in [(200, ""), (409, "idempotency-in-progress"), (422, "invalid"), (500, "internal")] {
+        for (status, code) in
+            [(200, ""), (409, "idempotency-in-progress"), (422, "invalid"), (500, "internal")]
+        {
             assert_eq!(tries.pause(answer(status, code, None)), None, "{status}");
         }
         // After a break of ours the server may still be busy with the first try.

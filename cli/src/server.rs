@@ -98,7 +98,9 @@ mod tests {
         ] {
             assert_eq!(Server::parse(text).unwrap().to_string(), shown);
         }
-        for bad in ["", "ftp://x", "https://", "https://me:secret@x", "https://x?y", "https://x#y", "https://a b"] {
+        for bad in
+            ["", "ftp://x", "https://", "https://me:secret@x", "https://x?y", "https://x#y", "https://a b"]
+        {
             assert!(Server::parse(bad).is_err(), "{bad}");
         }
     }

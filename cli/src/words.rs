@@ -107,7 +107,11 @@ mod tests {
     #[test]
     fn both_languages_say_everything_with_the_same_values() {
         let values = |text: &str| -> BTreeSet<String> {
-            text.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(n, _)| n.to_owned()).collect()
+            text.split('{')
+                .skip(1)
+                .filter_map(|rest| rest.split_once('}'))
+                .map(|(n, _)| n.to_owned())
+                .collect()
         };
         for text in texts::ALL {
             assert!(!text.en.is_empty() && !text.zh.is_empty(), "{text:?}");

@@ -82,7 +82,8 @@ pub async fn delete(context: &Context, change: &Change, now: bool, yes: bool) ->
     };
     let done = context.follow(&api, &instance.name, answer, &change.waiting).await?;
     if done && !context.json {
-        let left = api.get(&["instances", &instance.id], &[]).await.and_then(|answer| answer.read::<Instance>());
+        let left =
+            api.get(&["instances", &instance.id], &[]).await.and_then(|answer| answer.read::<Instance>());
         match left.ok().filter(|_| !now).and_then(|instance| instance.delete_at) {
             Some(at) => {
                 let mut arguments = name();

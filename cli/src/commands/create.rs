@@ -89,7 +89,9 @@ mod tests {
         let file = directory.path().join("user-data");
         std::fs::write(&file, "#cloud-config\n").unwrap();
         assert_eq!(read_text(&file, 14).unwrap(), "#cloud-config\n");
-        assert!(matches!(read_text(&file, 13), Err(Failure::Usage(message)) if message.text == texts::TOO_LARGE));
+        assert!(
+            matches!(read_text(&file, 13), Err(Failure::Usage(message)) if message.text == texts::TOO_LARGE)
+        );
         let Err(missing) = read_text(&directory.path().join("no"), 13) else { panic!("there is none") };
         assert!(missing.in_words(crate::words::Language::English).contains("/no cannot be read"));
     }

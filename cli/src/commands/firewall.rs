@@ -106,12 +106,7 @@ mod tests {
 
     #[test]
     fn rules_are_read_and_shown_in_the_same_form() {
-        for text in [
-            "tcp:22",
-            "any",
-            "icmp@2001:db8::1",
-            "udp:8000-8100@203.0.113.0/24,2001:db8::/32",
-        ] {
+        for text in ["tcp:22", "any", "icmp@2001:db8::1", "udp:8000-8100@203.0.113.0/24,2001:db8::/32"] {
             assert_eq!(rule_text(&parse(text).unwrap()), text);
         }
         for bad in ["", ":22", "tcp:", "tcp:22@", "tcp:22@a,,b", "22"] {
@@ -129,7 +124,8 @@ mod tests {
             outbound: None,
             blocked_outbound_tcp: vec![25],
         };
-        let body = json!({ "inbound": [{ "protocol": "tcp", "ports": "22", "peers": [] }], "outbound": null });
+        let body =
+            json!({ "inbound": [{ "protocol": "tcp", "ports": "22", "peers": [] }], "outbound": null });
         assert_eq!(json!(firewall), body);
     }
 }
