@@ -203,11 +203,14 @@ impl Api {
             0 | 1 => self.language.text(texts::ONCE).to_owned(),
             _ => self.language.fill(texts::TIMES, &[("count", breaks.to_string())]),
         };
-        let text = match () {
-            () if chain(error).any(|cause| cause.is::<rustls::Error>()) => texts::NOT_TRUSTED,
-            () if !is_broken(error) => texts::NO_CONNECTION,
-            () if changes => texts::CONNECTION_BROKE,
-            () => texts::NO_ANSWER,
+        let text = if chain(error).any(|cause| cause.is::<rustls::Error>()) {
+            texts::NOT_TRUSTED
+        } else if !is_broken(error) {
+            texts::NO_CONNECTION
+        } else if changes {
+            texts::CONNECTION_BROKE
+        } else {
+            texts::NO_ANSWER
         };
         // The outer errors repeat the address and say that something failed; the innermost says what.
         let cause = chain(error).last().map(ToString::to_string).unwrap_or_default();

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// Exit codes: 0 done, 1 failed or refused, 2 wrong arguments.  JST_LANG=zh speaks Chinese.
 /// JST_TOKEN is used instead of the token that was stored by jst login.
 #[derive(Parser)]
-#[command(name = "jst", version, max_term_width = 100)]
+#[command(name = "jst", version)]
 pub struct Arguments {
     /// The server, such as https://portal.example.com
     #[arg(long, global = true, env = "JST_SERVER", value_name = "URL")]

@@ -36,12 +36,13 @@ impl Context {
 
     /// Where to ask and as whom, which may be nobody.
     pub fn access(&self) -> Result<Access> {
-        // With everything given nothing needs to be remembered, not even a home.
-        let remembered = match (&self.server, token_from_environment()) {
-            (Some(_), Some(_)) if Place::from_environment().is_err() => None,
+        let token = token_from_environment();
+        let remembered = match (&self.server, &token) {
+            // With everything given nothing needs to be remembered: there may be no home at all.
+            (Some(_), Some(_)) => self.remembered().unwrap_or(None),
             _ => self.remembered()?,
         };
-        access(self.server.clone(), token_from_environment(), self.ca.clone(), remembered)
+        access(self.server.clone(), token, self.ca.clone(), remembered)
     }
 
     /// For what anybody may ask.
@@ -82,7 +83,11 @@ impl Context {
     pub async fn follow(&self, api: &Api, name: &str, answer: Answer, waiting: &Waiting) -> Result<bool> {
         let operation: Operation = answer.read()?;
         if waiting.no_wait {
-            return self.conclude(name, &operation, &answer.text);
+            let done = self.conclude(name, &operation, &answer.text)?;
+            if !done {
+                self.say(texts::ACCEPTED, &wait::about(self.language, name, &operation));
+            }
+            return Ok(done);
         }
         self.wait(api, name, operation, answer.text, waiting.timeout.timeout).await
     }
@@ -97,19 +102,24 @@ impl Context {
         limit: Duration,
     ) -> Result<bool> {
         let (operation, text) = wait::until_ended(api, self.language, name, operation, text, limit).await?;
-        self.conclude(name, &operation, &text)
+        let done = self.conclude(name, &operation, &text)?;
+        if operation.has_ended() {
+            Ok(done)
+        } else {
+            Err(wait::timed_out(self.language, name, &operation, limit))
+        }
     }
 
+    /// Prints what came of an operation so far.  True when it was done.
     fn conclude(&self, name: &str, operation: &Operation, text: &str) -> Result<bool> {
         if self.json {
             print_json(text);
         }
         wait::outcome(self.language, name, operation)?;
-        let mut arguments = wait::about(self.language, name, operation);
         if !operation.has_ended() {
-            self.say(texts::ACCEPTED, &arguments);
             return Ok(false);
         }
+        let mut arguments = wait::about(self.language, name, operation);
         self.say(texts::DONE, &arguments);
         if !operation.restart_required.is_empty() {
             arguments.push(("fields", operation.restart_required.join(", ")));

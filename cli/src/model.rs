@@ -37,7 +37,6 @@ pub struct Instance {
     pub operation: Option<Operation>,
     #[serde(default)]
     pub created_at: String,
-    pub deleted_at: Option<String>,
     pub delete_at: Option<String>,
 }
 
@@ -47,7 +46,6 @@ pub struct Instance {
 pub struct Named {
     pub id: String,
     pub slug: String,
-    pub name: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -77,7 +75,6 @@ pub struct Policy {
 pub struct Cpu {
     pub vcpus: u32,
     pub reservation: u64,
-    pub dedicated: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

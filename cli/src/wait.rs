@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// So long a server may be silent while its operation is waited for: a restart takes seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Waits until the operation has ended.  Gives it as it is then, and as the API wrote it.
+/// Waits until the operation has ended, or the limit has passed.  Gives it as it is then, and as the API wrote it.
 pub async fn until_ended(
     api: &Api,
     language: Language,
@@ -53,8 +53,7 @@ async fn ask(
         }
         let left = limit.saturating_sub(started.elapsed());
         if left.is_zero() {
-            let message = Message { text: texts::TIMED_OUT, arguments: about(language, name, &operation) };
-            return Err(Failure::Here(message).with("seconds", limit.as_secs()));
+            break;
         }
         tokio::time::sleep(pause.min(left)).await;
         pause = (pause * 3 / 2).min(LONGEST_PAUSE);
@@ -77,7 +76,13 @@ async fn ask(
     Ok((operation, text))
 }
 
-/// Whether the operation did what was asked for.
+/// It goes on, and whoever waited has waited long enough.
+pub fn timed_out(language: Language, name: &str, operation: &Operation, limit: Duration) -> Failure {
+    let message = Message { text: texts::TIMED_OUT, arguments: about(language, name, operation) };
+    Failure::Here(message).with("seconds", limit.as_secs())
+}
+
+/// Whether the operation did what was asked for, as far as it is known.
 pub fn outcome(language: Language, name: &str, operation: &Operation) -> Result<()> {
     let failed = |text| Message { text, arguments: about(language, name, operation) };
     match operation.state.as_str() {

@@ -16,7 +16,8 @@ const MAX_TOKEN: u64 = 4096;
 /// Checks the token against the API before anything is stored: a token that does not work is told now, and not
 /// by the next command.
 pub async fn login(context: &Context, token_stdin: bool) -> Result<()> {
-    let remembered = context.remembered()?;
+    // A damaged file is about to be replaced, and must not keep one from it.
+    let remembered = context.remembered().unwrap_or(None);
     let server = match (&context.server, &remembered) {
         (Some(server), _) => Server::parse(server)?,
         (None, Some(config)) => Server::parse(&config.server)?,

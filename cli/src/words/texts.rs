@@ -195,13 +195,11 @@ texts! {
     MAXIMUM = "MAXIMUM", "上限";
     UNIT = "UNIT", "单位";
     COURSE = "COURSE", "走势";
-    TIME = "AT", "时间";
     SERVER = "SERVER", "服务器";
     EMAIL = "EMAIL", "邮箱";
     TEAM = "TEAM", "团队";
     ROLE = "ROLE", "角色";
     YES = "yes", "是";
-    NO = "no", "否";
     FREE = "free", "免费";
     ONCE = "once", "1 次";
     TIMES = "{count} times", "{count} 次";
