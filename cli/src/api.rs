@@ -286,7 +286,7 @@ fn is_broken(error: &reqwest::Error) -> bool {
 /// An error and its causes.  What an I/O error wraps is no source of it in the sense of the trait, and is
 /// just where the TLS library's own error is.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| {
+    std::iter::successors(Some(error), |&error| {
         let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         match wrapped {
             Some(inner) => Some(inner as &(dyn Error + 'static)),
