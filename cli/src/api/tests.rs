@@ -148,7 +148,8 @@ async fn one_waits_for_one_s_turn_at_most_three_times() {
 async fn reading_needs_no_key() {
     let (api, heard) = server(vec![Act::Break, good(json!({}))]).await;
     api.get(&["account"], &[]).await.unwrap();
-    assert_eq!((heard.lock().unwrap().len(), keys(&heard).len()), (2, 0));
+    assert_eq!(heard.lock().unwrap().len(), 2);
+    assert!(keys(&heard).is_empty());
 }
 
 #[tokio::test]
