@@ -13,7 +13,8 @@ pub enum Language {
     Chinese,
 }
 
-/// One message in both languages.  `{name}` stands for a value.
+/// One message in both languages.  `{name}` stands for a value, and `{name:sh}` for one in a command that the
+/// reader may paste into a shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text {
     pub en: &'static str,
@@ -67,13 +68,25 @@ impl Language {
                 rest = after;
                 break;
             };
+            let (name, for_shell) = name.strip_suffix(":sh").map_or((name, false), |name| (name, true));
             if let Some((_, value)) = arguments.iter().find(|(known, _)| *known == name) {
-                filled.push_str(&plain(value));
+                let value = plain(value);
+                filled.push_str(&if for_shell { shell_word(&value) } else { value });
             }
             rest = after;
         }
         filled.push_str(rest);
         filled
+    }
+}
+
+/// One word to a shell, whatever is in it: somebody else may have named an instance `$(reboot)`.
+fn shell_word(text: &str) -> String {
+    let bare = |c: char| c.is_alphanumeric() || "-_.:/".contains(c);
+    if !text.is_empty() && text.chars().all(bare) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 
@@ -102,6 +115,21 @@ mod tests {
         let arguments = vec![("name", "{state}\u{1b}[2J".to_owned()), ("state", "好".to_owned())];
         assert_eq!(Language::English.fill(text, &arguments), "{state}\\u{1b}[2J is 好.");
         assert_eq!(Language::Chinese.fill(text, &arguments), "{state}\\u{1b}[2J：好。");
+    }
+
+    #[test]
+    fn a_name_in_a_command_is_one_word_of_it() {
+        let text = Text { en: "jst show {name:sh}", zh: "jst show {name:sh}" };
+        for (name, word) in [
+            ("web-1", "web-1"),
+            ("网站", "网站"),
+            ("Web 1", "'Web 1'"),
+            ("$(reboot); x", "'$(reboot); x'"),
+            ("it's", r"'it'\''s'"),
+        ] {
+            let shown = Language::English.fill(text, &[("name", name.to_owned())]);
+            assert_eq!(shown, format!("jst show {word}"));
+        }
     }
 
     #[test]

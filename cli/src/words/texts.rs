@@ -15,8 +15,8 @@ texts! {
     // Where the server is, and who asks.
     NO_SERVER = "No server is known. Log in with: jst login --server https://…",
         "尚未指定服务器。请登录：jst login --server https://…";
-    NO_TOKEN = "You are not logged in to {server}. Log in with: jst login --server {server}",
-        "尚未登录 {server}。请登录：jst login --server {server}";
+    NO_TOKEN = "You are not logged in to {server}. Log in with: jst login --server {server:sh}",
+        "尚未登录 {server}。请登录：jst login --server {server:sh}";
     BAD_SERVER = "{server} is no address of a server. Write it like https://portal.example.com",
         "{server} 不是服务器地址。写法如 https://portal.example.com";
     NOT_ENCRYPTED = "{server} is not encrypted, and the token would travel readable by others. Write https:// (http:// is for this machine only).",
@@ -44,8 +44,8 @@ texts! {
     CANNOT_WRITE = "{file} cannot be written: {cause}", "无法写入 {file}：{cause}";
     BAD_CONFIG = "{file} is damaged: {cause}. Log in anew with: jst login",
         "{file} 已损坏：{cause}。请重新登录：jst login";
-    CONFIG_IS_OPEN = "Others on this machine can read the token in {file}. Close it with: chmod 600 {file}",
-        "本机其他用户可以读取 {file} 中的令牌。请执行：chmod 600 {file}";
+    CONFIG_IS_OPEN = "Others on this machine can read the token in {file}. Close it with: chmod 600 {file:sh}",
+        "本机其他用户可以读取 {file} 中的令牌。请执行：chmod 600 {file:sh}";
     BAD_CA = "{file} holds no certificate in PEM form. Give the certificate of the authority with --ca or JST_CA.",
         "{file} 中没有 PEM 格式的证书。请用 --ca 或 JST_CA 指定证书颁发机构的证书。";
     NO_ROOTS = "This machine knows no certificate authorities: {cause}. Install the package ca-certificates, or name one with --ca.",
@@ -67,8 +67,8 @@ texts! {
     WAITING_FOR_TURN = "Too many requests: going on in {seconds} s.", "请求过多：{seconds} 秒后继续。";
 
     // What the API refused, and what to do then.
-    NEXT_LOG_IN = "The token is not valid (any more). Make one in the portal, under API tokens, then: jst login --server {server}",
-        "令牌无效或已失效。请在网站的“API 令牌”页面新建，然后执行：jst login --server {server}";
+    NEXT_LOG_IN = "The token is not valid (any more). Make one in the portal, under API tokens, then: jst login --server {server:sh}",
+        "令牌无效或已失效。请在网站的“API 令牌”页面新建，然后执行：jst login --server {server:sh}";
     NEXT_RIGHTS = "The token needs the scope for this (write for changes), and its owner the role. jst account shows who asks.",
         "令牌需要相应的权限（更改需要 write），所有者也需要相应的角色。查看当前账户：jst account";
     NEXT_LOOK = "See what there is with: jst ls", "查看现有实例：jst ls";
@@ -94,8 +94,8 @@ texts! {
         "{name} 不是任务 ID。查看现有任务：jst operations";
 
     // Asking before something is lost.
-    WARN_DELETE = "This deletes {name}. It can be undone for some time, with: jst undelete {name}",
-        "将删除 {name}。一段时间内可以撤销：jst undelete {name}";
+    WARN_DELETE = "This deletes {name}. It can be undone for some time, with: jst undelete {name:sh}",
+        "将删除 {name}。一段时间内可以撤销：jst undelete {name:sh}";
     WARN_DELETE_NOW = "This deletes {name} and everything on its disk, at once and for ever.",
         "将立即永久删除 {name} 及其磁盘上的全部数据。";
     WARN_REBUILD = "This destroys everything on the disk of {name} and starts it from {image}.",
@@ -111,32 +111,32 @@ texts! {
     PROGRESS = "{name}: {kind}, {step}", "{name}：{kind}，{step}";
     PROGRESS_RETRY = "{name}: {kind}, {step} (trying again: {cause})", "{name}：{kind}，{step}（正在重试：{cause}）";
     NO_ANSWER_YET = "{server} does not answer; waiting for it", "{server} 没有应答，等待中";
-    ACCEPTED = "{name}: {kind} is on its way. Follow it with: jst wait {id}", "{name}：{kind}已受理。跟踪进度：jst wait {id}";
+    ACCEPTED = "{name}: {kind} is on its way. Follow it with: jst wait {id:sh}", "{name}：{kind}已受理。跟踪进度：jst wait {id:sh}";
     DONE = "{name}: {kind} is done.", "{name}：{kind}已完成。";
-    RESTART_REQUIRED = "In force after a restart only: {fields}. Restart with: jst reboot {name}",
-        "重启后生效：{fields}。请重启：jst reboot {name}";
-    FAILED = "{name}: {kind} failed: {detail} ({code})\nSee the present state with: jst show {name}. After a failed creation: jst retry {name}, or jst delete {name}",
-        "{name}：{kind}失败：{detail}（{code}）\n查看当前状态：jst show {name}。创建失败后可执行 jst retry {name} 或 jst delete {name}";
+    RESTART_REQUIRED = "In force after a restart only: {fields}. Restart with: jst reboot {name:sh}",
+        "重启后生效：{fields}。请重启：jst reboot {name:sh}";
+    FAILED = "{name}: {kind} failed: {detail} ({code})\nSee the present state with: jst show {name:sh}. After a failed creation: jst retry {name:sh}, or jst delete {name:sh}",
+        "{name}：{kind}失败：{detail}（{code}）\n查看当前状态：jst show {name:sh}。创建失败后可执行 jst retry {name:sh} 或 jst delete {name:sh}";
     CANCELLED = "{name}: {kind} gave way to a newer request. See with: jst operations",
         "{name}：{kind}已被新的请求取代。查看：jst operations";
-    TIMED_OUT = "{name}: {kind} has not ended after {seconds} s, and goes on. Wait on with: jst wait {id}",
-        "{name}：{kind}在 {seconds} 秒内未结束，仍在进行。继续等待：jst wait {id}";
-    INTERRUPTED = "{name}: {kind} goes on without you. Follow it with: jst wait {id}",
-        "{name}：{kind}仍在继续。跟踪进度：jst wait {id}";
+    TIMED_OUT = "{name}: {kind} has not ended after {seconds} s, and goes on. Wait on with: jst wait {id:sh}",
+        "{name}：{kind}在 {seconds} 秒内未结束，仍在进行。继续等待：jst wait {id:sh}";
+    INTERRUPTED = "{name}: {kind} goes on without you. Follow it with: jst wait {id:sh}",
+        "{name}：{kind}仍在继续。跟踪进度：jst wait {id:sh}";
 
     // Instances.
     NO_INSTANCES = "There are no instances yet. Make one with: jst create --plan … --image … --name …",
         "还没有实例。创建一个：jst create --plan … --image … --name …";
     NOTHING_HERE = "There is nothing to show yet.", "暂无内容。";
-    CREATED = "{name} has the addresses {addresses}. Log in with: jst ssh {name}",
-        "{name} 的地址为 {addresses}。登录：jst ssh {name}";
+    CREATED = "{name} has the addresses {addresses}. Log in with: jst ssh {name:sh}",
+        "{name} 的地址为 {addresses}。登录：jst ssh {name:sh}";
     NO_KEY_GIVEN = "Without --key nobody can log in over SSH. Your keys: jst keys",
         "未指定 --key，将无法通过 SSH 登录。查看密钥：jst keys";
-    DELETED_UNTIL = "{name} can be brought back until {time}, with: jst undelete {name}",
-        "{time} 之前可以恢复 {name}：jst undelete {name}";
+    DELETED_UNTIL = "{name} can be brought back until {time}, with: jst undelete {name:sh}",
+        "{time} 之前可以恢复 {name}：jst undelete {name:sh}";
     GONE = "{name} is deleted.", "{name} 已删除。";
-    PROTECTED = "{name} is protected: it cannot be deleted until jst unprotect {name}",
-        "{name} 已受保护：执行 jst unprotect {name} 之前无法删除。";
+    PROTECTED = "{name} is protected: it cannot be deleted until jst unprotect {name:sh}",
+        "{name} 已受保护：执行 jst unprotect {name:sh} 之前无法删除。";
     UNPROTECTED = "{name} can be deleted again.", "{name} 可以删除了。";
     KEY_ADDED = "The key {name} is known now: {fingerprint}", "已添加密钥 {name}：{fingerprint}";
     KEY_REMOVED = "The key {name} is removed. Instances that have it keep it.",
@@ -146,8 +146,8 @@ texts! {
     TOO_LARGE = "{file} is larger than {limit} bytes.", "{file} 超过 {limit} 字节。";
     BAD_RULE = "{rule} is no rule. Write PROTOCOL[:PORTS][@PEERS], such as tcp:22, udp:8000-8100 or tcp:443@203.0.113.0/24,2001:db8::/32",
         "{rule} 不是有效规则。写法为 协议[:端口][@对端]，如 tcp:22、udp:8000-8100、tcp:443@203.0.113.0/24,2001:db8::/32";
-    NO_ADDRESS = "{name} has no address to connect to. See with: jst show {name}",
-        "{name} 没有可连接的地址。查看：jst show {name}";
+    NO_ADDRESS = "{name} has no address to connect to. See with: jst show {name:sh}",
+        "{name} 没有可连接的地址。查看：jst show {name:sh}";
     BAD_USER = "{user} is no name of a user. Name one with --user", "{user} 不是有效的用户名。请用 --user 指定。";
     NO_SSH = "ssh cannot be started: {cause}. Install an OpenSSH client.", "无法启动 ssh：{cause}。请安装 OpenSSH 客户端。";
 
