@@ -82,14 +82,14 @@ impl Failure {
     }
 
     pub fn in_words(&self, language: Language) -> String {
-        let what = match self {
-            Self::Api(problem) => return problem.in_words(language),
-            Self::Usage(message)
-            | Self::Here(message)
-            | Self::Network(message)
-            | Self::Interrupted(message) => language.fill(message.text, &message.arguments),
-        };
-        line(language, &what)
+        match self {
+            Self::Api(problem) => problem.in_words(language),
+            // Whoever stopped waiting knows that nothing went wrong.
+            Self::Interrupted(message) => language.fill(message.text, &message.arguments),
+            Self::Usage(message) | Self::Here(message) | Self::Network(message) => {
+                line(language, &language.fill(message.text, &message.arguments))
+            }
+        }
     }
 }
 
