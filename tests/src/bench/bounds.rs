@@ -50,3 +50,8 @@ pub const NETWORK_UNFAIRNESS: f64 = 0.001;
 pub const NETWORK_REUSE_SECONDS: f64 = 1.0;
 /// From the call to what is read back, in milliseconds.
 pub const NETWORK_CHANGE_MS: f64 = 300.0;
+
+/// p99 of the dashboard with 100 instances at 200 requests a second, in milliseconds.
+pub const PAGE_P99_MS: f64 = 20.0;
+/// Time for a page at full load, over that of a bare handler with one query: half its throughput.
+pub const PAGE_TIME_RATIO: f64 = 2.0;

@@ -19,6 +19,7 @@ pub struct Desk {
 /// A customer with an API token.
 pub struct Customer {
     pub api: Api,
+    pub token: String,
     pub tenant: Uuid,
     pub user: Uuid,
 }
@@ -127,7 +128,7 @@ impl Desk {
         .execute(pool)
         .await
         .unwrap();
-        Customer { api: self.platform.api(&token), tenant, user }
+        Customer { api: self.platform.api(&token), token, tenant, user }
     }
 
     /// What the host is told about one instance.

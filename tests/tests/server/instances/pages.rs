@@ -28,7 +28,7 @@ async fn browser(desk: &Desk, email: &str) -> (Client, Customer) {
     .execute(desk.pool())
     .await
     .unwrap();
-    (client, Customer { api: desk.platform.api(&token), tenant, user })
+    (client, Customer { api: desk.platform.api(&token), token, tenant, user })
 }
 
 async fn let_buy(desk: &Desk) {
