@@ -6,6 +6,7 @@
 pub mod accounts;
 pub mod admin;
 pub mod agent_api;
+pub mod announcements;
 pub mod auth;
 pub mod ca;
 pub mod config;

@@ -77,6 +77,7 @@ fn pages() -> Router<App> {
         .merge(crate::web::public::routes())
         .merge(crate::landing::web::routes())
         .merge(crate::help::web::routes())
+        .merge(crate::announcements::web::routes())
         .merge(crate::web::health::routes())
         .merge(crate::web::live::routes())
         .merge(crate::metrics::web::routes())

@@ -30,6 +30,8 @@ function prepare(scope = document) {
   all("form[data-confirm]", scope).forEach(checkConfirm);
   all("input[data-show]", scope).forEach(addShowButton);
   all("input[type=radio]:checked", scope).forEach(showSummary);
+  all("[data-slider]", scope).forEach(addSlider);
+  all("form[data-calls]", scope).forEach(writeCall);
 }
 
 function checkConfirm(form) {
@@ -58,6 +60,41 @@ function showSummary(input) {
   if (place && summary) place.replaceChildren(summary.content.cloneNode(true));
 }
 
+// A slider over the cards of a choice, in their order. Where the cards have one that cannot be chosen, it is where one stands.
+function addSlider(box) {
+  const range = box.querySelector("input");
+  const cards = [...document.getElementsByName(box.dataset.slider)];
+  const tell = () => {
+    const card = cards[range.value];
+    const title = card.closest("label").querySelector(".choice-title");
+    box.querySelector("output").value = range.ariaValueText = [...title.childNodes].map(({ textContent }) => textContent.trim()).join(" · ");
+    showSummary(card);
+  };
+  range.max = cards.length - 1;
+  range.value = Math.max(0, cards.findIndex(({ checked }) => checked), cards.findIndex(({ disabled }) => disabled));
+  range.addEventListener("input", () => {
+    for (const [place, card] of cards.entries()) card.checked = place === range.valueAsNumber && !card.disabled;
+    tell();
+  });
+  for (const [place, card] of cards.entries())
+    card.addEventListener("change", () => {
+      range.value = place;
+      tell();
+    });
+  box.hidden = cards.length < 2;
+  tell();
+}
+
+// What a form would do, as an API call that can be pasted into a shell.
+function writeCall(form) {
+  const sent = new FormData(form);
+  const body = { name: sent.get("name"), plan: sent.get("plan"), image: sent.get("image"), ssh_keys: sent.getAll("ssh_keys") };
+  for (const name of ["hostname", "user_data"]) if (sent.get(name)) body[name] = sent.get(name);
+  const code = form.querySelector("[data-call]");
+  code.textContent = `${code.dataset.call}'${JSON.stringify(body).replaceAll("'", "'\\''")}'`;
+  code.closest("details").querySelector("[data-copy]").dataset.copy = code.textContent;
+}
+
 async function copy(button) {
   if (button.classList.contains("is-done")) return;
   try {
@@ -78,6 +115,7 @@ async function copy(button) {
 const openMenus = () => all("details:is(.menu, .more)[open]");
 addEventListener("input", ({ target }) => {
   if (target.matches("form[data-confirm] input")) checkConfirm(target.form);
+  if (target.form?.matches("[data-calls]")) writeCall(target.form);
 });
 addEventListener("change", ({ target }) => {
   if (target.type === "radio") showSummary(target);

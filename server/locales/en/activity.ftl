@@ -31,6 +31,7 @@ activity-account-enabled = The account { $email } was enabled again
 activity-tenant-quotas-changed = The limits of this team were changed by the platform
 activity-tenant-suspended = The team was suspended by the platform
 activity-tenant-unsuspended = The team is no longer suspended
+activity-tenant-acted-for = The platform's support opened this account
 activity-instance-placed = A host was chosen for { $name }
 activity-instance-refused = No host had room for { $name }
 activity-trial-refused = A free trial was refused

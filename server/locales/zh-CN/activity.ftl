@@ -31,6 +31,7 @@ activity-account-enabled = 账号 { $email } 已恢复使用
 activity-tenant-quotas-changed = 平台更改了该团队的限额
 activity-tenant-suspended = 平台暂停了该团队
 activity-tenant-unsuspended = 该团队已恢复
+activity-tenant-acted-for = 平台支持人员进入了该账号
 activity-instance-placed = 已为 { $name } 选定宿主机
 activity-instance-refused = 没有宿主机能容纳 { $name }
 activity-trial-refused = 免费试用申请未通过

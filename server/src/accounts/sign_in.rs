@@ -110,7 +110,7 @@ async fn finish(app: &App, caller: &Caller, user: &users::User) -> Result<Signed
     };
     events::record(&mut tx, &source(user.id, &user.email, caller), event).await?;
     tx.commit().await?;
-    Ok(SignedIn { user: SessionUser { user_id: user.id, tenant_id: tenant }, locale: user.locale.clone() })
+    Ok(SignedIn { user: SessionUser::new(user.id, tenant), locale: user.locale.clone() })
 }
 
 /// Notes from where a new session came, for the list that its owner sees.

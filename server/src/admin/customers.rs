@@ -75,7 +75,7 @@ pub async fn set_quotas(app: &App, actor: &Actor, id: TenantId, wanted: &Quotas)
 
 /// A suspended tenant sees what it has and changes nothing.
 pub async fn set_suspended(app: &App, actor: &Actor, id: TenantId, suspended: bool) -> Result<()> {
-    if suspended && id == actor.tenant_id {
+    if suspended && id == actor.tenant_id && !actor.acting {
         return Err(Error::conflict("own-tenant"));
     }
     let mut tx = app.db.begin_platform().await?;
@@ -85,6 +85,15 @@ pub async fn set_suspended(app: &App, actor: &Actor, id: TenantId, suspended: bo
         let action = if suspended { "tenant.suspended" } else { "tenant.unsuspended" };
         record(&mut tx, actor, action, id, json!({})).await?;
     }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The entry of an administrator who is about to act for a tenant; the tenant sees it as well.
+pub async fn note_acting(app: &App, actor: &Actor, id: TenantId) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
+    record(&mut tx, actor, "tenant.acted_for", id, json!({})).await?;
     tx.commit().await?;
     Ok(())
 }

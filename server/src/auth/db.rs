@@ -14,6 +14,7 @@ pub struct ActorRow {
     pub tenant_name: String,
     pub role: Role,
     pub suspended: bool,
+    pub acting: bool,
 }
 
 impl ActorRow {
@@ -28,6 +29,7 @@ impl ActorRow {
             tenant_name: self.tenant_name,
             role: self.role,
             suspended: self.suspended,
+            acting: self.acting,
             token,
             ip,
             request_id,
@@ -60,7 +62,34 @@ pub async fn actor(pool: &PgPool, user: UserId, tenant: TenantId) -> sqlx::Resul
             tenant_name: row.name,
             role: Role::parse(&row.role)?,
             suspended: row.suspended,
+            acting: false,
         })
+    }))
+}
+
+/// An administrator who is not disabled, in a tenant that they need not belong to.  They work with what the
+/// tenant has; the tenant itself stays its owners'.
+pub async fn acting(pool: &PgPool, user: UserId, tenant: TenantId) -> sqlx::Result<Option<ActorRow>> {
+    let row = sqlx::query!(
+        "SELECT users.email, users.email_verified_at IS NOT NULL AS \"verified!\", users.locale, tenants.name, \
+         suspended_at IS NOT NULL AS \"suspended!\" FROM users, tenants \
+         WHERE users.id = $1 AND users.is_admin AND users.disabled_at IS NULL AND tenants.id = $2",
+        user.uuid(),
+        tenant.uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| ActorRow {
+        user_id: user,
+        email: row.email,
+        email_verified: row.verified,
+        locale: row.locale,
+        is_admin: true,
+        tenant_id: tenant,
+        tenant_name: row.name,
+        role: Role::Operator,
+        suspended: row.suspended,
+        acting: true,
     }))
 }
 

@@ -4,6 +4,7 @@
 //! [`Actor`].  The path decides which of the two counts: the API never accepts the cookie, so
 //! that no other site can make a browser use it.
 
+pub mod acting;
 pub mod db;
 pub mod limits;
 pub mod password;
@@ -67,6 +68,8 @@ pub struct Actor {
     pub role: Role,
     /// The operator has suspended the tenant: it sees what it has, and changes nothing.
     pub suspended: bool,
+    /// An administrator of the platform who works in this tenant without belonging to it.
+    pub acting: bool,
     /// The API token that was used; absent for a session.
     pub token: Option<TokenId>,
     pub ip: Option<IpAddr>,
@@ -99,6 +102,15 @@ impl Actor {
 pub struct SessionUser {
     pub user_id: UserId,
     pub tenant_id: TenantId,
+    /// Present while an administrator acts for a customer.
+    #[serde(default)]
+    pub acting: Option<acting::Acting>,
+}
+
+impl SessionUser {
+    pub const fn new(user_id: UserId, tenant_id: TenantId) -> Self {
+        Self { user_id, tenant_id, acting: None }
+    }
 }
 
 /// Key of [`SessionUser`] in the session; the session store copies its user into a column.
@@ -128,9 +140,15 @@ async fn from_session(parts: &mut Parts, app: &App) -> Result<Actor> {
     let Some(user) = session.get::<SessionUser>(SESSION_USER).await? else {
         return Err(Error::Unauthenticated);
     };
-    let Some(row) = db::actor(app.db.platform(), user.user_id, user.tenant_id).await? else {
-        return Err(Error::Unauthenticated);
+    let acted_for = match user.acting.and_then(acting::Acting::tenant_now) {
+        Some(tenant) => db::acting(app.db.platform(), user.user_id, tenant).await?,
+        None => None,
     };
+    let row = match acted_for {
+        Some(row) => Some(row),
+        None => db::actor(app.db.platform(), user.user_id, user.tenant_id).await?,
+    };
+    let row = row.ok_or(Error::Unauthenticated)?;
     if let Some(id) = session.id() {
         session_store::touch(app.db.platform(), id).await?;
     }
@@ -176,5 +194,18 @@ impl FromRequestParts<App> for Admin {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let actor = Actor::from_request_parts(parts, app).await?;
         if actor.is_admin { Ok(Self(actor)) } else { Err(Error::NotFound) }
+    }
+}
+
+/// Somebody in their own account: what belongs to a person or to who owns a team is closed to an administrator who
+/// acts for a customer, whose own keys, sessions and passwords these pages would show.
+pub struct InPerson(pub Actor);
+
+impl FromRequestParts<App> for InPerson {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let actor = Actor::from_request_parts(parts, app).await?;
+        if actor.acting { Err(Error::refused("acting")) } else { Ok(Self(actor)) }
     }
 }

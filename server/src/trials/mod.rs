@@ -34,6 +34,10 @@ pub const BLOCKED_PORTS: [u16; 1] = [25];
 
 /// Whether this person may start a trial at all.
 pub async fn check_person(tx: &mut Tx, actor: &Actor) -> Result<()> {
+    // A trial is a person's, and the customer would lose theirs to the administrator.
+    if actor.acting {
+        return Err(Error::refused("acting-trial"));
+    }
     if db::used_by(tx, actor.user_id).await? { Err(Error::refused("trial-used")) } else { Ok(()) }
 }
 
@@ -87,7 +91,7 @@ pub fn instance_link(public_url: &str, id: InstanceId) -> String {
 /// The slug of a plan that this person can have as a trial now; absent when they had theirs already,
 /// or there is none.
 pub async fn offer(app: &App, actor: &Actor) -> Result<Option<String>> {
-    if actor.may_operate().is_err() {
+    if actor.acting || actor.may_operate().is_err() {
         return Ok(None);
     }
     // As the platform: the person may have had theirs in another tenant.

@@ -72,14 +72,26 @@ fn thousands(number: u64) -> String {
 
 /// Minor units with the currency's sign: `¥12.00`, `$3.50`.
 pub fn money(currency: &str, minor: i64) -> String {
-    let sign = match currency {
+    let minus = if minor < 0 { "-" } else { "" };
+    let minor = minor.unsigned_abs();
+    format!("{minus}{}{}.{:02}", sign(currency), minor / 100, minor % 100)
+}
+
+/// A small price in millionths of the currency, with as many decimals as it needs and two at least: `$0.007`.
+pub fn small_money(currency: &str, micro: i64) -> String {
+    let minus = if micro < 0 { "-" } else { "" };
+    let micro = micro.unsigned_abs();
+    let decimals = format!("{:06}", micro % 1_000_000);
+    let decimals = decimals.trim_end_matches('0');
+    format!("{minus}{}{}.{decimals:0<2}", sign(currency), micro / 1_000_000)
+}
+
+fn sign(currency: &str) -> &str {
+    match currency {
         "CNY" => "¥",
         "USD" => "$",
         other => other,
-    };
-    let minus = if minor < 0 { "-" } else { "" };
-    let minor = minor.unsigned_abs();
-    format!("{minus}{sign}{}.{:02}", minor / 100, minor % 100)
+    }
 }
 
 /// An amount of what a host can run short of, with its unit.
@@ -126,5 +138,9 @@ mod tests {
         assert_eq!(cores(2000), "2");
         assert_eq!(money("CNY", 1205), "¥12.05");
         assert_eq!(money("USD", -5), "-$0.05");
+        assert_eq!(small_money("USD", 7_000), "$0.007");
+        assert_eq!(small_money("CNY", 50_000), "¥0.05");
+        assert_eq!(small_money("CNY", 1_000_000), "¥1.00");
+        assert_eq!(small_money("USD", 12_345_678), "$12.345678");
     }
 }

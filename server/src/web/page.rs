@@ -137,6 +137,8 @@ impl FromRequestParts<App> for Page {
             Some(actor) => memberships(app.db.platform(), actor.user_id).await.unwrap_or_default(),
             None => Vec::new(),
         };
+        // What cannot be read now is no reason to show no page.
+        let announced = super::db::announcement(app.db.platform()).await.unwrap_or_default();
         let language = parts.extensions.get::<Language>().copied().unwrap_or_default();
         let flash = super::flash::read(&parts.headers, language);
         Ok(Self {
@@ -152,10 +154,13 @@ impl FromRequestParts<App> for Page {
                 tenant_id: actor.tenant_id,
                 tenants,
                 suspended: actor.suspended,
-                acting: false,
+                acting: actor.acting,
             }),
             flash,
-            announcement: None,
+            announcement: announced.map(|(english, chinese)| match language {
+                Language::English => english,
+                Language::Chinese => chinese,
+            }),
             theme: theme(&parts.headers),
         })
     }

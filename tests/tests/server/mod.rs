@@ -1,8 +1,10 @@
 //! The server, on a real Postgres.
 
 mod accounts;
+mod acting;
 mod admin;
 mod agent_api;
+mod announcements;
 mod api_frame;
 mod catalogue;
 mod cli;

@@ -4,7 +4,7 @@ use super::{field_errors, next_href};
 use crate::accounts::db::sessions::SessionRow;
 use crate::accounts::sessions::{self, SessionKey};
 use crate::accounts::{email_change, recovery, second_factor};
-use crate::auth::Actor;
+use crate::auth::{Actor, InPerson};
 use crate::error::{Error, FieldError, Result};
 use crate::state::App;
 use crate::web::flash;
@@ -53,7 +53,7 @@ struct SecurityPage {
 async fn show(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     session: Session,
     paging: Paging<SessionKey>,
 ) -> Result<SecurityPage> {
@@ -84,14 +84,14 @@ struct PasswordPage {
     errors: Vec<FieldError>,
 }
 
-async fn show_password(page: Page, _actor: Actor) -> PasswordPage {
+async fn show_password(page: Page, _: InPerson) -> PasswordPage {
     PasswordPage { page, errors: Vec::new() }
 }
 
 async fn change_password(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     session: Session,
     Form(form): Form<PasswordForm>,
 ) -> Result<Response> {
@@ -122,14 +122,14 @@ struct EmailPage {
     errors: Vec<FieldError>,
 }
 
-async fn show_email(page: Page, actor: Actor) -> EmailPage {
+async fn show_email(page: Page, InPerson(actor): InPerson) -> EmailPage {
     EmailPage { page, actor, form: EmailForm::default(), errors: Vec::new() }
 }
 
 async fn change_email(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Form(form): Form<EmailForm>,
 ) -> Result<Response> {
     match email_change::request(&app, &actor, &form.email, &form.current_password).await {
@@ -141,12 +141,12 @@ async fn change_email(
     }
 }
 
-async fn end(State(app): State<App>, actor: Actor, Path(key): Path<String>) -> Result<Response> {
+async fn end(State(app): State<App>, InPerson(actor): InPerson, Path(key): Path<String>) -> Result<Response> {
     sessions::end(&app, &actor, &key.parse()?).await?;
     Ok(flash::redirect("/security", "session-ended"))
 }
 
-async fn end_all(State(app): State<App>, actor: Actor, session: Session) -> Result<Response> {
+async fn end_all(State(app): State<App>, InPerson(actor): InPerson, session: Session) -> Result<Response> {
     let here = session.id().map(id_hash);
     sessions::end_all(&app, &actor, here.as_deref()).await?;
     Ok(flash::redirect("/security", "sessions-ended"))

@@ -3,7 +3,7 @@
 use super::{field_errors, next_href};
 use crate::accounts::db::ssh_keys::SshKey;
 use crate::accounts::ssh_keys;
-use crate::auth::Actor;
+use crate::auth::{Actor, InPerson};
 use crate::error::{FieldError, Result};
 use crate::ids::SshKeyId;
 use crate::state::App;
@@ -45,7 +45,7 @@ struct KeysPage {
 async fn show(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     paging: Paging<SshKeyId>,
 ) -> Result<KeysPage> {
     let list = ssh_keys::list(&app, &actor, &paging).await?;
@@ -56,7 +56,7 @@ async fn show(
 async fn add(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Form(form): Form<KeyForm>,
 ) -> Result<Response> {
     match ssh_keys::add(&app, &actor, &form.name, &form.public_key).await {
@@ -77,7 +77,11 @@ async fn add(
     }
 }
 
-async fn delete(State(app): State<App>, actor: Actor, Path(id): Path<String>) -> Result<Response> {
+async fn delete(
+    State(app): State<App>,
+    InPerson(actor): InPerson,
+    Path(id): Path<String>,
+) -> Result<Response> {
     ssh_keys::delete(&app, &actor, id.parse()?).await?;
     Ok(flash::redirect("/ssh-keys", "ssh-key-deleted"))
 }

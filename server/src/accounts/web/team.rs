@@ -5,7 +5,7 @@ use crate::accounts::db::invitations::{Invitation, Open};
 use crate::accounts::db::members::Member;
 use crate::accounts::{invitations, members};
 use crate::auth::db::Membership;
-use crate::auth::{Actor, Role, SESSION_USER, SessionUser};
+use crate::auth::{Actor, InPerson, Role, SESSION_USER, SessionUser};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{InvitationId, TenantId, UserId};
 use crate::state::App;
@@ -97,7 +97,12 @@ async fn team_page(
     })
 }
 
-async fn show(State(app): State<App>, page: Page, actor: Actor, paging: Paging<UserId>) -> Result<TeamPage> {
+async fn show(
+    State(app): State<App>,
+    page: Page,
+    InPerson(actor): InPerson,
+    paging: Paging<UserId>,
+) -> Result<TeamPage> {
     team_page(&app, page, actor, &paging, None, Vec::new()).await
 }
 
@@ -110,7 +115,7 @@ async fn again(app: &App, page: Page, actor: Actor, form: TeamForm, error: Error
 async fn rename(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Form(form): Form<TeamForm>,
 ) -> Result<Response> {
     match members::rename(&app, &actor, &form.name).await {
@@ -122,7 +127,7 @@ async fn rename(
 async fn invite(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Form(mut form): Form<TeamForm>,
 ) -> Result<Response> {
     form.name.clone_from(&actor.tenant_name);
@@ -136,7 +141,11 @@ async fn invite(
     }
 }
 
-async fn withdraw(State(app): State<App>, actor: Actor, Path(id): Path<String>) -> Result<Response> {
+async fn withdraw(
+    State(app): State<App>,
+    InPerson(actor): InPerson,
+    Path(id): Path<String>,
+) -> Result<Response> {
     invitations::withdraw(&app, &actor, id.parse::<InvitationId>()?).await?;
     Ok(flash::redirect("/team", "invitation-withdrawn"))
 }
@@ -149,7 +158,7 @@ struct RoleForm {
 
 async fn change_role(
     State(app): State<App>,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Path(id): Path<String>,
     Form(form): Form<RoleForm>,
 ) -> Result<Response> {
@@ -158,19 +167,21 @@ async fn change_role(
     Ok(flash::redirect("/team", "role-changed"))
 }
 
-async fn remove(State(app): State<App>, actor: Actor, Path(id): Path<String>) -> Result<Response> {
+async fn remove(
+    State(app): State<App>,
+    InPerson(actor): InPerson,
+    Path(id): Path<String>,
+) -> Result<Response> {
     members::remove(&app, &actor, id.parse::<UserId>()?).await?;
     Ok(flash::redirect("/team", "member-removed"))
 }
 
 /// Leaves the tenant, and goes on in another one.
-async fn leave(State(app): State<App>, actor: Actor, session: Session) -> Result<Response> {
+async fn leave(State(app): State<App>, InPerson(actor): InPerson, session: Session) -> Result<Response> {
     members::remove(&app, &actor, actor.user_id).await?;
     match members::tenants(&app, &actor).await?.first() {
         Some(other) => {
-            session
-                .insert(SESSION_USER, SessionUser { user_id: actor.user_id, tenant_id: other.tenant_id })
-                .await?;
+            session.insert(SESSION_USER, SessionUser::new(actor.user_id, other.tenant_id)).await?;
         }
         // Signing in again makes a place of one's own.
         None => session.flush().await?,
@@ -188,13 +199,13 @@ struct SwitchForm {
 
 async fn switch(
     State(app): State<App>,
-    actor: Actor,
+    InPerson(actor): InPerson,
     session: Session,
     Form(form): Form<SwitchForm>,
 ) -> Result<Response> {
     let tenant: TenantId = form.tenant.parse()?;
     members::may_switch(&app, &actor, tenant).await?;
-    session.insert(SESSION_USER, SessionUser { user_id: actor.user_id, tenant_id: tenant }).await?;
+    session.insert(SESSION_USER, SessionUser::new(actor.user_id, tenant)).await?;
     Ok(Redirect::to(local_path(&form.next).unwrap_or("/dashboard")).into_response())
 }
 
@@ -227,11 +238,11 @@ async fn show_invitation(
 
 async fn accept(
     State(app): State<App>,
-    actor: Actor,
+    InPerson(actor): InPerson,
     session: Session,
     Form(form): Form<LinkQuery>,
 ) -> Result<Response> {
     let tenant = invitations::accept(&app, &actor, &form.token).await?;
-    session.insert(SESSION_USER, SessionUser { user_id: actor.user_id, tenant_id: tenant }).await?;
+    session.insert(SESSION_USER, SessionUser::new(actor.user_id, tenant)).await?;
     Ok(flash::redirect("/team", "joined"))
 }

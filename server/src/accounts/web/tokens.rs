@@ -3,7 +3,7 @@
 use super::{field_errors, next_href};
 use crate::accounts::db::tokens::ApiToken;
 use crate::accounts::tokens::{self, CreateToken};
-use crate::auth::Actor;
+use crate::auth::{Actor, InPerson};
 use crate::error::{FieldError, Result};
 use crate::ids::TokenId;
 use crate::state::App;
@@ -74,7 +74,7 @@ impl TokensPage {
 async fn show(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     paging: Paging<TokenId>,
 ) -> Result<TokensPage> {
     TokensPage::load(&app, page, actor, &paging).await
@@ -83,7 +83,7 @@ async fn show(
 async fn create(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Form(form): Form<TokenForm>,
 ) -> Result<Response> {
     let new = CreateToken { name: &form.name, scopes: &form.scopes, valid_days: &form.valid_days };
@@ -98,7 +98,11 @@ async fn create(
     }
 }
 
-async fn revoke(State(app): State<App>, actor: Actor, Path(id): Path<String>) -> Result<Response> {
+async fn revoke(
+    State(app): State<App>,
+    InPerson(actor): InPerson,
+    Path(id): Path<String>,
+) -> Result<Response> {
     tokens::revoke(&app, &actor, id.parse()?).await?;
     Ok(flash::redirect("/api-tokens", "token-revoked"))
 }

@@ -2,7 +2,7 @@
 
 use super::field_errors;
 use crate::accounts::second_factor::{self, Setup};
-use crate::auth::Actor;
+use crate::auth::InPerson;
 use crate::error::{FieldError, Result};
 use crate::state::App;
 use crate::web::flash;
@@ -58,7 +58,7 @@ struct ConfirmPage {
     errors: Vec<FieldError>,
 }
 
-async fn show(State(app): State<App>, page: Page, actor: Actor) -> Result<Response> {
+async fn show(State(app): State<App>, page: Page, InPerson(actor): InPerson) -> Result<Response> {
     if second_factor::state(&app, &actor).await?.is_some() {
         return Ok(flash::redirect("/security", "second-factor-already-on"));
     }
@@ -69,7 +69,7 @@ async fn show(State(app): State<App>, page: Page, actor: Actor) -> Result<Respon
 async fn enable(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Form(form): Form<FactorForm>,
 ) -> Result<Response> {
     match second_factor::enable(&app, &actor, &form.current_password, &form.sealed, &form.code).await {
@@ -82,14 +82,14 @@ async fn enable(
     }
 }
 
-async fn show_disable(page: Page, _actor: Actor) -> ConfirmPage {
+async fn show_disable(page: Page, _: InPerson) -> ConfirmPage {
     ConfirmPage { page, disables: true, errors: Vec::new() }
 }
 
 async fn disable(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Form(form): Form<FactorForm>,
 ) -> Result<Response> {
     match second_factor::disable(&app, &actor, &form.current_password, &form.code).await {
@@ -102,14 +102,14 @@ async fn disable(
     }
 }
 
-async fn show_renew(page: Page, _actor: Actor) -> ConfirmPage {
+async fn show_renew(page: Page, _: InPerson) -> ConfirmPage {
     ConfirmPage { page, disables: false, errors: Vec::new() }
 }
 
 async fn renew(
     State(app): State<App>,
     page: Page,
-    actor: Actor,
+    InPerson(actor): InPerson,
     Form(form): Form<FactorForm>,
 ) -> Result<Response> {
     match second_factor::renew_codes(&app, &actor, &form.current_password, &form.code).await {

@@ -1,5 +1,6 @@
 //! The administration as an API.  The pages call the same use cases.
 
+mod announcements;
 mod catalogue;
 mod customers;
 mod hosts;
@@ -21,5 +22,6 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(images::routes())
         .merge(customers::routes())
         .merge(instances::routes())
+        .merge(announcements::routes())
         .merge(log::routes())
 }

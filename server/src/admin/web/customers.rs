@@ -4,7 +4,7 @@ use super::{Sent, checked, field_errors, next_href, number, state_kind, word};
 use crate::admin::customers::{self, Quotas};
 use crate::admin::db::customers::{self as db, Customer, Member};
 use crate::admin::db::instances::{self, InstanceRow};
-use crate::auth::Admin;
+use crate::auth::{Admin, acting};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{TenantId, UserId};
 use crate::state::App;
@@ -16,14 +16,17 @@ use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Form, Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
+use tower_sessions::Session;
 
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/admin/customers", get(list))
         .route("/admin/customers/{id}", get(show).post(quotas))
+        .route("/admin/customers/{id}/act-for", post(act_for))
+        .route("/admin/stop-acting", post(stop_acting))
         .route("/admin/customers/{id}/suspend", post(suspend))
         .route("/admin/customers/{id}/unsuspend", post(unsuspend))
         .route("/admin/customers/{id}/users/{user}/disable", post(disable))
@@ -156,6 +159,27 @@ async fn quotas(
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }
+}
+
+/// Opens the customer's portal to the administrator, for an hour.
+async fn act_for(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    session: Session,
+    Path(id): Path<String>,
+) -> Result<Redirect> {
+    let id: TenantId = id.parse()?;
+    // Recorded first: who looks and is not in the log must not be possible.
+    customers::note_acting(&app, &actor, id).await?;
+    acting::begin(&session, id).await?;
+    Ok(Redirect::to("/dashboard"))
+}
+
+async fn stop_acting(Admin(actor): Admin, session: Session) -> Result<Redirect> {
+    acting::end(&session).await?;
+    let back =
+        if actor.acting { format!("/admin/customers/{}", actor.tenant_id) } else { String::from("/admin") };
+    Ok(Redirect::to(&back))
 }
 
 async fn suspend(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Response> {

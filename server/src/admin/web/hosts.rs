@@ -105,7 +105,7 @@ fn state_kind_of_qualification(code: &str) -> &'static str {
 }
 
 /// What the operator wants, unless the host is not there: that is what the operator must know first.
-fn state_of(page: &Page, host: &Host) -> (String, &'static str) {
+pub fn state_of(page: &Page, host: &Host) -> (String, &'static str) {
     if host.state != HostState::Disabled && !host.online {
         (page.t("admin-host-offline"), "failed")
     } else {

@@ -1,8 +1,10 @@
 //! The pages of the administration.
 
+mod announcements;
 mod audit;
 mod customers;
 mod division;
+mod heat;
 mod hosts;
 mod images;
 mod instances;
@@ -36,6 +38,7 @@ pub fn routes() -> Router<App> {
         .merge(customers::routes())
         .merge(trials::routes())
         .merge(mail::routes())
+        .merge(announcements::routes())
         .merge(audit::routes())
         .merge(settings::routes())
         .merge(styleguide::routes())

@@ -1,5 +1,6 @@
 //! The first page of the administration: how things stand, and what needs somebody.
 
+use super::heat::HeatMap;
 use super::{state_kind, word};
 use crate::admin::db::operations::{self, OperationRow};
 use crate::admin::db::overview::{self, Overview};
@@ -41,6 +42,7 @@ struct OverviewPage {
     overview: Overview,
     concerns: Vec<Concern>,
     steps: Vec<Step>,
+    heat: HeatMap,
     failed: Vec<OperationRow>,
 }
 
@@ -79,7 +81,8 @@ async fn show(State(app): State<App>, _: Admin, page: Page) -> Result<OverviewPa
         },
     ];
     let steps = if steps.iter().all(|step| step.done) { Vec::new() } else { steps };
-    Ok(OverviewPage { page, overview, concerns, steps, failed })
+    let heat = HeatMap::of(&page, &hosts);
+    Ok(OverviewPage { page, overview, concerns, steps, heat, failed })
 }
 
 fn concerns(page: &Page, overview: &Overview, hosts: &[Host]) -> Vec<Concern> {

@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum_extra::extract::Form;
 use serde::Deserialize;
+use serde_json::json;
 
 pub fn routes() -> Router<App> {
     Router::new().route("/instances/new", get(show))
@@ -52,6 +53,8 @@ pub struct PlanCard {
     pub name: String,
     /// A price, or 'free trial'.
     pub note: String,
+    /// The price by the hour; "" for what costs nothing.
+    pub hourly: String,
     pub bars: Vec<Resource>,
     pub disk: String,
     /// The account cannot order it yet.
@@ -61,9 +64,9 @@ pub struct PlanCard {
 
 impl PlanCard {
     pub fn of(page: &Page, plan: &plans::Plan, may_buy: bool, trial_left: bool) -> Self {
-        let (currency, price) = match page.code() {
-            "zh-CN" => ("CNY", plan.price_monthly_cny),
-            _ => ("USD", plan.price_monthly_usd),
+        let (currency, price, hourly) = match page.code() {
+            "zh-CN" => ("CNY", plan.price_monthly_cny, plan.price_hourly_cny_micro),
+            _ => ("USD", plan.price_monthly_usd, plan.price_hourly_usd_micro),
         };
         let trial = plan.trial && trial_left && !may_buy;
         let mut bars = resources(page, &plan.policy, None, None);
@@ -80,6 +83,11 @@ impl PlanCard {
                 page.t("plan-free")
             } else {
                 page.t1("plan-price", "price", format::money(currency, price))
+            },
+            hourly: if trial || hourly == 0 {
+                String::new()
+            } else {
+                page.t1("plan-price-hourly", "price", format::small_money(currency, hourly))
             },
             bars,
             disk: format::mib(plan.policy.disk.size.get()),
@@ -98,7 +106,32 @@ struct NewPage {
     form: NewForm,
     refusal: Refusal,
     verified: bool,
+    /// The start of the API call that does the same; the script adds what is chosen.
+    call: String,
+    /// What is chosen when the page opens, as that call's body.
+    call_body: String,
     page: Page,
+}
+
+/// The same as an API call, up to its body.
+fn call(public_url: &str) -> String {
+    format!(
+        "curl -X POST {}/api/v1/instances \\\n  -H \"Authorization: Bearer $JST_TOKEN\" \\\n  \
+         -H \"Content-Type: application/json\" \\\n  -d ",
+        public_url.trim_end_matches('/')
+    )
+}
+
+/// The body of that call as one word of a shell.
+fn call_body(form: &NewForm) -> String {
+    let optional = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let body = json!({
+        "name": form.name, "plan": form.plan, "image": form.image, "ssh_keys": form.ssh_keys,
+        "hostname": optional(&form.hostname), "user_data": optional(&form.user_data),
+    });
+    let given = body.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let body = serde_json::Value::Object(given.map(|(name, value)| (name.clone(), value.clone())).collect());
+    format!("'{}'", body.to_string().replace('\'', "'\\''"))
 }
 
 #[derive(Default, Deserialize)]
@@ -137,7 +170,17 @@ async fn render(
     if fresh {
         form.ssh_keys = keys.iter().map(|key| key.id.to_string()).collect();
     }
-    Ok(NewPage { plans, images, keys, form, refusal, verified: actor.email_verified, page })
+    Ok(NewPage {
+        plans,
+        images,
+        keys,
+        refusal,
+        verified: actor.email_verified,
+        call: call(&app.config.public_url),
+        call_body: call_body(&form),
+        form,
+        page,
+    })
 }
 
 pub async fn create(
@@ -164,5 +207,29 @@ pub async fn create(
             let status = refusal.status;
             Ok((status, render(&app, page, &actor, form, refusal).await?).into_response())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_call_can_be_pasted_into_a_shell() {
+        let form = NewForm {
+            name: "it's mine".to_owned(),
+            plan: "small".to_owned(),
+            image: "debian".to_owned(),
+            ssh_keys: vec!["key_1".to_owned()],
+            ..NewForm::default()
+        };
+        let printed = std::process::Command::new("sh")
+            .args(["-c", &format!("printf %s {}", call_body(&form))])
+            .output()
+            .expect("a shell");
+        let body: serde_json::Value = serde_json::from_slice(&printed.stdout).expect("JSON");
+        let expected =
+            json!({ "name": "it's mine", "plan": "small", "image": "debian", "ssh_keys": ["key_1"] });
+        assert_eq!(body, expected);
     }
 }

@@ -138,6 +138,7 @@ async fn an_administrator_changes_the_policy_within_a_plan() {
         tenant_name: String::new(),
         role: Role::Viewer,
         suspended: false,
+        acting: false,
         token: None,
         ip: None,
         request_id: None,
