@@ -52,6 +52,10 @@ pub struct Config {
     #[arg(long, env = "JST_API_REQUESTS_PER_SECOND", default_value = "20")]
     pub api_requests_per_second: NonZeroU32,
 
+    /// Networks of your own from which images may be fetched although they are not public, such as 10.1.0.0/16.
+    #[arg(long, env = "JST_OUTBOUND_ALLOW", value_delimiter = ',')]
+    pub outbound_allow: Vec<ipnet::IpNet>,
+
     /// Lets simulated hosts take instances: for tests and rehearsals only.
     #[arg(long, env = "JST_ALLOW_SIMULATED", default_value_t = false)]
     pub allow_simulated: bool,

@@ -41,6 +41,7 @@ kinds! {
     TrialId, Trial, "trial";
     MailId, Mail, "mail";
     AnnouncementId, Announcement, "ann";
+    ImageImportId, ImageImport, "imp";
 }
 
 /// An identifier of one kind of thing.

@@ -23,6 +23,7 @@ pub mod landing;
 pub mod mail;
 pub mod metrics;
 pub mod networks;
+pub mod outbound;
 pub mod plans;
 pub mod router;
 pub mod search;

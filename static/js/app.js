@@ -141,6 +141,28 @@ addEventListener("submit", (event) => {
   form.dataset.busy = "";
   event.submitter?.classList.add("is-busy");
 });
+// A file that takes long shows how much of it has been sent; the page that answers takes the place of this one.
+addEventListener("submit", (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || !form.dataset.upload) return;
+  event.preventDefault();
+  const request = new XMLHttpRequest();
+  const bar = document.createElement("progress");
+  bar.max = 1;
+  bar.ariaLabel = form.dataset.upload;
+  form.append(bar);
+  request.upload.onprogress = ({ loaded, total }) => (bar.value = loaded / total);
+  request.onload = () => {
+    history.replaceState(null, "", request.responseURL);
+    document.body.replaceWith(new DOMParser().parseFromString(request.responseText, "text/html").body);
+    scrollTo(0, 0);
+    prepare();
+  };
+  // As if there were no script: the browser says what is wrong.
+  request.onerror = () => HTMLFormElement.prototype.submit.call(form);
+  request.open("POST", form.action);
+  request.send(new FormData(form));
+});
 // Back from the next page, the browser shows this one as it was left.
 addEventListener("pageshow", () => {
   all("[data-busy]").forEach((form) => delete form.dataset.busy);
@@ -155,8 +177,8 @@ async function refresh() {
   if (fetching) return void (again = true);
   fetching = true;
   try {
-    const answer = await fetch(live.fragment || location.href);
-    if (answer.redirected && !live.fragment) return location.assign(answer.url); // Signed out.
+    const answer = await fetch(live?.fragment || location.href);
+    if (answer.redirected && !live?.fragment) return location.assign(answer.url); // Signed out.
     if (answer.ok) swap(new DOMParser().parseFromString(await answer.text(), "text/html"));
   } catch {
     // Offline: the next event asks again.
@@ -184,6 +206,11 @@ function swap(fresh) {
     all("a, button, summary", next)[place]?.focus({ preventScroll: true });
   }
 }
+
+// Without events: looks again every two seconds for as long as something is under way.
+setInterval(() => {
+  if (!document.hidden && document.querySelector("[data-poll]")) refresh();
+}, 2000);
 
 function listen() {
   source = new EventSource(live.live);

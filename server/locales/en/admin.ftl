@@ -545,3 +545,46 @@ heat-booked = Booked
 heat-used = Used
 heat-lent = Lent
 heat-more = All hosts ({ $count } more)
+
+# Operations: what an administrator does about them
+admin-operation-retry = Try again
+admin-operation-cancel = Take back
+flash-operation-retried = The host is told again; the new operation is at the top of the list.
+flash-operation-cancelled = The wish is taken back. The instance stays as it is.
+error-operation-not-failed = Only what failed can be tried again.
+error-operation-replaced = Something newer was asked for since. Try that again, if it failed.
+error-operation-retry-create = The instance was never made. Work in the customer's account and use “Try again” on the instance's page, which finds a place for it.
+error-operation-not-open = It has ended already.
+error-operation-not-cancellable = Only starting, stopping and rebooting can be taken back. Change anything else again instead.
+
+# Images from elsewhere
+image-imports = Images on their way
+image-import-from = Address
+image-import-waiting = Waiting
+image-import-running = Being fetched
+image-import-succeeded = Registered
+image-import-failed = Failed
+image-import-remove = Remove
+image-fetch = Fetch it from the web
+image-fetch-do = Fetch
+image-fetch-hint = The server fetches the file itself. That goes on while you do something else; the list of images says how far it is.
+image-fetch-url-hint = A public address, http or https. Networks of your own need JST_OUTBOUND_ALLOW.
+image-fetch-sha256 = SHA-256 of the file
+image-fetch-sha256-hint = Publishers state it beside the file. Anything else is then refused.
+admin-image-uploading = Uploading
+flash-image-import-started = The image { $value } is being fetched.
+flash-image-import-removed = The import is removed.
+error-image-imports-full = Ten images are being fetched already. Wait for one of them, or remove one.
+invalid-url = Give a whole address, like https://example.com/image.qcow2.
+invalid-url-scheme = Only http and https are fetched.
+invalid-url-credentials = The address must not carry a name and a password.
+invalid-url-address = This is not a public address. Networks of your own need JST_OUTBOUND_ALLOW.
+invalid-url-redirects = The address leads on and on. Give the last one.
+invalid-sha256 = A SHA-256 is 64 hexadecimal digits.
+image-import-unreachable = The address does not answer: { $detail }
+image-import-status = The address answered with status { $detail }.
+image-import-silent = Nothing came for { $detail } seconds.
+image-import-slow = It took more than six hours.
+image-import-digest = The file is not the one that you named: its SHA-256 is { $detail }.
+image-import-attempts = It was given up after { $detail } attempts.
+image-import-internal = Something went wrong on our side; the log says what.

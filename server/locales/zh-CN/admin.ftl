@@ -521,3 +521,46 @@ heat-booked = 已预订
 heat-used = 使用中
 heat-lent = 已借出
 heat-more = 全部宿主机（另有 { $count } 台）
+
+# 任务：管理员的处理
+admin-operation-retry = 重试
+admin-operation-cancel = 撤回
+flash-operation-retried = 已再次通知宿主机；新任务在列表最上方。
+flash-operation-cancelled = 已撤回，实例保持现状。
+error-operation-not-failed = 只有失败的任务才能重试。
+error-operation-replaced = 此后已有更新的请求。如果它失败了，请重试那一个。
+error-operation-retry-create = 该实例从未建成。请进入客户账号，在实例页面使用“重试”，系统会为它重新选择宿主机。
+error-operation-not-open = 该任务已经结束。
+error-operation-not-cancellable = 只能撤回启动、停止和重启。其他更改请重新修改。
+
+# 从网上获取镜像
+image-imports = 获取中的镜像
+image-import-from = 地址
+image-import-waiting = 等待中
+image-import-running = 正在获取
+image-import-succeeded = 已登记
+image-import-failed = 失败
+image-import-remove = 移除
+image-fetch = 从网上获取
+image-fetch-do = 获取
+image-fetch-hint = 由服务器自行下载文件。期间您可以做别的事，镜像列表会显示进度。
+image-fetch-url-hint = 公网地址，http 或 https。自有网络需设置 JST_OUTBOUND_ALLOW。
+image-fetch-sha256 = 文件的 SHA-256
+image-fetch-sha256-hint = 发布者通常在文件旁给出。填写后，内容不符的文件将被拒绝。
+admin-image-uploading = 正在上传
+flash-image-import-started = 正在获取镜像 { $value }。
+flash-image-import-removed = 已移除该导入。
+error-image-imports-full = 已有十个镜像正在获取。请等待其中一个完成，或移除一个。
+invalid-url = 请填写完整地址，例如 https://example.com/image.qcow2。
+invalid-url-scheme = 只支持 http 和 https。
+invalid-url-credentials = 地址中不能带用户名和密码。
+invalid-url-address = 这不是公网地址。自有网络需设置 JST_OUTBOUND_ALLOW。
+invalid-url-redirects = 该地址重定向过多，请填写最终地址。
+invalid-sha256 = SHA-256 由 64 位十六进制数字组成。
+image-import-unreachable = 该地址没有响应：{ $detail }
+image-import-status = 该地址返回了状态码 { $detail }。
+image-import-silent = { $detail } 秒内没有收到数据。
+image-import-slow = 用时超过六小时。
+image-import-digest = 文件与您指定的不符：其 SHA-256 为 { $detail }。
+image-import-attempts = 尝试 { $detail } 次后放弃。
+image-import-internal = 我们这边出了问题，详情见日志。

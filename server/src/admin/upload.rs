@@ -22,9 +22,9 @@ const MAX_FIELD_BYTES: usize = 1024;
 pub async fn receive(app: &App, actor: &Actor, mut form: Multipart) -> Result<Image, Refused> {
     let mut fields = HashMap::new();
     match read(app, &mut form, &mut fields).await {
-        Ok((input, upload)) => {
-            register::register(app, actor, &input, upload).await.map_err(|error| Refused { error, fields })
-        }
+        Ok((input, upload)) => register::register(app, &actor.into(), &input, upload)
+            .await
+            .map_err(|error| Refused { error, fields }),
         Err(error) => Err(Refused { error, fields }),
     }
 }

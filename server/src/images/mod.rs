@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod db;
+pub mod imports;
 mod inspect;
 pub mod register;
 

@@ -7,7 +7,7 @@
 use super::{Image, db, inspect};
 use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result, violated_constraint};
-use crate::events::{self, Event};
+use crate::events::{self, Event, Source};
 use crate::ids::ImageId;
 use crate::settings;
 use crate::state::App;
@@ -151,6 +151,18 @@ impl Upload {
     }
 }
 
+impl Upload {
+    /// What has arrived.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Of what has arrived, in lower-case hexadecimal.
+    pub fn sha256(&self) -> String {
+        hex::encode(self.hash.clone().finalize())
+    }
+}
+
 impl Drop for Upload {
     fn drop(&mut self) {
         // Gone already where the upload became an image.
@@ -212,7 +224,7 @@ pub async fn check(app: &App, input: &ImageInput) -> Result<()> {
 }
 
 /// Makes an image of a complete upload.
-pub async fn register(app: &App, actor: &Actor, input: &ImageInput, mut upload: Upload) -> Result<Image> {
+pub async fn register(app: &App, source: &Source, input: &ImageInput, mut upload: Upload) -> Result<Image> {
     check(app, input).await?;
     if upload.bytes == 0 {
         return Err(Error::invalid("file", "image-empty"));
@@ -240,7 +252,7 @@ pub async fn register(app: &App, actor: &Actor, input: &ImageInput, mut upload: 
         subject_id: &subject_id,
         data: json!({ "slug": input.slug, "sha256": sha256, "format": input.format, "file_bytes": file_bytes }),
     };
-    events::record(&mut tx, &actor.into(), event).await?;
+    events::record(&mut tx, source, event).await?;
     let image = db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
     // The same content may be there already, under the same name: then it is replaced by itself.
     let path = super::file(app, &sha256);

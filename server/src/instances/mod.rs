@@ -22,6 +22,7 @@ pub mod desired;
 pub mod firewall;
 pub mod model;
 pub mod operations;
+pub mod oversee;
 pub mod placing;
 pub mod power;
 pub mod quotas;

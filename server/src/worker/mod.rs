@@ -2,6 +2,7 @@
 
 pub mod deadlines;
 pub mod expiry;
+pub mod imports;
 pub mod mail;
 pub mod purge;
 mod reconciler;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(expiry::run(app.clone(), stop.clone()));
     tasks.spawn(mail::run(app.clone(), stop.clone()));
+    tasks.spawn(imports::run(app.clone(), stop.clone()));
     tasks.spawn(samples::run(app.clone(), stop.clone()));
     // Deadlines are minutes and grace periods hours: seconds are soon enough.
     let seconds = Duration::from_secs;

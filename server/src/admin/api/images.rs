@@ -98,7 +98,7 @@ async fn import(app: &App, actor: &Actor, request: Request) -> Result<crate::ima
         .map_err(|error| Error::Invalid(vec![FieldError::new("body", "json").with("problem", error)]))?;
     register::check(app, &input).await?;
     let upload = register::import(app, &path).await?;
-    register::register(app, actor, &input, upload).await
+    register::register(app, &actor.into(), &input, upload).await
 }
 
 /// One image

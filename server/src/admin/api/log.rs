@@ -2,6 +2,8 @@ use crate::admin::db::{audit, mail, operations, trials};
 use crate::auth::Admin;
 use crate::error::{Error, Result};
 use crate::ids::{InstanceId, MailId, OperationId, TenantId, TrialId};
+use crate::instances::api::schema::OperationBody;
+use crate::instances::oversee;
 use crate::state::App;
 use crate::web::api::Problem;
 use crate::web::json::Json;
@@ -19,6 +21,8 @@ use utoipa_axum::routes;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list_operations))
+        .routes(routes!(retry_operation))
+        .routes(routes!(cancel_operation))
         .routes(routes!(list_trials))
         .routes(routes!(list_mail))
         .routes(routes!(show_mail))
@@ -105,6 +109,41 @@ async fn list_operations(
         operations::list(app.db.platform(), &query.state, query.instance, paging.after, paging.fetch())
             .await?;
     Ok(Json(Listed::new(rows, &paging, |row| row.id.to_string()).map(OperationView::from)))
+}
+
+/// Try a failed operation again
+///
+/// What is wanted is told to the host as a new generation; the new operation says what became of it.
+#[utoipa::path(post, path = "/api/v1/admin/operations/{id}/retry", tag = "Administration: instances",
+    params(("id" = OperationId, Path, description = "`op_…`")),
+    responses((status = 202, description = "It is tried again.", body = OperationBody),
+        (status = 404, description = "There is no such operation.", body = Problem),
+        (status = 409, description = "It has not failed, something newer was asked for, or the instance was never made.",
+            body = Problem)))]
+async fn retry_operation(
+    State(app): State<App>,
+    admin: Admin,
+    Path(id): Path<String>,
+) -> Result<(StatusCode, Json<OperationBody>)> {
+    let operation = oversee::retry(&app, &admin, id.parse()?).await?;
+    Ok((StatusCode::ACCEPTED, Json(operation.into())))
+}
+
+/// Take a request about power back
+///
+/// The instance stays as it is. Only starting, stopping and rebooting can be taken back.
+#[utoipa::path(post, path = "/api/v1/admin/operations/{id}/cancel", tag = "Administration: instances",
+    params(("id" = OperationId, Path, description = "`op_…`")),
+    responses((status = 204, description = "It is taken back."),
+        (status = 404, description = "There is no such operation.", body = Problem),
+        (status = 409, description = "It has ended, or it cannot be taken back.", body = Problem)))]
+async fn cancel_operation(
+    State(app): State<App>,
+    admin: Admin,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
+    oversee::cancel(&app, &admin, id.parse()?).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A free trial.

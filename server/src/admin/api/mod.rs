@@ -4,6 +4,7 @@ mod announcements;
 mod catalogue;
 mod customers;
 mod hosts;
+mod image_imports;
 mod images;
 mod instances;
 mod log;
@@ -20,6 +21,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(pools::routes())
         .merge(catalogue::routes())
         .merge(images::routes())
+        .merge(image_imports::routes())
         .merge(customers::routes())
         .merge(instances::routes())
         .merge(announcements::routes())

@@ -4,6 +4,7 @@ use super::{Sent, checked, field_errors, word};
 use crate::admin::upload::{self, Refused};
 use crate::auth::Admin;
 use crate::error::{Error, FieldError, Result};
+use crate::images::imports::{self, Import, NewImport};
 use crate::images::register::{self, FORMATS, ImageInput, OS_FAMILIES};
 use crate::images::{Image, db};
 use crate::settings;
@@ -24,6 +25,8 @@ pub fn routes() -> Router<App> {
         .route("/admin/images", get(list).post(create).layer(DefaultBodyLimit::disable()))
         .route("/admin/images/new", get(new))
         .route("/admin/images/import", post(import))
+        .route("/admin/images/fetch", post(fetch))
+        .route("/admin/images/fetch/{id}/remove", post(remove_import))
         .route("/admin/images/{id}", get(show).post(update))
         .route("/admin/images/{id}/retire", post(retire))
         .route("/admin/images/{id}/restore", post(restore))
@@ -41,6 +44,37 @@ struct Row {
 struct ListPage {
     page: Page,
     rows: Vec<Row>,
+    imports: Vec<ImportRow>,
+    /// Some import is under way: the page looks again by itself.
+    busy: bool,
+}
+
+/// An image that is fetched from elsewhere.
+struct ImportRow {
+    import: Import,
+    look: &'static str,
+    state: String,
+    /// How far it is, or why it failed.
+    text: String,
+}
+
+impl ImportRow {
+    fn of(page: &Page, import: Import) -> Self {
+        let text = match (&import.failure, import.total_bytes) {
+            (Some(failure), _) => failure.text(page.language).to_owned(),
+            (None, Some(total)) => {
+                page.t2("admin-of", "part", bytes(import.received_bytes), "whole", bytes(total))
+            }
+            (None, None) => bytes(import.received_bytes),
+        };
+        let (look, state) = match import.state.as_str() {
+            "waiting" => ("stopped", "image-import-waiting"),
+            "running" => ("working", "image-import-running"),
+            "succeeded" => ("running", "image-import-succeeded"),
+            _ => ("failed", "image-import-failed"),
+        };
+        Self { look, state: page.t(state), text, import }
+    }
 }
 
 fn bytes(bytes: i64) -> String {
@@ -62,7 +96,10 @@ async fn list(State(app): State<App>, _: Admin, page: Page) -> Result<ListPage> 
             image,
         })
         .collect();
-    Ok(ListPage { page, rows })
+    let imports = imports::db::recent(app.db.platform()).await?;
+    let busy = imports.iter().any(Import::is_open);
+    let imports = imports.into_iter().map(|import| ImportRow::of(&page, import)).collect();
+    Ok(ListPage { rows, imports, busy, page })
 }
 
 #[derive(Template, WebTemplate)]
@@ -166,12 +203,40 @@ async fn import(
         let input = upload::input(&form)?;
         register::check(&app, &input).await?;
         let file = register::import(&app, super::sent(&form, "path")).await?;
-        register::register(&app, &actor, &input, file).await
+        register::register(&app, &(&actor).into(), &input, file).await
     };
     match imported.await {
         Ok(image) => Ok(flash::redirect_with("/admin/images", "image-registered", &image.slug)),
         Err(error) => refused(&app, page, None, form, error).await,
     }
+}
+
+/// A file that the server fetches from elsewhere.
+async fn fetch(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    page: Page,
+    Form(form): Form<Sent>,
+) -> Result<Response> {
+    let started = async {
+        let sha256 = Some(super::sent(&form, "sha256").to_owned());
+        let new =
+            NewImport { url: super::sent(&form, "url").to_owned(), sha256, image: upload::input(&form)? };
+        imports::start(&app, &actor, &new).await
+    };
+    match started.await {
+        Ok(import) => Ok(flash::redirect_with("/admin/images", "image-import-started", &import.image.slug)),
+        Err(error) => refused(&app, page, None, form, error).await,
+    }
+}
+
+async fn remove_import(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    imports::remove(&app, &actor, id.parse()?).await?;
+    Ok(flash::redirect("/admin/images", "image-import-removed"))
 }
 
 async fn update(

@@ -112,6 +112,18 @@ pub async fn cancel(tx: &mut Tx, instance: InstanceId, kinds: &[String]) -> sqlx
     Ok(())
 }
 
+/// The kinds of an instance's operations that were asked for after this one; unknown ones are a later release's.
+pub async fn newer_kinds(tx: &mut Tx, instance: InstanceId, than: OperationId) -> sqlx::Result<Vec<Kind>> {
+    let kinds = sqlx::query_scalar!(
+        "SELECT DISTINCT kind FROM operations WHERE instance_id = $1 AND id > $2",
+        instance.uuid(),
+        than.uuid(),
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(kinds.iter().filter_map(|kind| Kind::parse(kind)).collect())
+}
+
 /// Open operations of an instance, oldest first.
 pub async fn open_of(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<Vec<Operation>> {
     select_operations!(

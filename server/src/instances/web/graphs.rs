@@ -324,7 +324,7 @@ fn y(value: f64, top: f64) -> f64 {
 }
 
 /// A line, or the area below it; it ends where nothing is known and begins anew after it.
-fn path(values: &[Option<f32>], top: f64, area: bool) -> String {
+pub fn path(values: &[Option<f32>], top: f64, area: bool) -> String {
     let width = WIDTH / values.len().max(1) as f64;
     let mut path = String::new();
     let mut start = None;

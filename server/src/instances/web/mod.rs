@@ -10,6 +10,7 @@ mod resize;
 mod resources;
 mod settings;
 mod show;
+mod spark;
 pub mod words;
 
 use crate::error::{Error, FieldError, Result};
@@ -26,6 +27,7 @@ pub fn routes() -> Router<App> {
         .merge(new::routes())
         .merge(show::routes())
         .merge(graphs::routes())
+        .merge(spark::routes())
         .merge(networking::routes())
         .merge(settings::routes())
         .merge(resize::routes())

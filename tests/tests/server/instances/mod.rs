@@ -5,6 +5,7 @@ mod delete;
 pub mod desk;
 mod graphs;
 mod isolation;
+mod oversee;
 mod pages;
 mod power;
 mod reports;

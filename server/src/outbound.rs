@@ -1,0 +1,227 @@
+//! Requests to addresses that people give us.
+//!
+//! Whoever may name a URL could otherwise reach what only this machine can: itself, its neighbours, and the
+//! metadata services of clouds.  So nothing is asked but public addresses, checked where it counts: names are resolved
+//! here and the connection goes to the addresses that passed, so that a name cannot mean something else a moment
+//! later; addresses that stand in the URL are checked before each hop; and no proxy of the system is used.
+
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Url, redirect};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is not public (IANA's special-purpose registries), and what leads to something that is not.
+const FORBIDDEN: [&str; 27] = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.31.196.0/24",
+    "192.52.193.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "192.175.48.0/24",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    // Loopback, unspecified, and IPv4 in its old disguise.
+    "::/96",
+    "64:ff9b:1::/48",
+    "100::/64",
+    "2001::/23",
+    "2001:db8::/32",
+    "2002::/16",
+    "fc00::/7",
+    "fe80::/9",
+    "ff00::/8",
+];
+
+/// IPv4 behind a translator: as public as what it stands for.
+const TRANSLATED: &str = "64:ff9b::/96";
+
+const MAX_REDIRECTS: usize = 5;
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// An address that must not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Forbidden {
+    #[error("only http and https are asked")]
+    Scheme,
+    #[error("the address must not carry a name and a password")]
+    Credentials,
+    #[error("the address is not a public one")]
+    Address,
+    #[error("too many redirections")]
+    Redirects,
+}
+
+/// Which addresses may be asked.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    forbidden: Arc<[IpNet]>,
+    translated: IpNet,
+    /// Networks of the operator's own that are asked all the same.
+    allowed: Arc<[IpNet]>,
+}
+
+impl Guard {
+    pub fn new(allowed: &[IpNet]) -> Self {
+        let network = |text: &str| text.parse().expect("a constant network");
+        Self {
+            forbidden: FORBIDDEN.iter().map(|text| network(text)).collect(),
+            translated: network(TRANSLATED),
+            allowed: allowed.into(),
+        }
+    }
+
+    pub fn permits(&self, address: IpAddr) -> bool {
+        let address = match address {
+            IpAddr::V6(v6) if self.translated.contains(&address) => IpAddr::V4(low_bits(v6)),
+            // `::ffff:127.0.0.1` is 127.0.0.1.
+            other => other.to_canonical(),
+        };
+        self.allowed.iter().any(|network| network.contains(&address))
+            || !self.forbidden.iter().any(|network| network.contains(&address))
+    }
+
+    /// What can be said of a URL before its name is resolved.
+    pub fn check(&self, url: &Url) -> Result<(), Forbidden> {
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(Forbidden::Scheme);
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Forbidden::Credentials);
+        }
+        // The parser has understood decimal, octal and hexadecimal spellings already.
+        let literal = url.host_str().and_then(|host| host.trim_matches(['[', ']']).parse().ok());
+        match literal {
+            Some(address) if !self.permits(address) => Err(Forbidden::Address),
+            _ => Ok(()),
+        }
+    }
+
+    /// A client that asks nothing else.  It follows redirections, each of which is checked like the first address.
+    pub fn client(&self) -> reqwest::Result<Client> {
+        let guard = self.clone();
+        let policy = redirect::Policy::custom(move |attempt| {
+            if attempt.previous().len() > MAX_REDIRECTS {
+                return attempt.error(Forbidden::Redirects);
+            }
+            match guard.check(attempt.url()) {
+                Ok(()) => attempt.follow(),
+                Err(forbidden) => attempt.error(forbidden),
+            }
+        });
+        Client::builder()
+            .no_proxy()
+            .redirect(policy)
+            .connect_timeout(CONNECT)
+            .dns_resolver(Arc::new(self.clone()))
+            .user_agent(concat!("jinshitong-vps/", env!("CARGO_PKG_VERSION")))
+            .build()
+    }
+}
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.clone();
+        Box::pin(async move {
+            // The port is the URL's; the resolver's answer has none.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let permitted: Vec<SocketAddr> = found.filter(|found| guard.permits(found.ip())).collect();
+            if permitted.is_empty() {
+                return Err(Forbidden::Address.into());
+            }
+            Ok(Box::new(permitted.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Why a request was not made, where the guard is the reason.
+pub fn forbidden(error: &reqwest::Error) -> Option<Forbidden> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(forbidden) = error.downcast_ref::<Forbidden>() {
+            return Some(*forbidden);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+fn low_bits(address: Ipv6Addr) -> std::net::Ipv4Addr {
+    let [.., a, b, c, d] = address.octets();
+    std::net::Ipv4Addr::new(a, b, c, d)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(guard: &Guard, url: &str) -> Result<(), Forbidden> {
+        guard.check(&url.parse().unwrap())
+    }
+
+    #[test]
+    fn only_public_addresses_are_asked_however_they_are_spelt() {
+        let guard = Guard::new(&[]);
+        for url in [
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://017700000001/",
+            "http://10.1.2.3:8080/",
+            "http://169.254.169.254/latest/meta-data/",
+            "http://100.100.100.200/",
+            "http://[::1]/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://[::7f00:1]/",
+            "http://[64:ff9b::7f00:1]/",
+            "http://[64:ff9b:1::1]/",
+            "http://[2002:7f00:1::]/",
+            "http://[fd00::1]/",
+            "http://[fe80::1]/",
+            "http://[fec0::1]/",
+            "http://0.0.0.0/",
+            "http://224.0.0.1/",
+            "http://255.255.255.255/",
+        ] {
+            assert_eq!(verdict(&guard, url), Err(Forbidden::Address), "{url}");
+        }
+        for url in [
+            "https://example.com/a",
+            "http://93.184.215.14/",
+            "http://[2606:2800:21f:cb07::1]/",
+            "http://[64:ff9b::5db8:d70e]/",
+        ] {
+            assert_eq!(verdict(&guard, url), Ok(()), "{url}");
+        }
+        assert_eq!(verdict(&guard, "file:///etc/passwd"), Err(Forbidden::Scheme));
+        assert_eq!(verdict(&guard, "gopher://example.com/"), Err(Forbidden::Scheme));
+        assert_eq!(verdict(&guard, "http://me:secret@example.com/"), Err(Forbidden::Credentials));
+        let own = Guard::new(&["10.1.0.0/16".parse().unwrap()]);
+        assert_eq!(verdict(&own, "http://10.1.2.3/"), Ok(()));
+        assert_eq!(verdict(&own, "http://10.2.2.3/"), Err(Forbidden::Address));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_means_this_machine_is_not_asked() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let client = Guard::new(&[]).client().unwrap();
+        let error = client.get(format!("http://localhost:{port}/")).send().await.unwrap_err();
+        assert_eq!(forbidden(&error), Some(Forbidden::Address), "{error:?}");
+        let came = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(came.is_err(), "nobody connected");
+    }
+}
