@@ -4,13 +4,15 @@ import { after } from "node:test";
 import { launch } from "./chromium.js";
 import { Platform, ROOT } from "./platform.js";
 import { graphs } from "./graphs.js";
+import { hostile } from "./hostile.js";
 import { journey } from "./journey.js";
+import { lighthouse } from "./lighthouse.js";
 import { pages } from "./pages.js";
 import { palette } from "./palette.js";
 import { plain } from "./plain.js";
 import { readme } from "./readme.js";
 
-const wanted = (process.env.JST_PARTS || "pages plain graphs palette journey").split(" ");
+const wanted = (process.env.JST_PARTS || "pages plain graphs palette hostile lighthouse journey").split(" ");
 for (const part of wanted) rmSync(`${ROOT}target/screenshots/${part}`, { recursive: true, force: true });
 const browser = await launch();
 const running = [];
@@ -32,6 +34,9 @@ if (wanted.includes("pages")) pages(browser, onSimulated);
 if (wanted.includes("plain")) plain(browser, onSimulated);
 if (wanted.includes("graphs")) graphs(browser, onSimulated);
 if (wanted.includes("palette")) palette(browser, onSimulated);
+// Both change what others would see.
+if (wanted.includes("hostile")) hostile(browser, () => start("simulated"));
+if (wanted.includes("lighthouse")) lighthouse(() => start("simulated"));
 if (wanted.includes("journey")) journey(browser, () => start("real"));
 // By name only: its pictures are committed.
 if (wanted.includes("readme")) readme(browser, () => start("real"));

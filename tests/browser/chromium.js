@@ -14,10 +14,10 @@ export const SIZES = {
 /** The API's reference is as long as a book; its pages look alike, and its picture would take longer than all others. */
 const TALLEST = 4000;
 
-export const launch = () =>
+export const launch = (more = []) =>
   chromium.launch({
     executablePath: "/usr/bin/chromium-headless-shell",
-    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"],
+    args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", ...more],
   });
 
 /** A browser in which nobody was before. `problems` fills with what a page must not do. */

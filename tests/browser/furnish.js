@@ -94,8 +94,7 @@ export async function joinTeam(platform, browser, send, email, owner, team) {
 }
 
 /** A customer with running and stopped instances, a key, a token, an open invitation, and a second team. */
-export async function furnish(platform, browser) {
-  const email = "you@example.com";
+export async function furnish(platform, browser, email = "you@example.com") {
   await nameCatalogue(platform, SIZES);
   const { context } = await visitor(browser, platform);
   const send = await signUp(platform, context, email);

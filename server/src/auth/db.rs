@@ -2,6 +2,7 @@ use super::{Actor, Role};
 use crate::db::Tx;
 use crate::ids::{TenantId, TokenId, UserId};
 use sqlx::PgPool;
+use sqlx::types::Json;
 use std::net::IpAddr;
 
 pub struct ActorRow {
@@ -160,4 +161,50 @@ pub async fn memberships(pool: &PgPool, user: UserId) -> sqlx::Result<Vec<Member
             })
         })
         .collect())
+}
+
+/// What every page shows around its content, whoever reads it.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// All tenants of who is signed in.
+    pub tenants: Vec<Membership>,
+    /// The titles, English and Chinese, of what is announced to everybody now.
+    pub announcement: Option<(String, String)>,
+    /// The session was last noted some minutes ago.
+    pub stale: bool,
+}
+
+/// One statement, because every page asks.  Of several announcements the worst is shown, and of those the newest.
+pub async fn surroundings(pool: &PgPool, reader: Option<(UserId, &[u8])>) -> sqlx::Result<Surroundings> {
+    #[derive(Debug, serde::Deserialize)]
+    struct Tenant {
+        id: uuid::Uuid,
+        name: String,
+        role: String,
+    }
+    let row = sqlx::query!(
+        "SELECT coalesce((SELECT last_seen_at < now() - interval '5 minutes' FROM sessions WHERE id_hash = $2), false) \
+             AS \"stale!\", \
+         (SELECT jsonb_agg(jsonb_build_object('id', tenants.id, 'name', tenants.name, 'role', memberships.role) \
+                 ORDER BY memberships.created_at, tenants.id) FROM memberships \
+             JOIN tenants ON tenants.id = memberships.tenant_id WHERE memberships.user_id = $1) \
+             AS \"tenants: Json<Vec<Tenant>>\", \
+         (SELECT ARRAY[title_en, title_zh] FROM announcements \
+             WHERE banner AND starts_at <= now() AND (ends_at IS NULL OR ends_at > now()) \
+             ORDER BY array_position(ARRAY['incident', 'maintenance'], kind), starts_at DESC LIMIT 1) AS announcement",
+        reader.map(|(user, _)| user.uuid()),
+        reader.map(|(_, session)| session),
+    )
+    .fetch_one(pool)
+    .await?;
+    let tenants = row.tenants.map(|tenants| tenants.0).unwrap_or_default().into_iter().filter_map(|tenant| {
+        let role = Role::parse(&tenant.role)?;
+        Some(Membership { tenant_id: tenant.id.into(), tenant_name: tenant.name, role })
+    });
+    let mut titles = row.announcement.unwrap_or_default().into_iter();
+    Ok(Surroundings {
+        tenants: tenants.collect(),
+        announcement: titles.next().zip(titles.next()),
+        stale: row.stale,
+    })
 }

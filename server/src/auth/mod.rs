@@ -150,7 +150,12 @@ async fn from_session(parts: &mut Parts, app: &App) -> Result<Actor> {
     };
     let row = row.ok_or(Error::Unauthenticated)?;
     if let Some(id) = session.id() {
-        session_store::touch(app.db.platform(), id).await?;
+        let hash = session_store::id_hash(id);
+        let surroundings = db::surroundings(app.db.platform(), Some((user.user_id, &hash))).await?;
+        if surroundings.stale {
+            session_store::touch(app.db.platform(), id).await?;
+        }
+        parts.extensions.insert(Arc::new(surroundings));
     }
     Ok(row.into_actor(None, row_ip(parts, app), request_id(parts)))
 }

@@ -3,6 +3,7 @@ use super::register::ImageInput;
 use crate::db::Tx;
 use crate::ids::ImageId;
 use sqlx::PgExecutor;
+use uuid::Uuid;
 
 /// Retired or not.
 pub async fn by_id(executor: impl PgExecutor<'_>, id: ImageId) -> sqlx::Result<Option<Image>> {
@@ -13,6 +14,18 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: ImageId) -> sqlx::Result<O
         id.uuid(),
     )
     .fetch_optional(executor)
+    .await
+}
+
+/// Those of these that there are, retired or not.
+pub async fn by_ids(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Result<Vec<Image>> {
+    sqlx::query_as!(
+        Image,
+        "SELECT id, slug, name, os_family, sha256, format, file_bytes, virtual_bytes, min_memory_mib, login_user, public, \
+         sort_order, retired_at IS NOT NULL AS \"retired!\" FROM images WHERE id = ANY($1)",
+        ids,
+    )
+    .fetch_all(executor)
     .await
 }
 

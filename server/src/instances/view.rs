@@ -2,19 +2,18 @@
 
 use super::db;
 use super::model::Instance;
-use super::operations::Operation;
+use super::operations::{self, Operation};
 use crate::auth::Actor;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{InstanceId, TenantId};
 use crate::images::{self, Image};
 use crate::plans::{self, Plan};
-use crate::settings::{self, Settings};
 use crate::state::App;
 use crate::trials::db::Trial;
 use crate::web::paging::{Listed, Paging};
 use jst_protocol::report::Usage;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::net::IpAddr;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -43,17 +42,31 @@ pub async fn get(app: &App, actor: &Actor, id: InstanceId) -> Result<Instance> {
 pub async fn one(app: &App, actor: &Actor, id: InstanceId) -> Result<View> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let instance = db::by_id(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
-    let settings = settings::get(&mut *tx).await?;
-    let views = complete(&mut tx, actor.tenant_id, &settings, vec![instance]).await?;
+    let views = complete(&mut tx, actor.tenant_id, vec![instance]).await?;
     views.into_iter().next().ok_or(Error::NotFound)
 }
 
 /// Instances of the actor's tenant, newest first.
 pub async fn list(app: &App, actor: &Actor, paging: &Paging<InstanceId>) -> Result<Listed<View>> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
-    let rows = db::list(&mut tx, actor.tenant_id, paging.after, paging.fetch()).await?;
-    let settings = settings::get(&mut *tx).await?;
-    let views = complete(&mut tx, actor.tenant_id, &settings, rows).await?;
+    list_in(&mut tx, actor, paging).await
+}
+
+/// [`list`] with as many of the newest operations of the tenant, as its first page shows them.
+pub async fn overview(
+    app: &App,
+    actor: &Actor,
+    paging: &Paging<InstanceId>,
+) -> Result<(Listed<View>, Vec<Operation>)> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let list = list_in(&mut tx, actor, paging).await?;
+    let newest = i64::from(paging.limit);
+    Ok((list, operations::list_in(&mut tx, actor.tenant_id, None, None, newest).await?))
+}
+
+async fn list_in(tx: &mut Tx, actor: &Actor, paging: &Paging<InstanceId>) -> Result<Listed<View>> {
+    let rows = db::list(tx, actor.tenant_id, paging.after, paging.fetch()).await?;
+    let views = complete(tx, actor.tenant_id, rows).await?;
     Ok(Listed::new(views, paging, |view| view.instance.id.to_string()))
 }
 
@@ -65,36 +78,22 @@ pub async fn usage(app: &App, actor: &Actor, id: InstanceId) -> Result<Option<(O
     Ok(row.map(|row| (row.at, row.usage.0)))
 }
 
-async fn complete(
-    tx: &mut Tx,
-    tenant: TenantId,
-    settings: &Settings,
-    rows: Vec<Instance>,
-) -> Result<Vec<View>> {
+/// What belongs to these rows, in one statement of each kind.
+async fn complete(tx: &mut Tx, tenant: TenantId, rows: Vec<Instance>) -> Result<Vec<View>> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id.uuid()).collect();
     let addresses = db::addresses::of(tx, &ids).await?;
     let operations = db::operations::open_of_all(tx, tenant, &ids).await?;
-    let keep_days = i32::try_from(settings.trial_keep_days).unwrap_or(i32::MAX);
-    let trials = crate::trials::db::of_tenant(tx, tenant, keep_days).await?;
-    let mut plans: HashMap<Uuid, Plan> = HashMap::new();
-    let mut images: HashMap<Uuid, Image> = HashMap::new();
-    for row in &rows {
-        if !plans.contains_key(&row.plan_id.uuid())
-            && let Some(plan) = plans::db::by_id(&mut **tx, row.plan_id).await?
-        {
-            plans.insert(row.plan_id.uuid(), plan);
-        }
-        if !images.contains_key(&row.image_id.uuid())
-            && let Some(image) = images::db::by_id(&mut **tx, row.image_id).await?
-        {
-            images.insert(row.image_id.uuid(), image);
-        }
-    }
+    let trials = crate::trials::db::of_tenant(tx, tenant).await?;
+    let plan_ids: HashSet<Uuid> = rows.iter().map(|row| row.plan_id.uuid()).collect();
+    let plans = plans::db::by_ids(&mut **tx, &Vec::from_iter(plan_ids)).await?;
+    let image_ids: HashSet<Uuid> = rows.iter().map(|row| row.image_id.uuid()).collect();
+    let images = images::db::by_ids(&mut **tx, &Vec::from_iter(image_ids)).await?;
     rows.into_iter()
         .map(|instance| {
             let missing = || anyhow::anyhow!("plan or image of {} is gone", instance.id);
-            let plan = plans.get(&instance.plan_id.uuid()).cloned().ok_or_else(missing)?;
-            let image = images.get(&instance.image_id.uuid()).cloned().ok_or_else(missing)?;
+            let plan = plans.iter().find(|plan| plan.id == instance.plan_id).cloned().ok_or_else(missing)?;
+            let image =
+                images.iter().find(|image| image.id == instance.image_id).cloned().ok_or_else(missing)?;
             let id = instance.id;
             Ok(View {
                 plan,

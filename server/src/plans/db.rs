@@ -61,6 +61,20 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: PlanId) -> sqlx::Result<Op
     Ok(row.map(Plan::from))
 }
 
+/// Those of these that there are, retired or not.
+pub async fn by_ids(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Result<Vec<Plan>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT id, slug, version, name_en, name_zh, policy AS \"policy: Json<ResourcePolicy>\", price_monthly_usd, \
+         price_monthly_cny, price_hourly_usd_micro, price_hourly_cny_micro, trial, public, restart_on_crash, sort_order, \
+         retired_at IS NOT NULL AS \"retired!\" FROM plans WHERE id = ANY($1)",
+        ids,
+    )
+    .fetch_all(executor)
+    .await?;
+    Ok(rows.into_iter().map(Plan::from).collect())
+}
+
 /// Retired or not.
 pub async fn by_slug(executor: impl PgExecutor<'_>, slug: &str) -> sqlx::Result<Option<Plan>> {
     let row = sqlx::query_as!(

@@ -1,7 +1,9 @@
 use crate::auth::Actor;
 use crate::db::Tx;
 use crate::ids::{InstanceId, TenantId, TrialId, UserId};
+use crate::settings::Settings;
 use ipnet::IpNet;
+use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -12,10 +14,17 @@ pub async fn used_by(tx: &mut Tx, user: UserId) -> sqlx::Result<bool> {
         .await
 }
 
-pub async fn mailbox_used(tx: &mut Tx, mailbox: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar!("SELECT EXISTS (SELECT FROM trials WHERE mailbox = $1) AS \"used!\"", mailbox)
-        .fetch_one(&mut **tx)
-        .await
+/// The slug of a plan that somebody may try who had no trial yet, in any tenant.
+pub async fn offer(pool: &PgPool, user: UserId, mailbox: &str) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "SELECT slug FROM plans WHERE public AND trial AND retired_at IS NULL \
+         AND NOT EXISTS (SELECT FROM trials WHERE user_id = $1 OR mailbox = $2) \
+         ORDER BY sort_order, price_monthly_usd, slug LIMIT 1",
+        user.uuid(),
+        mailbox,
+    )
+    .fetch_optional(pool)
+    .await
 }
 
 pub async fn recent_from(tx: &mut Tx, network: IpNet) -> sqlx::Result<i64> {
@@ -89,10 +98,12 @@ pub struct Trial {
 }
 
 /// Trials of a tenant that were neither bought nor deleted.
-pub async fn of_tenant(tx: &mut Tx, tenant: TenantId, keep_days: i32) -> sqlx::Result<Vec<Trial>> {
+pub async fn of_tenant(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<Vec<Trial>> {
+    let keep_days = i32::try_from(Settings::default().trial_keep_days).unwrap_or(i32::MAX);
     let rows = sqlx::query!(
         "SELECT instance_id, expires_at, stopped_at, \
-         coalesce(stopped_at, expires_at) + make_interval(days => $2) AS \"delete_at!\", \
+         coalesce(stopped_at, expires_at) + make_interval(days => \
+             coalesce((SELECT (value #>> '{}')::integer FROM settings WHERE key = 'trial_keep_days'), $2)) AS \"delete_at!\", \
          greatest(0, ceil(extract(epoch FROM expires_at - now()) / 86400))::bigint AS \"days_left!\" \
          FROM trials WHERE tenant_id = $1 AND converted_at IS NULL AND deleted_at IS NULL ORDER BY started_at DESC",
         tenant.uuid(),

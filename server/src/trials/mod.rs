@@ -20,7 +20,6 @@ use crate::ids::InstanceId;
 use crate::instances::Instance;
 use crate::instances::work::Work;
 use crate::mail::{self, Mail};
-use crate::plans;
 use crate::settings::Settings;
 use crate::state::App;
 use crate::web::language::Language;
@@ -95,13 +94,7 @@ pub async fn offer(app: &App, actor: &Actor) -> Result<Option<String>> {
         return Ok(None);
     }
     // As the platform: the person may have had theirs in another tenant.
-    let mut tx = app.db.begin_platform().await?;
-    if db::used_by(&mut tx, actor.user_id).await? || db::mailbox_used(&mut tx, &mailbox(&actor.email)).await?
-    {
-        return Ok(None);
-    }
-    let plans = plans::db::list_public(&mut *tx).await?;
-    Ok(plans.into_iter().find(|plan| plan.trial).map(|plan| plan.slug))
+    Ok(db::offer(app.db.platform(), actor.user_id, &mailbox(&actor.email)).await?)
 }
 
 /// Whether an error is a refusal by the rules of trials.

@@ -1,7 +1,6 @@
 use crate::db::Db;
 use crate::events;
 use crate::ids::TenantId;
-use sqlx::PgExecutor;
 
 /// What became of the attempt to use an idempotency key.
 pub enum Booked {
@@ -125,16 +124,4 @@ pub async fn free_key(db: &Db, tenant: TenantId, key: &str) -> sqlx::Result<()> 
     .execute(&mut *tx)
     .await?;
     tx.commit().await
-}
-
-/// The titles, English and Chinese, of what stands above every page now: what is worst, and of that the newest.
-pub async fn announcement(executor: impl PgExecutor<'_>) -> sqlx::Result<Option<(String, String)>> {
-    let row = sqlx::query!(
-        "SELECT title_en, title_zh FROM announcements \
-         WHERE banner AND starts_at <= now() AND (ends_at IS NULL OR ends_at > now()) \
-         ORDER BY array_position(ARRAY['incident', 'maintenance'], kind), starts_at DESC LIMIT 1",
-    )
-    .fetch_optional(executor)
-    .await?;
-    Ok(row.map(|row| (row.title_en, row.title_zh)))
 }

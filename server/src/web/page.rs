@@ -3,7 +3,7 @@
 use super::assets;
 use super::language::Language;
 use crate::auth::Actor;
-use crate::auth::db::{Membership, memberships};
+use crate::auth::db::{Membership, Surroundings, surroundings};
 use crate::error::FieldError;
 use crate::ids::TenantId;
 use crate::state::App;
@@ -11,6 +11,7 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use std::convert::Infallible;
+use std::sync::Arc;
 use time::OffsetDateTime;
 
 /// The frame of a page: every page's template has it as `page`.
@@ -132,13 +133,11 @@ impl FromRequestParts<App> for Page {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         // Nobody signed in, or the database is away: the frame has no user, and the handler says why.
         let actor = Actor::from_request_parts(parts, app).await.ok();
-        let tenants = match &actor {
-            // Without the list nobody can switch, and everything else goes on.
-            Some(actor) => memberships(app.db.platform(), actor.user_id).await.unwrap_or_default(),
-            None => Vec::new(),
+        let surroundings = match parts.extensions.get::<Arc<Surroundings>>() {
+            Some(surroundings) => Surroundings::clone(surroundings),
+            // What cannot be read now is no reason to show no page.
+            None => surroundings(app.db.platform(), None).await.unwrap_or_default(),
         };
-        // What cannot be read now is no reason to show no page.
-        let announced = super::db::announcement(app.db.platform()).await.unwrap_or_default();
         let language = parts.extensions.get::<Language>().copied().unwrap_or_default();
         let flash = super::flash::read(&parts.headers, language);
         Ok(Self {
@@ -152,12 +151,12 @@ impl FromRequestParts<App> for Page {
                 is_admin: actor.is_admin,
                 tenant_name: actor.tenant_name,
                 tenant_id: actor.tenant_id,
-                tenants,
+                tenants: surroundings.tenants,
                 suspended: actor.suspended,
                 acting: actor.acting,
             }),
             flash,
-            announcement: announced.map(|(english, chinese)| match language {
+            announcement: surroundings.announcement.map(|(english, chinese)| match language {
                 Language::English => english,
                 Language::Chinese => chinese,
             }),

@@ -10,6 +10,7 @@ mod catalogue;
 mod cli;
 mod frame;
 mod hosts;
+mod image_imports;
 mod instances;
 mod keys_and_tokens;
 mod mail;

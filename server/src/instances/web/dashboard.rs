@@ -3,7 +3,6 @@
 use super::words::{OperationWords, state_look, state_word};
 use crate::auth::Actor;
 use crate::error::Result;
-use crate::instances::operations;
 use crate::instances::view::{self, View};
 use crate::state::App;
 use crate::trials;
@@ -78,8 +77,7 @@ struct DashboardPage {
 }
 
 async fn show(State(app): State<App>, page: Page, actor: Actor) -> Result<DashboardPage> {
-    let list = view::list(&app, &actor, &Paging { limit: SHOWN, after: None }).await?;
-    let operations = operations::list(&app, &actor, None, None, i64::from(SHOWN)).await?;
+    let (list, operations) = view::overview(&app, &actor, &Paging { limit: SHOWN, after: None }).await?;
     let trials = list.items.iter().filter_map(|view| {
         let trial = view.trial.as_ref()?;
         Some(TrialCard {
