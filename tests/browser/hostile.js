@@ -77,7 +77,7 @@ export function hostile(browser, start) {
         for (const path of paths) {
           await page.goto(path);
           const forms = await page.$$eval("form", (forms) =>
-            forms.map((form) => ({ action: form.action, method: form.method, type: form.enctype, fields: Object.fromEntries([...new FormData(form)].filter(([, value]) => typeof value === "string")) })),
+            forms.map((form) => ({ action: new URL(form.getAttribute("action") || location.pathname, location.href).href, method: form.method, type: form.enctype, fields: Object.fromEntries([...new FormData(form)].filter(([, value]) => typeof value === "string")) })),
           );
           for (const { action, method, type, fields } of forms.filter(({ action, type }) => !SPARED.test(action) && !type.startsWith("multipart")))
             for (const name of Object.keys(fields))
@@ -86,7 +86,7 @@ export function hostile(browser, start) {
                 const answer =
                   method === "post"
                     ? await context.request.post(action, { data: body, headers: { "content-type": "application/x-www-form-urlencoded", origin: platform.url }, maxRedirects: 0 })
-                    : await context.request.get(`${action.split("?")[0]}?${body}`, { maxRedirects: 0 });
+                    : await context.request.get(`${new URL(`?${body}`, action.split("?")[0])}`, { maxRedirects: 0 });
                 tried += 1;
                 if (answer.status() >= 500) wrong.push(`${action} ${name}=${value.slice(0, 20)}: ${answer.status()}`);
                 await answer.dispose();

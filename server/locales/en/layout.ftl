@@ -1,5 +1,6 @@
 brand = Jinshitong VPS
 brand-tagline = Servers with a guaranteed share
+brand-description = Virtual servers with a guaranteed minimum, resized while they run, on hosts that share fairly. Start with a free trial.
 skip-to-content = Skip to content
 nav-main = Main navigation
 nav-phone = Short navigation

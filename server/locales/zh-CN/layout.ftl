@@ -1,5 +1,6 @@
 brand = 金时通 VPS
 brand-tagline = 资源有保障的云服务器
+brand-description = 有最低保障的云服务器：运行中即可调整配置，资源公平共享，可免费试用。
 skip-to-content = 跳到正文
 nav-main = 主导航
 nav-phone = 快捷导航
