@@ -26,6 +26,12 @@ const ELSEWHERE = {
   customer: /^\/(static|api|language|admin|styleguide|help)\b/,
   admin: /^\/(?!admin\b|styleguide\b)/,
 };
+const MOST_BYTES = 60 * 1024;
+const FIRST_BYTES = 14 * 1024;
+/** Graphs and consoles bring their libraries. */
+const HEAVY = /\/(graphs|console)\b|^\/admin\/instances\/|^\/api\/docs/;
+/** Long documents: their beginning is styled as soon as the sheets are there. */
+const LONG = /^\/api\/docs|^\/styleguide/;
 const COLOURS = ["color-contrast", "link-in-text-block"];
 
 export function pages(browser, start) {
@@ -94,6 +100,20 @@ async function deadLinks(page, links, checked) {
   return dead.map((link) => `${new URL(page.url()).pathname} links to ${link}`);
 }
 
+/** What a first visit costs: everything that is fetched, and what must be there before anything looks as it should. */
+async function weight(page, path) {
+  const { whole, first } = await page.evaluate(() => {
+    const [document, ...parts] = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+    const bytes = (entries) => entries.reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0);
+    const sheets = parts.filter(({ name }) => name.endsWith(".css") && !name.includes("/vendor/"));
+    return { whole: bytes([document, ...parts]), first: bytes([document, ...sheets]) };
+  });
+  const found = [];
+  if (whole > MOST_BYTES && !HEAVY.test(path)) found.push(`${path} weighs ${whole} bytes`);
+  if (first > FIRST_BYTES && !LONG.test(path)) found.push(`${path} needs ${first} bytes before it is styled`);
+  return found;
+}
+
 /** Reads one page in one language in all sizes and looks, and gives what is wrong and where it leads. */
 async function look({ page, problems, language, checked }, path, reader) {
   problems.length = 0;
@@ -107,6 +127,7 @@ async function look({ page, problems, language, checked }, path, reader) {
   // The reader is there already, by whatever status.
   checked.add(path);
   problems.push(...(await deadLinks(page, links, checked)));
+  problems.push(...(await weight(page, path)));
   const seen = await texts(page);
   const name = `pages/${reader}/${language}${path.replace(/[_-]?[0-9a-f]{32}|\W+$/g, "").replace(/\W+/g, "-")}`;
   // A look changes colours only, and a language neither colours nor structure.

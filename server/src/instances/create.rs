@@ -103,7 +103,11 @@ async fn begin(
     if tenant.suspended {
         return Err(Error::refused("tenant-suspended"));
     }
-    let trial = wanted.trial.unwrap_or(wanted.plan.trial && !tenant.may_buy);
+    let trial_only = wanted.plan.trial_only();
+    let trial = wanted.trial.unwrap_or(trial_only || (wanted.plan.trial && !tenant.may_buy));
+    if trial_only && !trial {
+        return Err(Error::refused("plan-trial-only"));
+    }
     if !tenant.may_buy && !trial {
         return Err(Error::refused("may-not-buy"));
     }

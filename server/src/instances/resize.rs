@@ -85,6 +85,9 @@ pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Res
     if !tenant.may_buy {
         return Err(Error::refused("may-not-buy"));
     }
+    if plan.trial_only() {
+        return Err(Error::refused("plan-trial-only"));
+    }
     let trial = trials::db::is_trial(&mut work.tx, id).await?;
     let same = plan.id == work.instance.plan_id && plan.version == work.instance.plan_version;
     // A trial may be bought as it is.

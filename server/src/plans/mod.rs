@@ -39,6 +39,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// There is it only as a trial: nobody shall have for nothing, and for ever, what is given away once.
+    pub const fn trial_only(&self) -> bool {
+        self.trial && self.price_monthly_usd == 0 && self.price_monthly_cny == 0
+    }
+
     /// The name in the reader's language.
     pub fn name(&self, language: crate::web::language::Language) -> &str {
         match language {

@@ -68,7 +68,7 @@ impl PlanCard {
             "zh-CN" => ("CNY", plan.price_monthly_cny, plan.price_hourly_cny_micro),
             _ => ("USD", plan.price_monthly_usd, plan.price_hourly_usd_micro),
         };
-        let trial = plan.trial && trial_left && !may_buy;
+        let trial = plan.trial && trial_left && (!may_buy || plan.trial_only());
         let mut bars = resources(page, &plan.policy, None, None);
         // Both directions are the same in almost every plan; the outgoing one is what people compare.
         bars.remove(3);
@@ -91,7 +91,7 @@ impl PlanCard {
             },
             bars,
             disk: format::mib(plan.policy.disk.size.get()),
-            closed: !may_buy && !trial,
+            closed: !trial && (!may_buy || plan.trial_only()),
             trial,
         }
     }
@@ -155,8 +155,14 @@ async fn render(
     let may_buy = catalogue::may_buy(app.db.platform(), actor.tenant_id).await?;
     let trial_left = crate::trials::offer(app, actor).await?.is_some();
     let public = plans::db::list_public(app.db.platform()).await?;
-    let plans: Vec<PlanCard> =
-        public.iter().map(|plan| PlanCard::of(&page, plan, may_buy, trial_left)).collect();
+    // Who may buy and had a trial has no use for what is only tried.
+    let offered = public.iter().filter(|plan| !plan.trial_only() || trial_left || !may_buy);
+    let mut plans: Vec<PlanCard> =
+        offered.map(|plan| PlanCard::of(&page, plan, may_buy, trial_left)).collect();
+    if may_buy {
+        // What is sold comes first, and is what is chosen at first.
+        plans.sort_by_key(|plan| plan.trial);
+    }
     let images = images::db::list_public(app.db.platform()).await?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let keys = catalogue::ssh_keys(&mut tx, actor.tenant_id, None).await?;

@@ -69,12 +69,14 @@ async fn render(
     let choices = plans::db::list_public(app.db.platform())
         .await?
         .iter()
+        // Where one stands is shown, and what can be moved to.
+        .filter(|plan| !plan.trial_only() || plan.id == instance.plan_id)
         .map(|plan| {
             let preview = Preview::of(instance, plan);
             let same = plan.id == instance.plan_id && plan.version == instance.plan_version;
             Choice {
                 card: PlanCard::of(&page, plan, true, false),
-                current: same && view.trial.is_none(),
+                current: (same && view.trial.is_none()) || plan.trial_only(),
                 live: fields_words(&page, preview.live()),
                 after_restart: fields_words(&page, preview.after_restart()),
                 keeps_disk: preview.keeps_disk,

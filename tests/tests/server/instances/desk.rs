@@ -67,7 +67,8 @@ impl Desk {
 
     pub async fn plan(&self, slug: &str, trial: bool, policy: Value) {
         sqlx::query(
-            "INSERT INTO plans (id, slug, name_en, name_zh, policy, trial) VALUES ($1, $2, $2, $2, $3, $4)",
+            "INSERT INTO plans (id, slug, name_en, name_zh, policy, trial, price_monthly_usd, price_monthly_cny) \
+             VALUES ($1, $2, $2, $2, $3, $4, 500, 3500)",
         )
         .bind(Uuid::now_v7())
         .bind(slug)

@@ -180,3 +180,28 @@ async fn a_trial_that_could_not_be_made_is_given_back() {
     customer.create("again", "small").await;
     desk.platform.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_only_tried_is_not_had_for_nothing() {
+    let desk = Desk::open().await;
+    sqlx::query("UPDATE plans SET price_monthly_usd = 0, price_monthly_cny = 0 WHERE slug = 'small'")
+        .execute(desk.pool())
+        .await
+        .unwrap();
+    let customer = desk.buyer("a@example.com").await;
+    let order = |trial: serde_json::Value| {
+        let body = json!({ "name": "web", "plan": "small", "image": "test", "trial": trial });
+        let api = customer.api.clone();
+        async move { api.post("/api/v1/instances", body).await }
+    };
+    let code = |answer: jst_tests::Answer| text(&answer.expect(403).json()["code"]).to_owned();
+    assert_eq!(code(order(json!(false)).await), "plan-trial-only");
+    assert_eq!(desk.count("SELECT count(*) FROM instances").await, 0);
+    // Without a word about it, it is the trial: once.
+    order(serde_json::Value::Null).await.expect(202);
+    assert_eq!(desk.count("SELECT count(*) FROM trials").await, 1);
+    assert_eq!(code(order(serde_json::Value::Null).await), "trial-used");
+    let id = desk.running(&customer, "shop", "large").await;
+    assert_eq!(code(customer.act(&id, "resize", json!({ "plan": "small" })).await), "plan-trial-only");
+    desk.platform.stop().await;
+}
