@@ -40,6 +40,7 @@ kinds! {
     OperationId, Operation, "op";
     TrialId, Trial, "trial";
     MailId, Mail, "mail";
+    ConsoleId, Console, "con";
 }
 
 /// An identifier of one kind of thing.

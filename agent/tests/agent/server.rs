@@ -255,6 +255,7 @@ async fn desired(
                     complete: after == 0,
                     instances: newer.map(|(_, instance)| instance.clone()).collect(),
                     host: state.host.clone(),
+                    consoles: Vec::new(),
                 }));
             }
         }

@@ -5,6 +5,9 @@ use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/../static"]
@@ -21,6 +24,23 @@ pub fn url(path: &str) -> String {
         Some(file) => format!("/static/{}/{path}", hex::encode(&file.metadata.sha256_hash()[..6])),
         None => format!("/static/missing/{path}"),
     }
+}
+
+/// The same for a module that imports others of its folder by relative names: the hash is that of the whole folder,
+/// because all of them are asked for under it.
+pub fn tree_url(folder: &str, file: &str) -> String {
+    static SEEN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let hash = seen.entry(folder.to_owned()).or_insert_with(|| {
+        let mut files: Vec<_> = Assets::iter().filter(|path| path.starts_with(folder)).collect();
+        files.sort();
+        let mut all = Sha256::new();
+        for file in files.iter().filter_map(|path| Assets::get(path)) {
+            all.update(file.metadata.sha256_hash());
+        }
+        hex::encode(&all.finalize()[..6])
+    });
+    format!("/static/{hash}/{folder}/{file}")
 }
 
 /// Serves an asset.  Style sheets import and link each other by relative names, so the hash in the

@@ -5,6 +5,7 @@ mod admin;
 mod agent_api;
 mod api_frame;
 mod catalogue;
+mod consoles;
 mod frame;
 mod hosts;
 mod instances;

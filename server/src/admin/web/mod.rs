@@ -1,6 +1,7 @@
 //! The pages of the administration.
 
 mod audit;
+mod console;
 mod customers;
 mod division;
 mod hosts;
@@ -29,6 +30,7 @@ pub fn routes() -> Router<App> {
         .merge(hosts::routes())
         .merge(placement::routes())
         .merge(instances::routes())
+        .merge(console::routes())
         .merge(operations::routes())
         .merge(pools::routes())
         .merge(plans::routes())
