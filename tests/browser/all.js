@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { after } from "node:test";
 import { launch } from "./chromium.js";
 import { Platform, ROOT } from "./platform.js";
+import { consoles } from "./console.js";
 import { graphs } from "./graphs.js";
 import { journey } from "./journey.js";
 import { pages } from "./pages.js";
@@ -10,7 +11,7 @@ import { palette } from "./palette.js";
 import { plain } from "./plain.js";
 import { readme } from "./readme.js";
 
-const wanted = (process.env.JST_PARTS || "pages plain graphs palette journey").split(" ");
+const wanted = (process.env.JST_PARTS || "pages plain graphs palette console journey").split(" ");
 for (const part of wanted) rmSync(`${ROOT}target/screenshots/${part}`, { recursive: true, force: true });
 const browser = await launch();
 const running = [];
@@ -32,6 +33,7 @@ if (wanted.includes("pages")) pages(browser, onSimulated);
 if (wanted.includes("plain")) plain(browser, onSimulated);
 if (wanted.includes("graphs")) graphs(browser, onSimulated);
 if (wanted.includes("palette")) palette(browser, onSimulated);
+if (wanted.includes("console")) consoles(browser, () => start("real"));
 if (wanted.includes("journey")) journey(browser, () => start("real"));
 // By name only: its pictures are committed.
 if (wanted.includes("readme")) readme(browser, () => start("real"));

@@ -108,16 +108,15 @@ impl Socket {
     pub async fn end_within(&mut self, limit: Duration) -> String {
         let end = async {
             loop {
-                if let Heard::Closed(reason) = self.hear_within(limit).await.expect("it ends") {
+                if let Heard::Closed(reason) = self.hear_within(Duration::MAX).await.expect("no limit") {
                     return reason;
                 }
             }
         };
-        tokio::time::timeout(limit, end).await.expect("the console ends in time")
+        tokio::time::timeout(limit, end).await.unwrap_or_else(|_| "it goes on".to_owned())
     }
 
     /// Waits for the words that say that the guest is there.
-    #[track_caller]
     pub async fn connected(&mut self) {
         assert_eq!(self.hear().await, Heard::Text("{\"state\":\"waiting\"}".into()));
         assert_eq!(self.hear().await, Heard::Text("{\"state\":\"connected\"}".into()));

@@ -36,7 +36,7 @@ async fn type_until(serial: &mut Socket, text: &str, wanted: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_types_into_a_guest_and_sees_its_screen() {
-    let mut lab = Lab::open("console@example.com").await;
+    let lab = Lab::open("console@example.com").await;
     let body = json!({
         "name": "web", "plan": "small", "image": "test",
         "user_data": format!("#cloud-config\npassword: {PASSWORD}\n"),

@@ -37,19 +37,28 @@ const CLOSE_CODE: u16 = 4000;
 
 /// From the shown ticket to the end, which is written down.
 pub async fn run(app: App, console: Console, mut browser: WebSocket, mut seat: Seat) {
-    let end = match meet(&app, &console, &mut browser, &mut seat).await {
-        Ok(agent) => {
+    let met = meet(&app, &console, &mut browser, &mut seat).await;
+    // Nobody waits any more, however long the farewell takes.
+    drop(seat);
+    let (end, agent) = match met {
+        Ok(mut agent) => {
             let _open = Gauge::begin(kind_word(console.kind));
-            carry(&app, &console, &mut browser, agent).await
+            (carry(&app, &console, &mut browser, &mut agent).await, Some(agent))
         }
-        Err(end) => end,
+        Err(end) => (end, None),
     };
     tracing::debug!(console = %console.id, end = end.name(), "a console ended");
     metrics::counter!(CONSOLES_ENDED, "reason" => end.name()).increment(1);
-    close(&mut browser, end).await;
     if let Err(error) = consoles::ended(&app, console.id, end).await {
         tracing::warn!(console = %console.id, ?error, "the end of a console was not written down");
     }
+    // Both at once: neither has to wait for the other to be polite.
+    let to_agent = async {
+        if let Some(mut agent) = agent {
+            close(&mut agent, end).await;
+        }
+    };
+    tokio::join!(close(&mut browser, end), to_agent);
 }
 
 /// Says why, and gives the peer a moment to hear it.
@@ -119,25 +128,21 @@ fn reason(frame: Option<CloseFrame>) -> End {
     named.filter(|end| matches!(end, End::TakenOver | End::GuestDeaf)).unwrap_or(End::GuestGone)
 }
 
-async fn carry(app: &App, console: &Console, browser: &mut WebSocket, mut agent: WebSocket) -> End {
+async fn carry(app: &App, console: &Console, browser: &mut WebSocket, agent: &mut WebSocket) -> End {
     let begun = Instant::now();
     // Seconds since `begun` at which the person last sent something.
     let active = AtomicU64::new(0);
-    let end = {
-        let (mut to_browser, mut from_browser) = browser.split();
-        let (mut to_agent, mut from_agent) = agent.by_ref().split();
-        let person = Way { lost: End::Left, slow: End::GuestDeaf, closed: |_| End::Left };
-        let guest = Way { lost: End::GuestGone, slow: End::TooSlow, closed: reason };
-        tokio::select! {
+    let (mut to_browser, mut from_browser) = browser.split();
+    let (mut to_agent, mut from_agent) = agent.split();
+    let person = Way { lost: End::Left, slow: End::GuestDeaf, closed: |_| End::Left };
+    let guest = Way { lost: End::GuestGone, slow: End::TooSlow, closed: reason };
+    tokio::select! {
             end = person.carry(&mut from_browser, &mut to_agent, || {
                 active.store(begun.elapsed().as_secs(), Ordering::Relaxed);
             }) => end,
             end = guest.carry(&mut from_agent, &mut to_browser, || {}) => end,
             end = watch(app, console, begun, &active) => end,
-        }
-    };
-    close(&mut agent, end).await;
-    end
+    }
 }
 
 /// One direction, and what its ends mean.
