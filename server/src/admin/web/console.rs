@@ -33,7 +33,8 @@ async fn show(State(app): State<App>, _: Admin, page: Page, Path(id): Path<Strin
     let instance = db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)?;
     let nonce = StyleNonce::new();
     let back = format!("/admin/instances/{}", instance.id);
-    let widget = Widget::new(&page, format!("{back}/console"), String::new(), &nonce);
+    let widget =
+        Widget::new(&page, format!("{back}/console"), String::new(), instance.state == "running", &nonce);
     let shown = ConsolePage { name: instance.name, back, customer: instance.tenant_name, widget, page };
     with_nonce(shown, nonce)
 }

@@ -18,6 +18,7 @@ use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use jst_policy::lifecycle::InstanceState;
 use serde::Deserialize;
 use serde_json::json;
 use tower_sessions::Session;
@@ -34,13 +35,15 @@ pub struct Widget {
     pub words: Vec<(String, String)>,
     /// What to type elsewhere; "" where the instance has no address.
     pub ssh: String,
+    /// There is something to connect to, which makes it the first thing to do here.
+    pub running: bool,
     pub nonce: String,
     pub novnc: String,
     pub script: String,
 }
 
 impl Widget {
-    pub fn new(page: &Page, path: String, ssh: String, nonce: &StyleNonce) -> Self {
+    pub fn new(page: &Page, path: String, ssh: String, running: bool, nonce: &StyleNonce) -> Self {
         const STATES: [&str; 9] = [
             "asking",
             "waiting",
@@ -59,6 +62,7 @@ impl Widget {
             path,
             words: states.into_iter().chain(ends).collect(),
             ssh,
+            running,
             nonce: nonce.as_str().to_owned(),
             novnc: assets::tree_url("vendor/novnc", "core/rfb.js"),
             script: assets::tree_url("js", "console.js"),
@@ -90,7 +94,8 @@ async fn show(State(app): State<App>, page: Page, actor: Actor, Path(id): Path<S
         None => String::new(),
     };
     let nonce = StyleNonce::new();
-    let widget = Widget::new(&page, format!("/instances/{id}/console"), ssh, &nonce);
+    let running = view.instance.state == InstanceState::Running;
+    let widget = Widget::new(&page, format!("/instances/{id}/console"), ssh, running, &nonce);
     with_nonce(ConsolePage { head: Head::new(&page, &view, "console"), widget, page }, nonce)
 }
 
