@@ -66,6 +66,8 @@ async function openSerial(channel) {
     cursorBlink: !matchMedia("(prefers-reduced-motion: reduce)").matches,
     fontFamily: getComputedStyle(box).getPropertyValue("--mono"),
     fontSize: 14,
+    // With less, the next line covers underscores.
+    lineHeight: 1.15,
     scrollback: SCROLLBACK_LINES,
     screenReaderMode: true,
     theme: { background: "#14161c", foreground: "#e8e6e0" },

@@ -24,7 +24,10 @@ struct Stage {
 
 impl Stage {
     async fn open() -> Self {
-        let desk = Desk::open().await;
+        Self::on(Desk::open().await).await
+    }
+
+    async fn on(desk: Desk) -> Self {
         let agent = AgentClient::enrolled(&desk.platform, "host-1").await;
         assert_eq!(agent.host, Some(desk.host));
         let owner = desk.buyer("owner@example.com").await;
@@ -269,6 +272,40 @@ async fn session(platform: &Platform, email: &str) -> String {
     let cookies = answer.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
     let cookie = cookies.filter_map(|value| value.split(';').next()).find(|value| value.starts_with("jst="));
     cookie.expect("a session").to_owned()
+}
+
+/// Where agents reach any of several replicas, the request says which of them the person has reached.
+#[tokio::test]
+async fn the_agent_is_told_where_the_person_waits() {
+    let platform = Platform::start_with(&["--replica-agent-url", "https://10.0.0.7:8443"]).await;
+    let stage = Stage::on(Desk::on(platform).await).await;
+    let (_, ticket) = stage.ticket().await;
+    let mut person = Socket::with_ticket(stage.url(), &ticket).await;
+    assert_eq!(person.hear().await, Heard::Text(WAITING.into()));
+    let requests = told(&stage.agent, 0).await.consoles;
+    assert_eq!(requests[0].server.as_deref(), Some("https://10.0.0.7:8443"));
+    stage.desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn strangers_do_not_take_the_places_of_others() {
+    let stage = Stage::open().await;
+    let mut sockets = Vec::new();
+    for _ in 0..16 {
+        sockets.push(Socket::open(stage.url(), &[]).await.expect("the socket opens"));
+    }
+    assert_eq!(Socket::open(stage.url(), &[]).await.err(), Some(503));
+    // Who says nothing is sent away, and so is who is gone.
+    assert_eq!(sockets[0].end().await, "ticket");
+    sockets.clear();
+    let (_, ticket) = stage.ticket().await;
+    let mut person = eventually("there is a place again", Duration::from_secs(20), || async {
+        Socket::open(stage.url(), &[]).await.ok()
+    })
+    .await;
+    person.say(&ticket).await;
+    assert_eq!(person.hear().await, Heard::Text(WAITING.into()));
+    stage.desk.platform.stop().await;
 }
 
 #[tokio::test]

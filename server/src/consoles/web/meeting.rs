@@ -3,18 +3,22 @@
 use crate::ids::{ConsoleId, HostId};
 use axum::extract::ws::WebSocket;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use uuid::Uuid;
 
 /// Sockets of people in this process, with a ticket or still without.
 const MOST_SOCKETS: usize = 2000;
+/// Sockets of one address that have shown no ticket yet: strangers must not take the places of everybody.
+const MOST_OF_STRANGER: usize = 16;
 
 /// Who waits here for which host's agent.
 #[derive(Clone)]
 pub struct Meeting {
     waiting: Arc<Mutex<HashMap<Uuid, Waiting>>>,
     places: Arc<Semaphore>,
+    strangers: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
 }
 
 struct Waiting {
@@ -24,14 +28,26 @@ struct Waiting {
 
 impl Default for Meeting {
     fn default() -> Self {
-        Self { waiting: Arc::default(), places: Arc::new(Semaphore::new(MOST_SOCKETS)) }
+        Self {
+            waiting: Arc::default(),
+            places: Arc::new(Semaphore::new(MOST_SOCKETS)),
+            strangers: Arc::default(),
+        }
     }
 }
 
 impl Meeting {
-    /// A place for a socket of somebody who has yet to show a ticket; none when all are taken.
-    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
-        self.places.clone().try_acquire_owned().ok()
+    /// A place for a socket, and that of somebody at this address who has yet to show a ticket; none when all are
+    /// taken.
+    pub fn place(&self, address: Option<IpAddr>) -> Option<(OwnedSemaphorePermit, Stranger)> {
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        let mut strangers = lock(&self.strangers);
+        let count = strangers.entry(address).or_default();
+        if *count >= MOST_OF_STRANGER {
+            return None;
+        }
+        *count += 1;
+        Some((place, Stranger { strangers: self.strangers.clone(), address }))
     }
 
     /// Waits for the agent of `host`; forgotten when it is dropped.
@@ -51,7 +67,29 @@ impl Meeting {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Waiting>> {
-        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.waiting)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Somebody without a ticket, until it is dropped.
+pub struct Stranger {
+    strangers: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
+    address: Option<IpAddr>,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut strangers = lock(&self.strangers);
+        if let Some(count) = strangers.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                strangers.remove(&self.address);
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use super::End;
 use crate::auth::Actor;
 use crate::error::{Error, Result};
 use crate::state::App;
+use crate::web::client::client_ip;
 use axum::Router;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
@@ -49,7 +50,8 @@ async fn socket(State(app): State<App>, request: Request) -> Result<Response> {
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &app).await.map_err(|_| {
         Error::Refused { status: StatusCode::BAD_REQUEST, code: "malformed", arguments: Vec::new() }
     })?;
-    let place = app.consoles.place().ok_or(Error::Refused {
+    let address = client_ip(&parts, app.config.trusted_proxies);
+    let (place, stranger) = app.consoles.place(address).ok_or(Error::Refused {
         status: StatusCode::SERVICE_UNAVAILABLE,
         code: "console-too-many-sockets",
         arguments: Vec::new(),
@@ -61,9 +63,12 @@ async fn socket(State(app): State<App>, request: Request) -> Result<Response> {
         let Some(ticket) = ticket(&mut socket).await else {
             return relay::close(&mut socket, End::Ticket).await;
         };
+        // Wrong ones cost a look at the database each, so they keep the place until the answer is there.
+        let stranger = stranger;
         let meeting = app.consoles.clone();
         let claimed =
             super::claim(&app, &ticket, by, |console| meeting.wait(console.id, console.host_id)).await;
+        drop(stranger);
         match claimed {
             Ok(Some((console, seat))) => relay::run(app, console, socket, seat).await,
             Ok(None) => relay::close(&mut socket, End::Ticket).await,
