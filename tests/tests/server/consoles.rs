@@ -274,16 +274,32 @@ async fn session(platform: &Platform, email: &str) -> String {
     cookie.expect("a session").to_owned()
 }
 
-/// Where agents reach any of several replicas, the request says which of them the person has reached.
+/// Two replicas on one database: the agent hears at the one of the person who waits at the other.
 #[tokio::test]
 async fn the_agent_is_told_where_the_person_waits() {
-    let platform = Platform::start_with(&["--replica-agent-url", "https://10.0.0.7:8443"]).await;
-    let stage = Stage::on(Desk::on(platform).await).await;
-    let (_, ticket) = stage.ticket().await;
-    let mut person = Socket::with_ticket(stage.url(), &ticket).await;
+    let stage = Stage::open().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let address = format!("https://127.0.0.1:{port}");
+    let config = jst_server::config::Config {
+        agent_listen: ([127, 0, 0, 1], port).into(),
+        replica_agent_url: Some(address.clone()),
+        ..(*stage.desk.platform.app().config).clone()
+    };
+    let replica = jst_server::server::start(config).await.unwrap();
+    let (id, ticket) = stage.ticket().await;
+    let mut person = Socket::with_ticket(&format!("http://{}", replica.address), &ticket).await;
     assert_eq!(person.hear().await, Heard::Text(WAITING.into()));
     let requests = told(&stage.agent, 0).await.consoles;
-    assert_eq!(requests[0].server.as_deref(), Some("https://10.0.0.7:8443"));
+    assert_eq!(requests[0].server.as_deref(), Some(address.as_str()));
+    assert_eq!(stage.agent.dial(id).await.err(), Some(404), "nobody waits here");
+    let mut agent = stage.agent.at(&address).dial(id).await.expect("somebody waits there");
+    agent.say(CONSOLE_READY).await;
+    assert_eq!(person.hear().await, Heard::Text("{\"state\":\"connected\"}".into()));
+    // A stop is heard of in every replica.
+    stage.owner.asked(&stage.instance, "power-off").await;
+    stage.desk.obey().await;
+    assert_eq!(person.end_within(Duration::from_secs(5)).await, "stopped");
+    replica.shut_down().await;
     stage.desk.platform.stop().await;
 }
 
