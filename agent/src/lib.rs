@@ -3,6 +3,7 @@
 
 mod block_device;
 pub mod config;
+mod console;
 mod cores;
 mod cpus;
 mod division;
@@ -95,7 +96,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         processors.clone(),
     );
     let (accepted_sender, accepted) = mpsc::channel(16);
-    spawn(&shutdown, link.clone().follow(ledger.clone(), lease.clone(), accepted_sender));
+    let (console_sender, requests) = mpsc::channel(64);
+    let consoles = console::Consoles::new(link.clone(), hypervisor.clone(), shutdown.clone());
+    spawn(&shutdown, consoles.run(requests));
+    let told = link::Told { accepted: accepted_sender, consoles: console_sender };
+    spawn(&shutdown, link.clone().follow(ledger.clone(), lease.clone(), told));
     spawn(&shutdown, link.clone().report(ledger.clone(), lease.clone(), reports.clone()));
     spawn(&shutdown, link.clone().keep_certificate());
     let keep_merging =

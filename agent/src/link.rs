@@ -9,7 +9,9 @@ use crate::lease::Lease;
 use crate::ledger::{Accepted, Ledger};
 use crate::reports::{Batch, Reports};
 use anyhow::{Context as _, bail};
-use jst_protocol::desired::{Desired, ImageRef};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jst_protocol::desired::{ConsoleRequest, Desired, ImageRef};
 use jst_protocol::report::{HostLoad, Observed, Outcome, Receipt, Report};
 use jst_protocol::{HOLD_SECONDS, PREFIX};
 use rand::Rng as _;
@@ -22,6 +24,13 @@ pub struct Link {
     session: RwLock<Session>,
     resynchronise: Notify,
     pub load: watch::Sender<Option<HostLoad>>,
+}
+
+/// Where the parts of a document go.
+pub struct Told {
+    /// What the ledger took, and whether it was everything.
+    pub accepted: mpsc::Sender<(Accepted, bool)>,
+    pub consoles: mpsc::Sender<ConsoleRequest>,
 }
 
 #[derive(Clone)]
@@ -42,12 +51,7 @@ impl Link {
     }
 
     /// Asks for what is desired, for ever.  The first question of a process is for everything.
-    pub async fn follow(
-        self: Arc<Self>,
-        ledger: Arc<Ledger>,
-        lease: Arc<Lease>,
-        accepted: mpsc::Sender<(Accepted, bool)>,
-    ) {
+    pub async fn follow(self: Arc<Self>, ledger: Arc<Ledger>, lease: Arc<Lease>, told: Told) {
         let mut after = 0;
         let mut pause = Pause::default();
         loop {
@@ -58,7 +62,7 @@ impl Link {
                     continue;
                 }
             };
-            let document = match asked {
+            let mut document = match asked {
                 Ok(document) => document,
                 Err(error) => {
                     pause.wait("desired state", &error).await;
@@ -66,6 +70,10 @@ impl Link {
                 }
             };
             pause.reset();
+            for request in document.consoles.drain(..) {
+                // Nobody's patience outlasts a full queue.
+                let _ = told.consoles.try_send(request);
+            }
             let (revision, complete) = (document.revision, document.complete);
             let taken = {
                 let ledger = ledger.clone();
@@ -75,7 +83,7 @@ impl Link {
                 Ok(changes) => {
                     after = revision;
                     lease.synchronise();
-                    if accepted.send((changes, complete)).await.is_err() {
+                    if told.accepted.send((changes, complete)).await.is_err() {
                         return;
                     }
                 }
@@ -166,6 +174,27 @@ impl Link {
             status if status.is_client_error() => Err(ImageAnswer::Refused(status.to_string())),
             status => Err(ImageAnswer::Unreachable(status.to_string())),
         }
+    }
+
+    /// Opens the WebSocket at which somebody waits for a console.  Whoever answers shows a certificate of our
+    /// authority, also at the address that the request names.
+    pub async fn dial(&self, request: &ConsoleRequest) -> anyhow::Result<reqwest::Upgraded> {
+        let server = request.server.as_deref().unwrap_or(&self.config.server).trim_end_matches('/');
+        let response = self
+            .session()
+            .client
+            .get(format!("{server}{PREFIX}/consoles/{}", request.id))
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", STANDARD.encode(rand::random::<[u8; 16]>()))
+            .send()
+            .await?;
+        if response.status() != reqwest::StatusCode::SWITCHING_PROTOCOLS {
+            answered(response).await?;
+            bail!("the server did not open a WebSocket");
+        }
+        Ok(response.upgrade().await?)
     }
 
     /// Renews the certificate in its last third.  Hourly is often enough for lives of days.

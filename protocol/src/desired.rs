@@ -22,6 +22,34 @@ pub struct Desired {
     pub complete: bool,
     pub instances: Vec<DesiredInstance>,
     pub host: HostSettings,
+    /// People who wait for a guest's console now.  No state: it is in no ledger, a request is told again until
+    /// the agent has dialled or the person's patience is over, and one that was missed is lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consoles: Vec<ConsoleRequest>,
+}
+
+/// Somebody waits at `GET /agent/v1/consoles/{id}`, a WebSocket that the agent dials.  Its first message is the
+/// text [`crate::CONSOLE_READY`] once the guest's end is open; everything after it is binary, as the guest and
+/// the person wrote it.  Either side says why it ends in the reason of its close.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsoleRequest {
+    pub id: Uuid,
+    pub instance: Uuid,
+    pub kind: ConsoleKind,
+    /// `https://HOST:PORT` of the replica where the person waits; absent: where this document came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsoleKind {
+    /// The first serial port, as bytes.
+    Serial,
+    /// The screen, as RFB.
+    Vnc,
+    #[serde(other)]
+    Unknown,
 }
 
 /// Settings of the whole host, always present.

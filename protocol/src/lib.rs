@@ -23,3 +23,9 @@ pub const HOLD_SECONDS: u64 = 20;
 
 /// Largest report the server reads, in bytes.
 pub const MAX_REPORT_BYTES: usize = 8 * 1024 * 1024;
+
+/// What an agent says first on the WebSocket of a console: the guest's end is open.
+pub const CONSOLE_READY: &str = "ready";
+
+/// Largest message on the WebSocket of a console, in bytes, in either direction.
+pub const MAX_CONSOLE_MESSAGE_BYTES: usize = 64 * 1024;

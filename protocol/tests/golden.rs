@@ -2,7 +2,7 @@
 //! today's types and keep their meaning when they are written again.
 
 use jst_policy::power::Saving;
-use jst_protocol::desired::{Desired, HostSettings, OneShotKind};
+use jst_protocol::desired::{ConsoleKind, Desired, HostSettings, OneShotKind};
 use jst_protocol::enroll::{EnrollRequest, EnrollResponse, JoinToken};
 use jst_protocol::report::{
     FailureCode, HostLoad, MemoryPressure, Observed, Outcome, Qualification, Receipt, Report, Step,
@@ -54,6 +54,7 @@ fn what_a_newer_peer_adds_is_tolerated() {
     assert_eq!(serde_json::from_value::<Observed>(json!("levitating")).unwrap(), Observed::Unknown);
     assert_eq!(serde_json::from_value::<FailureCode>(json!("levitating")).unwrap(), FailureCode::Unknown);
     assert_eq!(serde_json::from_value::<OneShotKind>(json!("levitate")).unwrap(), OneShotKind::Unknown);
+    assert_eq!(serde_json::from_value::<ConsoleKind>(json!("hologram")).unwrap(), ConsoleKind::Unknown);
     let load = json!({ "cpu_used_millicpu": 1, "memory_used_mib": 2, "storage_used_mib": 3, "running": 4 });
     let load: HostLoad = serde_json::from_value(load).unwrap();
     assert_eq!((load.memory_reclaimed_mib, load.memory_pressure), (0, MemoryPressure::None));

@@ -29,6 +29,11 @@ pub struct Config {
     #[arg(long, env = "JST_AGENT_NAMES", value_delimiter = ',', default_value = "localhost,127.0.0.1")]
     pub agent_names: Vec<String>,
 
+    /// How agents reach this very replica, as https://HOST:PORT, where several replicas share one address for
+    /// agents: a console is open in the replica that its browser has reached.
+    #[arg(long, env = "JST_REPLICA_AGENT_URL")]
+    pub replica_agent_url: Option<String>,
+
     /// How customers reach the portal: the origin of links in mails.  With https, cookies are Secure.
     #[arg(long, env = "JST_PUBLIC_URL", default_value = "http://127.0.0.1:8080")]
     pub public_url: String,

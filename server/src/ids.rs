@@ -42,6 +42,7 @@ kinds! {
     MailId, Mail, "mail";
     AnnouncementId, Announcement, "ann";
     ImageImportId, ImageImport, "imp";
+    ConsoleId, Console, "con";
 }
 
 /// An identifier of one kind of thing.

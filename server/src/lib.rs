@@ -1,6 +1,6 @@
 //! The central server: portal, administration, API and control plane of the platform.
 //!
-//! Floors; imports only go down: main → router → agent_api, admin, worker → instances → hosts, plans,
+//! Floors; imports only go down: main → router → agent_api, admin, worker → consoles → instances → hosts, plans,
 //! images, networks, accounts → auth, web, events, mail.
 
 pub mod accounts;
@@ -10,6 +10,7 @@ pub mod announcements;
 pub mod auth;
 pub mod ca;
 pub mod config;
+pub mod consoles;
 pub mod db;
 pub mod embedded_postgres;
 pub mod error;

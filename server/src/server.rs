@@ -2,6 +2,7 @@
 
 use crate::ca::Ca;
 use crate::config::Config;
+use crate::consoles::web::meeting::Meeting;
 use crate::db::Db;
 use crate::embedded_postgres::EmbeddedPostgres;
 use crate::events::notices::Notices;
@@ -49,6 +50,7 @@ pub async fn open(config: Config) -> anyhow::Result<(App, Option<EmbeddedPostgre
         sealer: Arc::new(Sealer::open(&config.data_dir.join("sealing.key"))?),
         ca: Arc::new(Ca::open(&config.data_dir.join("ca"))?),
         notices: Notices::default(),
+        consoles: Meeting::default(),
         config: Arc::new(config),
     };
     Ok((app, postgres))

@@ -2,12 +2,14 @@
 
 use crate::ca::Ca;
 use crate::config::Config;
+use crate::consoles::web::meeting::Meeting;
 use crate::db::Db;
 use crate::events::notices::Notices;
 use crate::secrets::Sealer;
 use std::sync::Arc;
 
-/// Cheap to clone; holds no state of its own that another replica would miss.
+/// Cheap to clone; holds no state of its own that another replica would miss.  Consoles are sockets of this process,
+/// and end with it.
 #[derive(Clone)]
 pub struct App {
     pub db: Db,
@@ -15,4 +17,5 @@ pub struct App {
     pub sealer: Arc<Sealer>,
     pub ca: Arc<Ca>,
     pub notices: Notices,
+    pub consoles: Meeting,
 }

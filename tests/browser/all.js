@@ -3,6 +3,7 @@ import { rmSync } from "node:fs";
 import { after } from "node:test";
 import { launch } from "./chromium.js";
 import { Platform, ROOT } from "./platform.js";
+import { consoles } from "./console.js";
 import { graphs } from "./graphs.js";
 import { hostile } from "./hostile.js";
 import { journey } from "./journey.js";
@@ -12,7 +13,7 @@ import { palette } from "./palette.js";
 import { plain } from "./plain.js";
 import { readme } from "./readme.js";
 
-const wanted = (process.env.JST_PARTS || "pages plain graphs palette hostile lighthouse journey").split(" ");
+const wanted = (process.env.JST_PARTS || "pages plain graphs palette hostile lighthouse console journey").split(" ");
 for (const part of wanted) rmSync(`${ROOT}target/screenshots/${part}`, { recursive: true, force: true });
 const browser = await launch();
 const running = [];
@@ -37,6 +38,7 @@ if (wanted.includes("palette")) palette(browser, onSimulated);
 // Both change what others would see.
 if (wanted.includes("hostile")) hostile(browser, () => start("simulated"));
 if (wanted.includes("lighthouse")) lighthouse(() => start("simulated"));
+if (wanted.includes("console")) consoles(browser, () => start("real"));
 if (wanted.includes("journey")) journey(browser, () => start("real"));
 // By name only: its pictures are committed.
 if (wanted.includes("readme")) readme(browser, () => start("real"));

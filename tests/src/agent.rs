@@ -87,6 +87,16 @@ impl AgentClient {
         Answer::read(answer.expect("the server answers")).await
     }
 
+    /// The same host at another replica.
+    pub fn at(&self, url: &str) -> Self {
+        Self { url: url.to_owned(), ..self.clone() }
+    }
+
+    /// A call of any path of the port.
+    pub(crate) fn request(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         Answer::read(self.try_post(path, body).await.expect("the server answers")).await
     }

@@ -5,6 +5,7 @@ pub mod agent;
 pub mod bench;
 pub mod cgroup;
 pub mod client;
+pub mod console;
 pub mod customer;
 pub mod disk;
 pub mod guest;

@@ -1,5 +1,6 @@
 //! Real guests: libvirt, QEMU, taps, nftables and tc, from the API down to what SSH sees inside.
 
+mod console;
 mod cores;
 mod disk;
 

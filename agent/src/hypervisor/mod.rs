@@ -11,9 +11,10 @@ use jst_policy::cores::Processor;
 use jst_policy::memory::Statistics;
 use jst_policy::units::{Iops, MiB, MilliCpu};
 use jst_policy::weights::Scale;
-use jst_protocol::desired::{HostSettings, InstanceSpec};
+use jst_protocol::desired::{ConsoleKind, HostSettings, InstanceSpec};
 use jst_protocol::report::{Applied, FailureCode, HostFacts, HostLoad, Qualification, Step, Usage};
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -107,7 +108,22 @@ pub struct GuestMemory {
     pub statistics: Option<Statistics>,
 }
 
+/// A guest's serial port or screen.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+pub type GuestEnd = Box<dyn Duplex>;
+
 impl Hypervisor {
+    /// Opens the guest's end of a console, which ends with the guest.
+    pub async fn console(&self, id: Uuid, kind: ConsoleKind) -> Result<GuestEnd, Fault> {
+        match self {
+            Self::Libvirt(libvirt) => libvirt.console(id, kind).await,
+            Self::Sim(sim) => sim.console(id, kind),
+        }
+    }
+
     pub async fn observe(&self, target: &Target) -> Result<Observed, Fault> {
         match self {
             Self::Libvirt(libvirt) => libvirt.observe(target).await,

@@ -26,7 +26,14 @@ fn deleted(id: Uuid, epoch: i64, generation: i64) -> DesiredInstance {
 }
 
 fn document(revision: i64, complete: bool, instances: Vec<DesiredInstance>) -> Desired {
-    Desired { host_id: Uuid::nil(), revision, complete, instances, host: HostSettings::default() }
+    Desired {
+        host_id: Uuid::nil(),
+        revision,
+        complete,
+        instances,
+        host: HostSettings::default(),
+        consoles: Vec::new(),
+    }
 }
 
 #[test]

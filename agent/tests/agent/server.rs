@@ -42,6 +42,7 @@ struct Known {
     load: Option<HostLoad>,
     images: HashMap<String, PathBuf>,
     host: HostSettings,
+    consoles: Vec<ConsoleRequest>,
     away: bool,
 }
 
@@ -144,6 +145,15 @@ impl Server {
         let mut state = self.state.lock().unwrap();
         state.revision += 1;
         change(&mut state.host);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Somebody waits for a console.
+    pub fn ask_for_console(&self, request: ConsoleRequest) {
+        let mut state = self.state.lock().unwrap();
+        state.revision += 1;
+        state.consoles.push(request);
         drop(state);
         self.changed.notify_waiters();
     }
@@ -255,6 +265,7 @@ async fn desired(
                     complete: after == 0,
                     instances: newer.map(|(_, instance)| instance.clone()).collect(),
                     host: state.host.clone(),
+                    consoles: state.consoles.clone(),
                 }));
             }
         }

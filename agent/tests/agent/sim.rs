@@ -3,7 +3,7 @@ use crate::{delete, instance, set_power};
 use jst_agent::config::HypervisorKind;
 use jst_policy::lifecycle::Power;
 use jst_policy::units::{Iops, MiB, MilliCpu};
-use jst_protocol::desired::{OneShot, OneShotKind, Presence};
+use jst_protocol::desired::{ConsoleKind, ConsoleRequest, OneShot, OneShotKind, Presence};
 use jst_protocol::report::*;
 use std::time::Duration;
 use uuid::Uuid;
@@ -279,4 +279,28 @@ async fn five_hundred_guests_settle() {
     for id in ids {
         server.until_applied(id, 1, 120).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_console_is_dialled_once_and_where_the_person_waits() {
+    let (server, _agent) = simulated().await;
+    let instance = running(&server).await;
+    let replica = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://{}", replica.local_addr().unwrap());
+    let request =
+        ConsoleRequest { id: Uuid::now_v7(), instance, kind: ConsoleKind::Serial, server: Some(address) };
+    server.ask_for_console(request.clone());
+    let soon = Duration::from_secs(5);
+    let (mut stream, _) =
+        tokio::time::timeout(soon, replica.accept()).await.expect("the agent dials").unwrap();
+    // It speaks TLS before anything else: whoever has no certificate of the authority learns nothing.
+    let mut first = [0; 3];
+    tokio::io::AsyncReadExt::read_exact(&mut stream, &mut first).await.unwrap();
+    assert_eq!(first[..2], [22, 3], "a TLS handshake");
+    drop(stream);
+    // Every document that comes while the person waits names the request again.
+    server.change(instance, |_| {});
+    server.ask_for_console(request);
+    let again = tokio::time::timeout(Duration::from_secs(2), replica.accept()).await;
+    assert!(again.is_err(), "once is enough");
 }

@@ -191,6 +191,7 @@ plan-closed = Not open for orders on this account yet
 ## One instance
 instance-tabs = Parts of this instance
 tab-overview = Overview
+tab-console = Console
 tab-networking = Network
 tab-settings = Settings
 tab-history = History
@@ -282,6 +283,7 @@ flash-firewall-saved = The firewall was saved.
 
 ## Activity
 activity-instance-created = { $actor } created the instance { $name } with the plan { $plan }
+activity-instance-console-opened = { $actor } opened the console of { $name }
 activity-instance-start-requested = { $actor } started { $name }
 activity-instance-shutdown-requested = { $actor } shut { $name } down
 activity-instance-power-off-requested = { $actor } powered { $name } off

@@ -191,6 +191,7 @@ plan-closed = 该账户暂时不能订购
 ## 单个实例
 instance-tabs = 实例的各个部分
 tab-overview = 概览
+tab-console = 控制台
 tab-networking = 网络
 tab-settings = 设置
 tab-history = 历史
@@ -279,6 +280,7 @@ flash-firewall-saved = 防火墙已保存。
 
 ## 动态
 activity-instance-created = { $actor } 以套餐 { $plan } 创建了实例 { $name }
+activity-instance-console-opened = { $actor } 打开了 { $name } 的控制台
 activity-instance-start-requested = { $actor } 启动了 { $name }
 activity-instance-shutdown-requested = { $actor } 关闭了 { $name }
 activity-instance-power-off-requested = { $actor } 强制断电 { $name }

@@ -5,8 +5,8 @@ use super::Link;
 use super::identity::{AgentHost, PeerCertificate};
 use crate::error::Result;
 use crate::events::notices::Notice;
-use crate::instances;
 use crate::metrics::AGENTS_WAITING;
+use crate::{consoles, instances};
 use jst_policy::power::Saving;
 use jst_protocol::HOLD_SECONDS;
 use jst_protocol::desired::{Desired, HostSettings};
@@ -80,7 +80,8 @@ async fn document(link: &Link, agent: &AgentHost, after: i64, complete: bool) ->
     // again in the next one, which harms nobody; the other order could lose it.
     let after = if complete { 0 } else { after };
     let instances = instances::desired::changed_since(&link.app, agent.id, after).await?;
-    Ok(Desired { complete, instances, ..unchanged(agent) })
+    let consoles = consoles::waiting(&link.app, agent.id).await?;
+    Ok(Desired { complete, instances, consoles, ..unchanged(agent) })
 }
 
 fn unchanged(agent: &AgentHost) -> Desired {
@@ -89,6 +90,7 @@ fn unchanged(agent: &AgentHost) -> Desired {
         revision: agent.link.revision,
         complete: false,
         instances: Vec::new(),
+        consoles: Vec::new(),
         host: HostSettings {
             system_memory_mib: agent.link.system_memory_mib.unsigned_abs(),
             nat: agent.link.nat,

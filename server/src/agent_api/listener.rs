@@ -97,7 +97,7 @@ async fn connection(
     ));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let patience = tokio::time::sleep(WITHOUT_CERTIFICATE);
     tokio::pin!(patience);

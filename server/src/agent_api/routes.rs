@@ -2,11 +2,13 @@
 
 use super::identity::AgentHost;
 use super::{Link, desired};
+use crate::consoles::web::bounded;
 use crate::error::{Error, ErrorToRender, FieldError, Result};
 use crate::web::errors::{plain_rejection, problem};
 use crate::web::language::Language;
 use crate::{hosts, images, instances};
 use axum::body::{Body, Bytes};
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Path, Query, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::middleware::{Next, from_fn};
@@ -24,6 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::io::ReaderStream;
 use tracing::Instrument;
+use uuid::Uuid;
 
 /// A certificate request is a few hundred bytes.
 const MAX_ENROL_BYTES: usize = 32 * 1024;
@@ -37,7 +40,8 @@ pub fn router(link: Link) -> Router {
         .route("/certificate", post(certificate).layer(DefaultBodyLimit::max(MAX_ENROL_BYTES)))
         .route("/desired", get(desired_state))
         .route("/reports", post(report).layer(DefaultBodyLimit::max(MAX_REPORT_BYTES)))
-        .route("/images/{sha256}", get(image));
+        .route("/images/{sha256}", get(image))
+        .route("/consoles/{id}", get(console));
     Router::new()
         .nest(PREFIX, calls)
         .fallback(|| async { Error::NotFound })
@@ -94,6 +98,21 @@ async fn image(State(link): State<Link>, agent: AgentHost, Path(sha256): Path<St
     let headers =
         [(CONTENT_TYPE, "application/octet-stream".to_owned()), (CONTENT_LENGTH, bytes.to_string())];
     Ok((headers, body).into_response())
+}
+
+/// The agent's end of a console, for somebody who waits in this replica.
+async fn console(
+    State(link): State<Link>,
+    agent: AgentHost,
+    Path(id): Path<Uuid>,
+    upgrade: WebSocketUpgrade,
+) -> Result<Response> {
+    note(&agent);
+    let person = link.app.consoles.take(id, agent.id).ok_or(Error::NotFound)?;
+    Ok(bounded(upgrade).on_upgrade(|socket| async move {
+        // Who went away meanwhile needs no word: the agent sees its socket closed.
+        let _ = person.send(socket);
+    }))
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T> {

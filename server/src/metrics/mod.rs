@@ -18,6 +18,10 @@ const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 pub const REQUESTS: &str = "jst_http_request_duration_seconds";
 /// Requests of agents that are held open at this moment: one for each connected host.
 pub const AGENTS_WAITING: &str = "jst_agents_waiting";
+/// Consoles that are open in this replica, by kind.
+pub const CONSOLES_OPEN: &str = "jst_consoles_open";
+/// Consoles that ended, by reason.
+pub const CONSOLES_ENDED: &str = "jst_consoles_ended_total";
 
 /// The recorder of this process.  There is one however many servers a test starts in it.
 fn handle() -> Option<&'static PrometheusHandle> {
@@ -45,9 +49,11 @@ pub fn install() {
 }
 
 fn describe() {
-    use metrics::{describe_gauge, describe_histogram};
+    use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_histogram!(REQUESTS, "Requests by method, route and status");
     describe_gauge!(AGENTS_WAITING, "Agents' requests for desired state that are held open");
+    describe_gauge!(CONSOLES_OPEN, "Consoles that are open, by kind");
+    describe_counter!(CONSOLES_ENDED, "Consoles that ended, by reason");
     describe_gauge!("jst_hosts", "Hosts by state and whether their agent holds a lease");
     describe_gauge!("jst_instances", "Instances by state");
     describe_gauge!("jst_operations_open", "Operations that have not ended, by kind");

@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::OnceLock;
 
 #[derive(RustEmbed)]
@@ -50,6 +52,23 @@ pub fn url(path: &str) -> String {
         find(path).map(|asset| asset.hash)
     };
     format!("/static/{}/{path}", hash.as_deref().unwrap_or("missing"))
+}
+
+/// The same for a module that imports others of its folder by relative names: the hash is that of the whole folder,
+/// because all of them are asked for under it.
+pub fn tree_url(folder: &str, file: &str) -> String {
+    static SEEN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let mut seen = SEEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let hash = seen.entry(folder.to_owned()).or_insert_with(|| {
+        let mut files: Vec<_> = Assets::iter().filter(|path| path.starts_with(folder)).collect();
+        files.sort();
+        let mut all = Sha256::new();
+        for file in files.iter().filter_map(|path| Assets::get(path)) {
+            all.update(file.metadata.sha256_hash());
+        }
+        hex::encode(&all.finalize()[..6])
+    });
+    format!("/static/{hash}/{folder}/{file}")
 }
 
 /// Serves an asset.  Style sheets import and link each other by relative names, so the hash in the

@@ -12,6 +12,27 @@ use axum::response::Response;
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
      form-action 'self'; frame-ancestors 'none'";
 
+/// On the answer of a page whose script makes style sheets of its own: they pass with this nonce.  Scripts
+/// stay as strict as everywhere.
+#[derive(Clone)]
+pub struct StyleNonce(String);
+
+impl StyleNonce {
+    pub fn new() -> Self {
+        Self(crate::secrets::random_token())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for StyleNonce {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Decides the language, and puts the headers on the answer that every answer has.
 pub async fn frame(mut request: Request, next: Next) -> Response {
     let language = Language::of_request(request.headers());
@@ -24,6 +45,7 @@ pub async fn frame(mut request: Request, next: Next) -> Response {
     if html && had_flash {
         flash::clear(&mut response);
     }
+    let nonce = response.extensions().get::<StyleNonce>().cloned();
     let headers = response.headers_mut();
     let mut set = |name: &'static str, value: &'static str| {
         headers.insert(name, HeaderValue::from_static(value));
@@ -35,6 +57,12 @@ pub async fn frame(mut request: Request, next: Next) -> Response {
     set("x-frame-options", "DENY");
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if let Some(StyleNonce(nonce)) = nonce
+        && let Ok(policy) =
+            HeaderValue::from_str(&format!("{CONTENT_SECURITY_POLICY}; style-src 'self' 'nonce-{nonce}'"))
+    {
+        headers.insert("content-security-policy", policy);
     }
     headers.append(VARY, HeaderValue::from_static("accept-language, cookie"));
     response

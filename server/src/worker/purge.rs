@@ -1,4 +1,4 @@
-//! Deleted instances whose grace period is over.
+//! Deleted instances whose grace period is over, and consoles of yesterday.
 
 use crate::error::Result;
 use crate::instances::{db, delete};
@@ -10,5 +10,6 @@ pub async fn pass(app: App) -> Result<()> {
     for id in db::due_for_purge(app.db.platform(), BATCH).await? {
         delete::begin_purge(&app, id).await?;
     }
+    crate::consoles::db::forget(app.db.platform()).await?;
     Ok(())
 }

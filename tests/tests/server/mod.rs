@@ -8,6 +8,7 @@ mod announcements;
 mod api_frame;
 mod catalogue;
 mod cli;
+mod consoles;
 mod frame;
 mod hosts;
 mod image_imports;

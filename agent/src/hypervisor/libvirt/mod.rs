@@ -6,6 +6,7 @@
 mod attachment;
 mod balloon;
 mod conn;
+mod console;
 mod cores;
 mod disk_shares;
 mod domain_xml;

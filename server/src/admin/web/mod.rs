@@ -2,6 +2,7 @@
 
 mod announcements;
 mod audit;
+mod console;
 mod customers;
 mod division;
 mod heat;
@@ -31,6 +32,7 @@ pub fn routes() -> Router<App> {
         .merge(hosts::routes())
         .merge(placement::routes())
         .merge(instances::routes())
+        .merge(console::routes())
         .merge(operations::routes())
         .merge(pools::routes())
         .merge(plans::routes())

@@ -24,7 +24,7 @@ pub struct Head {
     /// In the menu behind the others.
     pub more: Vec<Button>,
     pub operation: Option<OperationWords>,
-    /// `overview`, `graphs`, `networking`, `settings`, `history`.
+    /// `overview`, `graphs`, `console`, `networking`, `settings`, `history`.
     pub tab: &'static str,
     /// The reader may change things.
     pub operates: bool,

@@ -2,7 +2,7 @@
 
 mod dashboard;
 pub mod graphs;
-mod head;
+pub mod head;
 mod list;
 mod networking;
 mod new;

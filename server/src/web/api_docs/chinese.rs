@@ -122,6 +122,8 @@ const WORDS: &[(&str, &str)] = &[
         "Asks the guest to shut down; one that does not follow is ended after a while",
         "通知系统关机；一段时间没有响应则强制结束",
     ),
+    ("Opens a console of a running instance", "打开运行中实例的控制台"),
+    ("Open a console of any running instance", "打开任意运行中实例的控制台"),
     ("Starts an instance", "启动实例"),
     (
         "Undoes a deletion while its grace period runs; the instance is then stopped",

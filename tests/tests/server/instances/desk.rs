@@ -38,7 +38,11 @@ impl Desk {
     /// A host with 64 cores, 64 GiB and 1 TiB; the plans `small` (a trial one, 256 MiB), `large` (1 GiB) and
     /// `huge` (more than the host has); the image `test`; 250 addresses.
     pub async fn open() -> Self {
-        let platform = Platform::start().await;
+        Self::on(Platform::start().await).await
+    }
+
+    /// The same upon a platform of one's own.
+    pub async fn on(platform: Platform) -> Self {
         let host = add_host(platform.app().db.platform(), "host-1", 65_536).await;
         let pool = platform.app().db.platform();
         sqlx::query("INSERT INTO address_pools (id, name, network, nameservers) VALUES ($1, 'v4', '198.51.100.0/24', '{9.9.9.9}')")
