@@ -139,6 +139,7 @@ async function openScreen(channel) {
       // From here on noVNC reads the socket; it has to begin before the guest's first byte comes.
       rfb = new RFB(stage, channel, { shared: true });
       rfb.scaleViewport = true;
+      rfb.background = "#14161c";
       rfb.addEventListener("connect", () => rfb.focus());
     },
     press,

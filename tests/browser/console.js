@@ -129,6 +129,7 @@ export function consoles(browser, start) {
         }),
       );
       await settle(page);
+      await picture(page, "console/screen");
       assert.deepEqual(await overflow(page), []);
       assert.deepEqual(await accessibility(page), []);
       await page.locator(".console-keys summary").click();

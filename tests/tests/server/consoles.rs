@@ -126,6 +126,10 @@ async fn a_person_and_an_agent_meet() {
         assert_eq!(agent.hear().await, Heard::Bytes(piece.to_vec()));
     }
 
+    // Other tests of this process have consoles, too.
+    let metrics = stage.desk.platform.client().get("/metrics").await.expect(200).body;
+    assert!(metrics.contains("jst_consoles_open{kind=\"serial\"}"), "{metrics}");
+
     // Who asked stands in the log; the ticket stands nowhere.
     let event = stage.desk.event("instance.console_opened").await.expect("an event");
     assert_eq!((text(&event["kind"]), text(&event["name"])), ("serial", "web"));
