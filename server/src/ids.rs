@@ -40,6 +40,9 @@ kinds! {
     OperationId, Operation, "op";
     TrialId, Trial, "trial";
     MailId, Mail, "mail";
+    InvoiceId, Invoice, "bill";
+    CreditNoteId, CreditNote, "note";
+    VoucherId, Voucher, "vch";
 }
 
 /// An identifier of one kind of thing.
@@ -80,6 +83,19 @@ impl<K> PartialEq for Id<K> {
     }
 }
 impl<K> Eq for Id<K> {}
+
+/// Identifiers made later sort later.
+impl<K> Ord for Id<K> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl<K> PartialOrd for Id<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl<K> std::hash::Hash for Id<K> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {

@@ -1,12 +1,13 @@
 //! The central server: portal, administration, API and control plane of the platform.
 //!
-//! Floors; imports only go down: main → router → agent_api, admin, worker → instances → hosts, plans,
+//! Floors; imports only go down: main → router → agent_api, admin, worker → billing → instances → hosts, plans,
 //! images, networks, accounts → auth, web, events, mail.
 
 pub mod accounts;
 pub mod admin;
 pub mod agent_api;
 pub mod auth;
+pub mod billing;
 pub mod ca;
 pub mod config;
 pub mod db;

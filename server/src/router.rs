@@ -82,6 +82,7 @@ fn pages() -> Router<App> {
         .merge(crate::metrics::web::routes())
         .merge(crate::accounts::web::routes())
         .merge(crate::instances::web::routes())
+        .merge(crate::billing::web::routes())
         .merge(crate::admin::routes())
         .merge(crate::search::web::routes())
 }
@@ -91,6 +92,7 @@ pub fn api_routes() -> OpenApiRouter<App> {
     crate::web::api::base()
         .merge(crate::accounts::api::routes())
         .merge(crate::instances::api::routes())
+        .merge(crate::billing::api::routes())
         .merge(crate::plans::api::routes())
         .merge(crate::images::api::routes())
         .merge(crate::admin::api::routes())

@@ -1,5 +1,6 @@
 //! The administration as an API.  The pages call the same use cases.
 
+mod billing;
 mod catalogue;
 mod customers;
 mod hosts;
@@ -22,4 +23,5 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(customers::routes())
         .merge(instances::routes())
         .merge(log::routes())
+        .merge(billing::routes())
 }

@@ -1,6 +1,7 @@
 //! The pages of the administration.
 
 mod audit;
+mod billing;
 mod customers;
 mod division;
 mod hosts;
@@ -35,6 +36,7 @@ pub fn routes() -> Router<App> {
         .merge(images::routes())
         .merge(customers::routes())
         .merge(trials::routes())
+        .merge(billing::routes())
         .merge(mail::routes())
         .merge(audit::routes())
         .merge(settings::routes())
