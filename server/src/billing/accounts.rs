@@ -165,7 +165,8 @@ pub async fn enter_by_hand(app: &App, actor: &Actor, tenant: TenantId, manual: &
     let mut tx = app.db.begin_platform().await?;
     let account = db::accounts::lock(&mut tx, tenant).await?.ok_or(Error::NotFound)?;
     if manual.currency != account.currency {
-        problems.push(FieldError::new("currency", "currency-other").with("currency", account.currency.code()));
+        problems
+            .push(FieldError::new("currency", "currency-other").with("currency", account.currency.code()));
     }
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));

@@ -235,7 +235,12 @@ pub struct InvoiceDetail {
 }
 
 /// One invoice of a tenant, or for administrators of any.
-pub async fn detail(app: &App, actor: &Actor, tenant: Option<TenantId>, id: InvoiceId) -> Result<InvoiceDetail> {
+pub async fn detail(
+    app: &App,
+    actor: &Actor,
+    tenant: Option<TenantId>,
+    id: InvoiceId,
+) -> Result<InvoiceDetail> {
     let mut tx = match tenant {
         Some(tenant) => app.db.tenant(tenant).await?,
         None if actor.is_admin => app.db.begin_platform().await?,

@@ -51,7 +51,12 @@ pub struct Line {
 pub type Billed = BTreeMap<(InstanceId, Date, Item, i32), i64>;
 
 /// What is owed for these months at the second `now`, less what was billed.
-pub fn lines(metered: &[Metered], months: &[Month], billed: &Billed, now: i64) -> Result<Vec<Line>, CannotAdd> {
+pub fn lines(
+    metered: &[Metered],
+    months: &[Month],
+    billed: &Billed,
+    now: i64,
+) -> Result<Vec<Line>, CannotAdd> {
     let mut lines = Vec::new();
     for instance in metered {
         for month in months {

@@ -26,10 +26,16 @@ fn life() -> impl Strategy<Value = Metered> {
                 traffic_gib_micro: 5_000,
                 quota_mib: Some(1024),
             };
-            let kind = [Kind::Trial, Kind::Retained, Kind::Sold, Kind::Sold, Kind::Sold, Kind::Sold][usize::from(kind)];
+            let kind = [Kind::Trial, Kind::Retained, Kind::Sold, Kind::Sold, Kind::Sold, Kind::Sold]
+                [usize::from(kind)];
             let until = (ends || index + 1 < last).then_some(since + seconds);
             intervals.push(Interval { n: index as i32 + 1, kind, price, since, until });
-            plans.push(Plan { id: PlanId::new(), version: 1, name_en: String::new(), name_zh: String::new() });
+            plans.push(Plan {
+                id: PlanId::new(),
+                version: 1,
+                name_en: String::new(),
+                name_zh: String::new(),
+            });
             since += seconds;
         }
         let hour = |number: i64| TrafficHour { hour: months()[0].start + number * 3600 * 7, bytes: 1 << 28 };
@@ -50,7 +56,8 @@ fn billed_monthly(life: &Metered) -> (Vec<Vec<Line>>, Billed) {
     for pair in months().windows(2) {
         let bill = lines(std::slice::from_ref(life), pair, &billed, pair[0].end).unwrap();
         for line in &bill {
-            *billed.entry((line.instance, line.month, line.item, line.interval)).or_default() += line.amount.minor;
+            *billed.entry((line.instance, line.month, line.item, line.interval)).or_default() +=
+                line.amount.minor;
         }
         bills.push(bill);
     }

@@ -58,7 +58,8 @@ impl Month {
 /// As the database keeps it.
 pub fn to_sql(day: Date) -> time::Date {
     let month = time::Month::try_from(day.month() as u8).expect("both have twelve months");
-    time::Date::from_calendar_date(day.year().into(), month, day.day() as u8).expect("both have the same days")
+    time::Date::from_calendar_date(day.year().into(), month, day.day() as u8)
+        .expect("both have the same days")
 }
 
 pub fn from_sql(day: time::Date) -> Date {

@@ -117,7 +117,12 @@ fn used(interval: &Interval, month: &Month, now: i64) -> Option<Used> {
     let closed = interval.until.filter(|until| *until <= now);
     let until = closed.unwrap_or(i64::MAX).min(reached);
     let begun = interval.since <= now;
-    (interval.kind == Kind::Sold && begun && since < until).then_some(Used { n: interval.n, price, since, until })
+    (interval.kind == Kind::Sold && begun && since < until).then_some(Used {
+        n: interval.n,
+        price,
+        since,
+        until,
+    })
 }
 
 fn time(sold: &[Used], month: &Month, currency: Currency) -> Vec<Charge> {
@@ -140,7 +145,14 @@ fn time(sold: &[Used], month: &Month, currency: Currency) -> Vec<Charge> {
             exact = exact.min(i128::from(highest) * whole);
         }
         let amount = (rounded(exact, whole) - before) as i64;
-        Charge { item: Item::Time, n, since, until, quantity: until - since, amount: Money::new(currency, amount) }
+        Charge {
+            item: Item::Time,
+            n,
+            since,
+            until,
+            quantity: until - since,
+            amount: Money::new(currency, amount),
+        }
     };
     sold.iter().map(charge).collect()
 }

@@ -96,7 +96,8 @@ fn traffic_counts_from_the_quota_on() {
         more[1].until = Some(start + 20 * HOUR);
         more.push(sold(3, Price { quota_mib: quota, ..BY_THE_HOUR }, start + 20 * HOUR, None));
         let found = charges(&more, &hours, &november(), november().end).unwrap();
-        let amount: i64 = found.iter().filter(|charge| charge.item == Item::Traffic).map(|c| c.amount.minor).sum();
+        let amount: i64 =
+            found.iter().filter(|charge| charge.item == Item::Traffic).map(|c| c.amount.minor).sum();
         assert_eq!(amount, charged, "{quota:?}");
     }
 }

@@ -6,7 +6,8 @@ use super::invoices::invoice_number;
 use super::standing::at;
 use time::format_description::well_known::Rfc3339;
 
-const HEAD: &str = "invoice,month,instance,name,item,plan,plan_version,since,until,quantity,unit,currency,amount";
+const HEAD: &str =
+    "invoice,month,instance,name,item,plan,plan_version,since,until,quantity,unit,currency,amount";
 
 /// Amounts before tax, with a point, as every spreadsheet reads them.
 pub fn of_lines(lines: &[(i64, Line)]) -> String {

@@ -91,7 +91,8 @@ async fn take(tx: &mut Tx, app: &App, standing: &Standing, step: Step) -> Result
         Step::Delete => ("billing.deleted", mail::Kind::AccountDeleted),
     };
     let available = standing.available()?;
-    accounts::record(tx, &Source::system("dunning"), tenant, action, json!({ "available": available })).await?;
+    accounts::record(tx, &Source::system("dunning"), tenant, action, json!({ "available": available }))
+        .await?;
     tell(tx, app, tenant, kind, &[("available", available.to_string())]).await
 }
 
@@ -99,7 +100,8 @@ async fn take(tx: &mut Tx, app: &App, standing: &Standing, step: Step) -> Result
 async fn tell_low_balance(tx: &mut Tx, app: &App, standing: &Standing) -> Result<()> {
     let Account { tenant, prepaid, currency, low_balance_told, .. } = standing.account;
     let available = standing.available()?;
-    let low = prepaid && standing.forecast.minor > 0 && available.minor < standing.settings.low_balance(currency);
+    let low =
+        prepaid && standing.forecast.minor > 0 && available.minor < standing.settings.low_balance(currency);
     if low == low_balance_told {
         return Ok(());
     }

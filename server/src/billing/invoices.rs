@@ -30,6 +30,8 @@ pub struct Invoice {
     pub tenant: TenantId,
     pub tenant_name: String,
     pub month: jiff::civil::Date,
+    /// In which the month began and ended.
+    pub time_zone: String,
     pub issued_at: OffsetDateTime,
     pub due_at: OffsetDateTime,
     pub net: Money,
@@ -202,11 +204,16 @@ pub async fn credit(app: &App, actor: &Actor, id: InvoiceId, new: &NewCreditNote
     let invoice = db::invoices::by_id(&mut tx, None, id).await?.ok_or(Error::NotFound)?;
     // The account's lock puts credit notes of one customer in a line.
     let account = db::accounts::lock(&mut tx, invoice.tenant).await?.ok_or(Error::NotFound)?;
-    let credited: i64 =
-        db::invoices::credit_notes(&mut tx, invoice.tenant, id).await?.iter().map(|note| note.total.minor).sum();
+    let credited: i64 = db::invoices::credit_notes(&mut tx, invoice.tenant, id)
+        .await?
+        .iter()
+        .map(|note| note.total.minor)
+        .sum();
     let left = invoice.total.minor - credited;
     if !(1..=left).contains(&new.amount) {
-        problems.push(FieldError::new("amount", "credit-too-much").with("left", Money::new(account.currency, left)));
+        problems.push(
+            FieldError::new("amount", "credit-too-much").with("left", Money::new(account.currency, left)),
+        );
     }
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));

@@ -84,7 +84,9 @@ impl BillingSettings {
         ];
         let outside = numbers.into_iter().filter(|(_, number, most)| !(0..=*most).contains(number));
         problems.extend(
-            outside.map(|(field, _, most)| FieldError::new(field, "range").with("min", 0).with("max", most.max(0))),
+            outside.map(|(field, _, most)| {
+                FieldError::new(field, "range").with("min", 0).with("max", most.max(0))
+            }),
         );
         problems
     }

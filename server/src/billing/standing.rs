@@ -49,11 +49,13 @@ pub async fn of(tx: &mut Tx, tenant: TenantId) -> Result<Standing> {
     let billed = db::invoices::billed(tx, tenant, previous.first, None).await?;
     let rate = account.tax_rate.unwrap_or(settings.tax_rate);
     let gross = |lines: &[Line]| -> Result<Money> {
-        let net = Money::sum(account.currency, lines.iter().map(|line| line.amount)).map_err(anyhow::Error::from)?;
+        let net = Money::sum(account.currency, lines.iter().map(|line| line.amount))
+            .map_err(anyhow::Error::from)?;
         Ok(Money::new(account.currency, taxed(net.minor, rate, settings.tax_included).total()))
     };
     let lines = bill::lines(&metered, &months, &billed, now.unix_timestamp()).map_err(anyhow::Error::from)?;
-    let whole = bill::lines(&metered, &[month], &bill::Billed::new(), month.end).map_err(anyhow::Error::from)?;
+    let whole =
+        bill::lines(&metered, &[month], &bill::Billed::new(), month.end).map_err(anyhow::Error::from)?;
     Ok(Standing {
         balance: db::accounts::balance(tx, tenant, account.currency).await?,
         unbilled: gross(&lines)?,

@@ -72,7 +72,8 @@ pub async fn redeem(app: &App, actor: &Actor, code: &str) -> Result<Money> {
     limits::count(app.db.platform(), &format!("voucher:{tenant}"), TRIES).await?;
     let mut tx = app.db.begin_platform().await?;
     let account = db::accounts::lock(&mut tx, tenant).await?.ok_or(Error::NotFound)?;
-    let taken = db::accounts::take_voucher(&mut tx, &token_hash(&plain(code)), tenant, account.currency).await?;
+    let taken =
+        db::accounts::take_voucher(&mut tx, &token_hash(&plain(code)), tenant, account.currency).await?;
     let Some((id, amount)) = taken else { return Err(Error::invalid("code", "voucher")) };
     let reference = id.to_string();
     let entry = NewEntry {

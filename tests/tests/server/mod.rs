@@ -4,6 +4,7 @@ mod accounts;
 mod admin;
 mod agent_api;
 mod api_frame;
+mod billing;
 mod catalogue;
 mod frame;
 mod hosts;

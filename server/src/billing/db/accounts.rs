@@ -57,9 +57,12 @@ pub async fn get(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<Option<Account>>
 
 /// [`get`], locked until the end of the transaction: decisions about one account follow each other.
 pub async fn lock(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<Option<Account>> {
-    sqlx::query!("SELECT tenant_id FROM billing_accounts WHERE tenant_id = $1 FOR NO KEY UPDATE", tenant.uuid())
-        .fetch_optional(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "SELECT tenant_id FROM billing_accounts WHERE tenant_id = $1 FOR NO KEY UPDATE",
+        tenant.uuid()
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
     get(tx, tenant).await
 }
 
@@ -125,7 +128,12 @@ pub struct Entry {
 }
 
 /// The newest first.
-pub async fn entries(tx: &mut Tx, tenant: TenantId, after: Option<i64>, fetch: i64) -> sqlx::Result<Vec<Entry>> {
+pub async fn entries(
+    tx: &mut Tx,
+    tenant: TenantId,
+    after: Option<i64>,
+    fetch: i64,
+) -> sqlx::Result<Vec<Entry>> {
     let rows = sqlx::query!(
         "SELECT id, at, kind, currency, CASE credit WHEN 'customer' THEN amount ELSE -amount END AS \"amount!\", \
          reference, note, invoice_id, actor FROM account_entries \

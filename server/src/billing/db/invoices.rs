@@ -102,9 +102,12 @@ pub async fn note_run(tx: &mut Tx, of: Date, last: Option<TenantId>) -> sqlx::Re
 
 /// The next number of a series; whoever takes one holds the series until the end of the transaction.
 pub async fn take_number(tx: &mut Tx, series: &str) -> sqlx::Result<i64> {
-    sqlx::query_scalar!("UPDATE document_numbers SET last = last + 1 WHERE series = $1 RETURNING last", series)
-        .fetch_one(&mut **tx)
-        .await
+    sqlx::query_scalar!(
+        "UPDATE document_numbers SET last = last + 1 WHERE series = $1 RETURNING last",
+        series
+    )
+    .fetch_one(&mut **tx)
+    .await
 }
 
 pub struct NewInvoice<'a> {
@@ -195,6 +198,7 @@ struct Row {
     tenant_name: String,
     currency: String,
     month: time::Date,
+    time_zone: String,
     issued_at: OffsetDateTime,
     due_at: OffsetDateTime,
     net: i64,
@@ -217,6 +221,7 @@ impl TryFrom<Row> for Invoice {
             tenant: row.tenant_id.into(),
             tenant_name: row.tenant_name,
             month: month(row.month),
+            time_zone: row.time_zone,
             issued_at: row.issued_at,
             due_at: row.due_at,
             net: Money::new(currency, row.net),
@@ -234,7 +239,7 @@ impl TryFrom<Row> for Invoice {
 pub async fn by_id(tx: &mut Tx, tenant: Option<TenantId>, id: InvoiceId) -> sqlx::Result<Option<Invoice>> {
     sqlx::query_as!(
         Row,
-        "SELECT invoices.id, number, tenant_id, name AS tenant_name, currency, month, issued_at, due_at, net, tax, total, \
+        "SELECT invoices.id, number, tenant_id, name AS tenant_name, currency, month, time_zone, issued_at, due_at, net, tax, total, \
          tax_rate, tax_included, issuer, billed_to FROM invoices JOIN tenants ON tenants.id = tenant_id \
          WHERE invoices.id = $1 AND ($2::uuid IS NULL OR tenant_id = $2)",
         id.uuid(),
@@ -255,7 +260,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Invoice>> {
     sqlx::query_as!(
         Row,
-        "SELECT invoices.id, number, tenant_id, name AS tenant_name, currency, month, issued_at, due_at, net, tax, total, \
+        "SELECT invoices.id, number, tenant_id, name AS tenant_name, currency, month, time_zone, issued_at, due_at, net, tax, total, \
          tax_rate, tax_included, issuer, billed_to FROM invoices JOIN tenants ON tenants.id = tenant_id \
          WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ($2::uuid IS NULL OR invoices.id < $2) \
          ORDER BY invoices.id DESC LIMIT $3",
@@ -346,7 +351,11 @@ pub async fn insert_credit_note(
     Ok(())
 }
 
-pub async fn credit_notes(tx: &mut Tx, tenant: TenantId, invoice: InvoiceId) -> sqlx::Result<Vec<CreditNote>> {
+pub async fn credit_notes(
+    tx: &mut Tx,
+    tenant: TenantId,
+    invoice: InvoiceId,
+) -> sqlx::Result<Vec<CreditNote>> {
     let rows = sqlx::query!(
         "SELECT notes.id, notes.number, notes.issued_at, notes.net, notes.tax, notes.total, reason, currency \
          FROM credit_notes AS notes JOIN invoices ON invoices.id = invoice_id \

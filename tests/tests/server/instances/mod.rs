@@ -2,7 +2,7 @@
 
 mod create;
 mod delete;
-mod desk;
+pub(super) mod desk;
 mod graphs;
 mod isolation;
 mod pages;
