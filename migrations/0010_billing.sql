@@ -17,6 +17,9 @@ $$;
 -- What the operator decides about money: one row.
 CREATE TABLE billing_settings (
     id boolean PRIMARY KEY DEFAULT true CONSTRAINT billing_settings_one CHECK (id),
+    -- The first month for which invoices are made, and after which who does not pay is told and locked.  NULL: never; then
+    -- everything is metered, and somebody else bills.
+    first_month date CONSTRAINT billing_settings_first_month CHECK (extract(day FROM first_month) = 1),
     -- Months of bills begin and end in this zone of the IANA database.
     time_zone text NOT NULL DEFAULT 'UTC' CONSTRAINT billing_settings_zone CHECK (length(time_zone) BETWEEN 1 AND 64),
     -- Of new customers.

@@ -45,7 +45,8 @@ pub async fn review(app: &App, tenant: TenantId) -> Result<()> {
     let account = db::accounts::lock(&mut tx, tenant).await?.ok_or(Error::NotFound)?;
     let standing = standing::of(&mut tx, tenant).await?;
     let now = db::now(&mut tx).await?.unix_timestamp();
-    let overdue = overdue_since(&mut tx, &standing, now).await?;
+    let bills = standing.settings.begins().is_some();
+    let overdue = if bills { overdue_since(&mut tx, &standing, now).await? } else { None };
     db::entitlement::set_overdue(&mut tx, tenant, overdue.map(at)).await?;
     let due = dunning::stage(overdue, &standing.settings.dates(), now);
     let (mut done, mut version) = (account.stage, account.entitlement_version);
@@ -100,8 +101,11 @@ async fn take(tx: &mut Tx, app: &App, standing: &Standing, step: Step) -> Result
 async fn tell_low_balance(tx: &mut Tx, app: &App, standing: &Standing) -> Result<()> {
     let Account { tenant, prepaid, currency, low_balance_told, .. } = standing.account;
     let available = standing.available()?;
-    let low =
-        prepaid && standing.forecast.minor > 0 && available.minor < standing.settings.low_balance(currency);
+    let bills = standing.settings.begins().is_some();
+    let low = bills
+        && prepaid
+        && standing.forecast.minor > 0
+        && available.minor < standing.settings.low_balance(currency);
     if low == low_balance_told {
         return Ok(());
     }
@@ -132,7 +136,7 @@ pub async fn tell(
 
 /// Makes a tenant's instances what the decision in force says.
 pub async fn settle(app: &App, tenant: TenantId) -> Result<()> {
-    for instance in db::entitlement::instances(app.db.platform(), tenant).await? {
+    for instance in db::entitlement::unsettled(app.db.platform(), tenant).await? {
         settle_one(app, tenant, instance).await?;
     }
     Ok(())

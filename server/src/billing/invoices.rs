@@ -83,13 +83,11 @@ async fn due(app: &App) -> Result<Option<Month>> {
     let settings = settings::get(app).await?;
     let zone = settings.zone();
     let mut tx = app.db.begin_platform().await?;
+    let Some(first) = settings.begins() else { return Ok(None) };
     let month = match db::invoices::last_run(&mut tx).await? {
-        Some((first, false)) => Month::of(first, &zone),
-        Some((first, true)) => Month::of(first, &zone).and_then(|month| month.next(&zone)),
-        None => match db::ledger::begun_at(&mut tx).await? {
-            Some(begun) => Month::containing(begun.unix_timestamp(), &zone),
-            None => return Ok(None),
-        },
+        Some((last, false)) => Month::of(last, &zone),
+        Some((last, true)) if last >= first => Month::of(last, &zone).and_then(|month| month.next(&zone)),
+        _ => Month::of(first, &zone),
     };
     let month = month.map_err(anyhow::Error::from)?;
     let now = db::now(&mut tx).await?.unix_timestamp();

@@ -1,5 +1,6 @@
 //! What the operator decides about money.
 
+use super::calendar::Month;
 use super::db;
 use super::dunning::Dates;
 use super::money::Currency;
@@ -7,12 +8,17 @@ use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result};
 use crate::events::{self, Event};
 use crate::state::App;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BillingSettings {
+    /// The first month for which invoices are made, and after which who does not pay is told and locked.  Absent: never; everything
+    /// is metered, and somebody else bills.
+    #[schema(example = "2026-11")]
+    pub first_month: Option<String>,
     /// A zone of the IANA database; months of bills begin and end in it.
     #[schema(example = "Asia/Shanghai")]
     pub time_zone: String,
@@ -44,6 +50,11 @@ pub struct BillingSettings {
 }
 
 impl BillingSettings {
+    /// The first day of the first month.
+    pub fn begins(&self) -> Option<Date> {
+        self.first_month.as_deref().and_then(Month::parse)
+    }
+
     pub const fn dates(&self) -> Dates {
         Dates { remind: self.remind_days, suspend: self.suspend_days, delete: self.delete_days }
     }
@@ -65,6 +76,9 @@ impl BillingSettings {
 
     fn problems(&self) -> Vec<FieldError> {
         let mut problems = Vec::new();
+        if self.first_month.is_some() && self.begins().is_none() {
+            problems.push(FieldError::new("first_month", "month"));
+        }
         if TimeZone::get(&self.time_zone).is_err() {
             problems.push(FieldError::new("time_zone", "time-zone"));
         }

@@ -44,7 +44,12 @@ pub async fn of(tx: &mut Tx, tenant: TenantId) -> Result<Standing> {
     let zone = settings.zone();
     let month = Month::containing(now.unix_timestamp(), &zone).map_err(anyhow::Error::from)?;
     let previous = month.previous(&zone).map_err(anyhow::Error::from)?;
-    let months = [previous, month];
+    // Nobody owes for what was before bills began.
+    let begins = settings.begins();
+    let months: Vec<Month> = [previous, month]
+        .into_iter()
+        .filter(|month| begins.is_some_and(|first| first <= month.first))
+        .collect();
     let metered = db::ledger::of_tenant(tx, tenant, previous.start, month.end).await?;
     let billed = db::invoices::billed(tx, tenant, previous.first, None).await?;
     let rate = account.tax_rate.unwrap_or(settings.tax_rate);

@@ -195,6 +195,7 @@ impl SettingsPage {
 async fn show_settings(State(app): State<App>, _: Admin, page: Page) -> Result<SettingsPage> {
     let settings = settings::get(&app).await?;
     let form = form([
+        ("first_month", settings.first_month.unwrap_or_default()),
         ("time_zone", settings.time_zone),
         ("currency", settings.currency.code().to_owned()),
         ("prepaid", on(settings.prepaid)),
@@ -221,6 +222,7 @@ fn read_settings(form: &Sent) -> Result<BillingSettings> {
     let low_balance_cny = amount(form, "low_balance_cny", &mut problems);
     let mut whole = |name| number(form, name, &mut problems);
     let settings = BillingSettings {
+        first_month: Some(sent(form, "first_month").to_owned()).filter(|month| !month.is_empty()),
         time_zone: sent(form, "time_zone").to_owned(),
         currency,
         prepaid: checked(form, "prepaid"),

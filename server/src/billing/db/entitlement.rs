@@ -92,10 +92,13 @@ pub async fn release(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Instances that are there, or whose lock is.
-pub async fn instances(pool: &PgPool, tenant: TenantId) -> sqlx::Result<Vec<InstanceId>> {
+/// Instances that are not yet what the decision in force says.
+pub async fn unsettled(pool: &PgPool, tenant: TenantId) -> sqlx::Result<Vec<InstanceId>> {
     let ids = sqlx::query_scalar!(
-        "SELECT id FROM instances WHERE tenant_id = $1 AND purged_at IS NULL ORDER BY id",
+        "SELECT id FROM instances JOIN billing_accounts USING (tenant_id) WHERE tenant_id = $1 AND purged_at IS NULL \
+         AND CASE stage WHEN 'deleted' THEN deleted_at IS NULL \
+             WHEN 'suspended' THEN deleted_at IS NULL AND lock_reason IS NULL \
+             ELSE lock_reason IS NOT DISTINCT FROM 'suspended' END ORDER BY id",
         tenant.uuid()
     )
     .fetch_all(pool)

@@ -104,8 +104,3 @@ async fn read(
     }
     Ok(found)
 }
-
-/// When metering began.
-pub async fn begun_at(tx: &mut Tx) -> sqlx::Result<Option<OffsetDateTime>> {
-    sqlx::query_scalar!("SELECT min(since) FROM ledger").fetch_one(&mut **tx).await
-}

@@ -35,12 +35,13 @@ pub async fn now(tx: &mut Tx) -> sqlx::Result<OffsetDateTime> {
 
 pub async fn settings(executor: impl PgExecutor<'_>) -> sqlx::Result<BillingSettings> {
     let row = sqlx::query!(
-        "SELECT time_zone, currency, prepaid, tax_rate, tax_included, traffic_usd_micro, traffic_cny_micro, issuer, \
+        "SELECT first_month, time_zone, currency, prepaid, tax_rate, tax_included, traffic_usd_micro, traffic_cny_micro, issuer, \
          due_days, remind_days, suspend_days, delete_days, low_balance_usd, low_balance_cny FROM billing_settings"
     )
     .fetch_one(executor)
     .await?;
     Ok(BillingSettings {
+        first_month: row.first_month.map(|day| month(day).strftime("%Y-%m").to_string()),
         time_zone: row.time_zone,
         currency: currency(&row.currency)?,
         prepaid: row.prepaid,
@@ -67,7 +68,7 @@ pub async fn save_settings(tx: &mut Tx, settings: &BillingSettings) -> sqlx::Res
     sqlx::query!(
         "UPDATE billing_settings SET time_zone = $1, currency = $2, prepaid = $3, tax_rate = $4, tax_included = $5, \
          traffic_usd_micro = $6, traffic_cny_micro = $7, issuer = $8, due_days = $9, remind_days = $10, \
-         suspend_days = $11, delete_days = $12, low_balance_usd = $13, low_balance_cny = $14",
+         suspend_days = $11, delete_days = $12, low_balance_usd = $13, low_balance_cny = $14, first_month = $15",
         settings.time_zone,
         settings.currency.code(),
         settings.prepaid,
@@ -82,6 +83,7 @@ pub async fn save_settings(tx: &mut Tx, settings: &BillingSettings) -> sqlx::Res
         settings.delete_days,
         settings.low_balance_usd,
         settings.low_balance_cny,
+        settings.begins().map(calendar::to_sql),
     )
     .execute(&mut **tx)
     .await?;

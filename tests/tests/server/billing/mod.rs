@@ -46,7 +46,7 @@ impl Till {
             "CREATE TABLE test_clock (at timestamptz NOT NULL); GRANT SELECT, INSERT, UPDATE ON test_clock TO PUBLIC; \
              INSERT INTO test_clock VALUES ('2026-01-01 12:00:00Z'); \
              CREATE OR REPLACE FUNCTION meter_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS \
-             'SELECT at FROM public.test_clock'",
+             'SELECT at FROM public.test_clock'; UPDATE billing_settings SET first_month = '2026-01-01'",
         )
         .await;
         till
