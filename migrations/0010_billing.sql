@@ -141,6 +141,8 @@ CREATE FUNCTION close_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.until IS NULL AND NEW.until IS NOT NULL THEN
         OLD.until := NEW.until;
+        -- Generated columns are not there yet.
+        OLD.previous := NEW.previous;
         IF OLD IS NOT DISTINCT FROM NEW THEN
             RETURN NEW;
         END IF;

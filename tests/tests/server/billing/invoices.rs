@@ -11,7 +11,7 @@ fn minor(money: &Value) -> i64 {
 /// All that invoices say, without what differs between two runs: ids and the time of issue.
 async fn documents(till: &Till) -> Vec<(i64, uuid::Uuid, String, i64, i64, i64, i64)> {
     sqlx::query_as(
-        "SELECT number, invoices.tenant_id, month::text, total, n::bigint, quantity, amount FROM invoices \
+        "SELECT number, invoices.tenant_id, invoices.month::text, total, n::bigint, quantity, amount FROM invoices \
          JOIN invoice_lines ON invoice_id = id ORDER BY number, n",
     )
     .fetch_all(till.desk.pool())

@@ -55,9 +55,10 @@ async fn customers_see_their_account_and_nobody_else_s() {
     let own = browser(&till, &customer).await;
     let page = own.get("/billing").await.expect(200).body;
     assert!(page.contains("INV-000001") && page.contains("Forecast for"), "{page}");
-    assert!(own.get_in("/billing", "zh-CN").await.expect(200).body.contains("未出账"));
-    for (language, word) in [("en", "Billed to"), ("zh-CN", "付款方")] {
-        let page = own.get_in(&paper, language).await.expect(200).body;
+    for (language, word, word_of_account) in [("en", "Billed to", "Not invoiced"), ("zh-CN", "付款方", "未出账")] {
+        own.post("/preferences", &[("language", language), ("next", "/billing")]).await.expect(303);
+        assert!(own.get("/billing").await.expect(200).body.contains(word_of_account));
+        let page = own.get(&paper).await.expect(200).body;
         assert!(page.contains(word) && page.contains("INV-000001") && page.contains("$31.00"), "{page}");
         assert!(page.contains("&#60;b&#62;db&#60;/b&#62;") && !page.contains("<b>db</b>"), "{page}");
     }
@@ -121,8 +122,11 @@ async fn administrators_record_money_and_read_the_ledger() {
         admin.post("/admin/billing/vouchers", &[("currency", "USD"), ("amount", "5")]).await.expect(200).body;
     assert!(page.contains("shown only now"), "{page}");
     admin.post("/admin/billing/vouchers", &[("currency", "USD"), ("amount", "-5")]).await.expect(422);
-    for language in ["en", "zh-CN"] {
-        admin.get_in("/admin/billing/settings", language).await.expect(200);
+    for language in ["zh-CN", "en"] {
+        admin.post("/preferences", &[("language", language), ("next", "/admin")]).await.expect(303);
+        for page in ["/admin/billing", "/admin/billing/settings", &account, &paper] {
+            admin.get(page).await.expect(200);
+        }
     }
     admin.post("/admin/billing/settings", &[("currency", "USD"), ("time_zone", "Nowhere")]).await.expect(422);
     till.desk.platform.stop().await;
