@@ -89,6 +89,8 @@ FROM plans, generate_series(1, version) AS earlier;
 
 -- The ledger -----------------------------------------------------------------------------------
 
+CREATE INDEX trials_instance ON trials (instance_id);
+
 -- What an instance was asked to be from a generation on: which terms are in force is the latest of them that the agent
 -- has reported as applied, while newer ones may be on their way.
 CREATE TABLE instance_terms (
@@ -131,8 +133,9 @@ CREATE TABLE ledger (
     -- No gap: each interval begins in the second in which the one before it ended.
     CONSTRAINT ledger_no_gap FOREIGN KEY (instance_id, resource, previous, since)
         REFERENCES ledger (instance_id, resource, n, until),
-    CONSTRAINT ledger_no_overlap
-        EXCLUDE USING gist (instance_id WITH =, resource WITH =, tstzrange(since, until) WITH &&)
+    -- With the resource as a column of the index it is ten times slower: each resource has a constraint of its own.
+    CONSTRAINT ledger_no_overlap EXCLUDE USING gist (instance_id WITH =, tstzrange(since, until) WITH &&)
+        WHERE (resource = 'instance')
 );
 CREATE INDEX ledger_tenant ON ledger (tenant_id, instance_id, n);
 

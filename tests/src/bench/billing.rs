@@ -70,8 +70,7 @@ fn shown(error: jst_server::error::Error) -> anyhow::Error {
 /// Tenants, three plans, a host, and instances that were ordered and are not there yet.
 async fn furnish(owner: &mut PgConnection) -> anyhow::Result<()> {
     let statements = format!(
-        "SET synchronous_commit = off;
-         CREATE TABLE bench_clock (at timestamptz NOT NULL); GRANT SELECT ON bench_clock TO PUBLIC;
+        "CREATE TABLE bench_clock (at timestamptz NOT NULL); GRANT SELECT ON bench_clock TO PUBLIC;
          INSERT INTO bench_clock VALUES (now());
          CREATE OR REPLACE FUNCTION meter_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS
              'SELECT at FROM public.bench_clock';
@@ -100,6 +99,16 @@ async fn furnish(owner: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Most are there from the first hour on.
+const APPEAR_FIRST: &str =
+    "UPDATE instances SET applied_generation = 1 WHERE id IN (SELECT id FROM bench WHERE dice < 0.8)";
+const APPEAR: &str = "UPDATE instances SET applied_generation = 1 \
+    WHERE id = ANY (ARRAY(SELECT id FROM bench TABLESAMPLE SYSTEM (2) WHERE random() < 0.15)) AND applied_generation = 0";
+const MOVE: &str = "UPDATE instances SET plan_id = plans.id, policy = plans.policy, generation = generation + 1, \
+    applied_generation = generation + 1 FROM plans \
+    WHERE instances.id = ANY (ARRAY(SELECT id FROM bench TABLESAMPLE SYSTEM (2) WHERE random() < 0.2)) \
+    AND applied_generation > 0 AND deleted_at IS NULL AND slug = (SELECT 'p' || floor(random() * 3)::text)";
+
 /// Hour by hour: some appear, some move to another plan, some go; gives how many changes that were.
 async fn meter(owner: &mut PgConnection, month: &Month) -> anyhow::Result<u64> {
     let mut changes = 0;
@@ -111,17 +120,14 @@ async fn meter(owner: &mut PgConnection, month: &Month) -> anyhow::Result<u64> {
         .execute(&mut *owner)
         .await?;
         let mut statements = vec![
-            // Most are there from the first hour on.
-            "UPDATE instances SET applied_generation = 1 FROM bench WHERE bench.id = instances.id AND applied_generation = 0 \
-             AND (dice < 0.8 OR random() < 0.003)",
-            "UPDATE instances SET plan_id = plans.id, policy = plans.policy, generation = generation + 1, \
-             applied_generation = generation + 1 FROM plans, bench TABLESAMPLE SYSTEM (2) \
-             WHERE bench.id = instances.id AND applied_generation > 0 AND deleted_at IS NULL AND random() < 0.2 \
-             AND slug = 'p' || floor(random() * 3)",
-            "UPDATE instances SET deleted_at = now(), generation = generation + 1 FROM bench TABLESAMPLE SYSTEM (2) \
-             WHERE bench.id = instances.id AND applied_generation > 0 AND deleted_at IS NULL AND random() < 0.02",
-            "UPDATE instances SET purged_at = now() FROM bench TABLESAMPLE SYSTEM (2) \
-             WHERE bench.id = instances.id AND deleted_at IS NOT NULL AND purged_at IS NULL AND random() < 0.5",
+            if hour == 0 { APPEAR_FIRST } else { APPEAR },
+            MOVE,
+            "UPDATE instances SET deleted_at = now(), generation = generation + 1 \
+             WHERE id = ANY (ARRAY(SELECT id FROM bench TABLESAMPLE SYSTEM (2) WHERE random() < 0.02)) \
+             AND applied_generation > 0 AND deleted_at IS NULL",
+            "UPDATE instances SET purged_at = now() \
+             WHERE id = ANY (ARRAY(SELECT id FROM bench TABLESAMPLE SYSTEM (2) WHERE random() < 0.5)) \
+             AND deleted_at IS NOT NULL AND purged_at IS NULL",
         ];
         if hour % 72 == 0 {
             statements.push(

@@ -55,7 +55,9 @@ async fn customers_see_their_account_and_nobody_else_s() {
     let own = browser(&till, &customer).await;
     let page = own.get("/billing").await.expect(200).body;
     assert!(page.contains("INV-000001") && page.contains("Forecast for"), "{page}");
-    for (language, word, word_of_account) in [("en", "Billed to", "Not invoiced"), ("zh-CN", "付款方", "未出账")] {
+    for (language, word, word_of_account) in
+        [("en", "Billed to", "Not invoiced"), ("zh-CN", "付款方", "未出账")]
+    {
         own.post("/preferences", &[("language", language), ("next", "/billing")]).await.expect(303);
         assert!(own.get("/billing").await.expect(200).body.contains(word_of_account));
         let page = own.get(&paper).await.expect(200).body;
