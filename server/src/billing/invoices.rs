@@ -1,7 +1,7 @@
 //! Invoices and credit notes.
 //!
 //! After a month has ended, every customer gets one invoice: what was used in it, and what is charged in advance of
-//! the next one.  Each is written in a transaction of its own together with how far the run has come, in the order of
+//! the next one.  They are written some at a time, in one transaction with how far the run has come, in the order of
 //! customers.  So a run may be cut off anywhere, and whoever goes on gives the same numbers to the same customers.
 
 use super::accounts::{self, Account, EntryKind, NewEntry};
@@ -69,6 +69,9 @@ pub fn credit_note_number(number: i64) -> String {
 /// transaction of ours lives longer than a minute and a half.
 const SETTLED: i64 = 600;
 
+/// Customers in one transaction: few enough to hold the numbers for a moment only.
+const BATCH: i64 = 20;
+
 /// Makes all invoices that are due.  Replicas take turns.
 pub async fn run(app: &App) -> Result<()> {
     while let Some(month) = due(app).await? {
@@ -94,21 +97,21 @@ async fn due(app: &App) -> Result<Option<Month>> {
     Ok((month.end + SETTLED <= now).then_some(month))
 }
 
-/// One customer's invoice; false when there is none left to make.
-pub async fn next(app: &App, month: &Month) -> Result<bool> {
+/// The invoices of some customers; false when there are none left to make.
+async fn next(app: &App, month: &Month) -> Result<bool> {
     let mut tx = app.db.begin_platform().await?;
     let settings = db::settings(&mut *tx).await?;
-    // The row of the run is locked until the end: one invoice at a time, in order.
+    // The row of the run is locked until the end: one at a time, in order.
     let Some(after) = db::invoices::lock_run(&mut tx, month.first, &settings.time_zone).await? else {
         return Ok(false);
     };
-    let found = db::invoices::next_tenant(&mut tx, after, month.end).await?;
-    if let Some(tenant) = found {
-        issue(&mut tx, app, &settings, tenant, month).await?;
+    let tenants = db::invoices::next_tenants(&mut tx, after, month.end, BATCH).await?;
+    for tenant in &tenants {
+        issue(&mut tx, app, &settings, *tenant, month).await?;
     }
-    db::invoices::note_run(&mut tx, month.first, found).await?;
+    db::invoices::note_run(&mut tx, month.first, tenants.last().copied()).await?;
     tx.commit().await?;
-    Ok(found.is_some())
+    Ok(!tenants.is_empty())
 }
 
 /// The lines of a customer's invoice of a month, as they were or would be at its end.

@@ -289,7 +289,7 @@ impl From<Metered> for LedgerView {
     responses((status = 200, body = LedgerView), (status = 404, description = "It was never metered.", body = Problem)))]
 async fn ledger(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<LedgerView>> {
     let mut tx = app.db.begin_platform().await?;
-    let metered = db::ledger::of_instance(&mut tx, None, id.parse()?).await?.ok_or(Error::NotFound)?;
+    let metered = db::ledger::of_instance(&mut tx, id.parse()?).await?.ok_or(Error::NotFound)?;
     Ok(Json(metered.into()))
 }
 

@@ -537,7 +537,7 @@ async fn ledger(State(app): State<App>, _: Admin, page: Page, Path(id): Path<Str
     let mut tx = app.db.begin_platform().await?;
     let instance = id.parse()?;
     let name = crate::instances::db::name(&mut tx, instance).await?.ok_or(Error::NotFound)?;
-    let metered = db::ledger::of_instance(&mut tx, None, instance).await?;
+    let metered = db::ledger::of_instance(&mut tx, instance).await?;
     let intervals = metered.map(|metered| interval_views(&page, &metered)).unwrap_or_default();
     Ok(LedgerPage { page, id, name, intervals })
 }

@@ -73,18 +73,24 @@ pub async fn lock_run(tx: &mut Tx, of: Date, time_zone: &str) -> sqlx::Result<Op
     Ok(row.finished_at.is_none().then(|| row.last_tenant.map(TenantId::from)))
 }
 
-/// The next tenant in order who had something before that second.
-pub async fn next_tenant(tx: &mut Tx, after: Option<TenantId>, until: i64) -> sqlx::Result<Option<TenantId>> {
-    let id = sqlx::query_scalar!(
-        "SELECT tenant_id FROM billing_accounts AS accounts WHERE ($1::uuid IS NULL OR tenant_id > $1) \
+/// The next tenants in order who had something by that second.
+pub async fn next_tenants(
+    tx: &mut Tx,
+    after: Option<TenantId>,
+    until: i64,
+    limit: i64,
+) -> sqlx::Result<Vec<TenantId>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT tenant_id FROM billing_accounts AS accounts WHERE tenant_id > $1 \
          AND EXISTS (SELECT FROM ledger WHERE ledger.tenant_id = accounts.tenant_id AND since <= $2) \
-         ORDER BY tenant_id LIMIT 1",
-        after.map(TenantId::uuid),
+         ORDER BY tenant_id LIMIT $3",
+        after.map_or(Uuid::nil(), TenantId::uuid),
         at(until),
+        limit,
     )
-    .fetch_optional(&mut **tx)
+    .fetch_all(&mut **tx)
     .await?;
-    Ok(id.map(TenantId::from))
+    Ok(ids.into_iter().map(TenantId::from).collect())
 }
 
 /// Notes who was the last; nobody: the run has ended.

@@ -17,29 +17,19 @@ fn kind(word: &str) -> sqlx::Result<Kind> {
     known("kind", word, kind)
 }
 
+/// All that one instance ever was, in its tenant's currency; for administrators.
+pub async fn of_instance(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<Option<Metered>> {
+    let tenant = sqlx::query_scalar!("SELECT tenant_id FROM instances WHERE id = $1", instance.uuid())
+        .fetch_optional(&mut **tx)
+        .await?;
+    let Some(tenant) = tenant else { return Ok(None) };
+    // No server is older than the year 2000, nor will it be younger than 2200.
+    let all = of_tenant(tx, tenant.into(), 946_684_800, 7_258_118_400).await?;
+    Ok(all.into_iter().find(|metered| metered.instance == instance))
+}
+
 /// What a tenant had between two times, in the tenant's currency; seconds since 1970.
 pub async fn of_tenant(tx: &mut Tx, tenant: TenantId, from: i64, until: i64) -> sqlx::Result<Vec<Metered>> {
-    read(tx, Some(tenant), None, from, until).await
-}
-
-/// All that one instance ever was, in its tenant's currency; nothing where the tenant is another.
-pub async fn of_instance(
-    tx: &mut Tx,
-    tenant: Option<TenantId>,
-    instance: InstanceId,
-) -> sqlx::Result<Option<Metered>> {
-    // No server is older than the year 2000, nor will it be younger than 2200.
-    Ok(read(tx, tenant, Some(instance), 946_684_800, 7_258_118_400).await?.pop())
-}
-
-async fn read(
-    tx: &mut Tx,
-    tenant: Option<TenantId>,
-    instance: Option<InstanceId>,
-    from: i64,
-    until: i64,
-) -> sqlx::Result<Vec<Metered>> {
-    let (tenant, instance) = (tenant.map(TenantId::uuid), instance.map(InstanceId::uuid));
     let rows = sqlx::query!(
         "SELECT instance_id, instances.name, n, kind, ledger.plan_id, ledger.plan_version, name_en, name_zh, currency, \
          CASE currency WHEN 'USD' THEN price_hourly_usd_micro ELSE price_hourly_cny_micro END AS \"hour_micro!\", \
@@ -49,10 +39,9 @@ async fn read(
          JOIN billing_accounts USING (tenant_id) \
          JOIN plan_versions ON plan_versions.plan_id = ledger.plan_id AND version = ledger.plan_version \
          JOIN instances ON instances.id = instance_id \
-         WHERE ($1::uuid IS NULL OR ledger.tenant_id = $1) AND ($2::uuid IS NULL OR instance_id = $2) \
-         AND resource = 'instance' AND since <= $4 AND (until IS NULL OR until >= $3) ORDER BY instance_id, n",
-        tenant,
-        instance,
+         WHERE ledger.tenant_id = $1 AND resource = 'instance' AND since <= $3 AND (until IS NULL OR until >= $2) \
+         ORDER BY instance_id, n",
+        tenant.uuid(),
         at(from),
         at(until),
     )
@@ -60,10 +49,8 @@ async fn read(
     .await?;
     let mut traffic: HashMap<_, Vec<TrafficHour>> = HashMap::new();
     let hours = sqlx::query!(
-        "SELECT instance_id, hour, bytes FROM traffic_hours WHERE ($1::uuid IS NULL OR tenant_id = $1) \
-         AND ($2::uuid IS NULL OR instance_id = $2) AND hour >= $3 AND hour < $4",
-        tenant,
-        instance,
+        "SELECT instance_id, hour, bytes FROM traffic_hours WHERE tenant_id = $1 AND hour >= $2 AND hour < $3",
+        tenant.uuid(),
         at(from),
         at(until),
     )
