@@ -64,6 +64,32 @@ fn billed_monthly(life: &Metered) -> (Vec<Vec<Line>>, Billed) {
     (bills, billed)
 }
 
+/// Paid for December, and given up in its first second: all of it comes back.
+#[test]
+fn what_was_never_used_is_given_back_whole() {
+    let [november, december, january] = [months()[3], months()[4], months()[4].next(&TimeZone::UTC).unwrap()];
+    let price =
+        Price { currency: Currency::Cny, hour_micro: 0, month: 3100, traffic_gib_micro: 0, quota_mib: None };
+    let interval = |until| Interval { n: 1, kind: Kind::Sold, price, since: november.start, until };
+    let plan = Plan { id: PlanId::new(), version: 1, name_en: String::new(), name_zh: String::new() };
+    let mut life = Metered {
+        instance: InstanceId::new(),
+        name: "web".to_owned(),
+        intervals: vec![interval(None)],
+        plans: vec![plan],
+        traffic: Vec::new(),
+    };
+    let mut billed = Billed::new();
+    let first = lines(std::slice::from_ref(&life), &[november, december], &billed, november.end).unwrap();
+    for line in &first {
+        billed.insert((line.instance, line.month, line.item, line.interval), line.amount.minor);
+    }
+    assert_eq!(first.iter().map(|line| line.amount.minor).collect::<Vec<_>>(), [3100, 3100]);
+    life.intervals = vec![interval(Some(december.start))];
+    let second = lines(&[life], &[december, january], &billed, december.end).unwrap();
+    assert_eq!(second.iter().map(|line| line.amount.minor).collect::<Vec<_>>(), [-3100]);
+}
+
 proptest! {
     /// The ledger's total is the sum of all invoices: for every month that is over, to the cent.
     #[test]
