@@ -141,3 +141,4 @@ activity-billing-deleted = The instances were deleted, because nothing was paid
 activity-invoice-issued = An invoice was issued
 activity-invoice-credited = A credit note was written
 activity-voucher-redeemed = A voucher was redeemed
+activity-voucher-created = A voucher was made

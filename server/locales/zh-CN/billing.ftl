@@ -141,3 +141,4 @@ activity-billing-deleted = 因长期未付款，实例已删除
 activity-invoice-issued = 已生成账单
 activity-invoice-credited = 已开具冲抵单
 activity-voucher-redeemed = 已兑换代金券
+activity-voucher-created = 已生成代金券
