@@ -43,6 +43,9 @@ kinds! {
     AnnouncementId, Announcement, "ann";
     ImageImportId, ImageImport, "imp";
     ConsoleId, Console, "con";
+    InvoiceId, Invoice, "bill";
+    CreditNoteId, CreditNote, "note";
+    VoucherId, Voucher, "vch";
 }
 
 /// An identifier of one kind of thing.
@@ -83,6 +86,19 @@ impl<K> PartialEq for Id<K> {
     }
 }
 impl<K> Eq for Id<K> {}
+
+/// Identifiers made later sort later.
+impl<K> Ord for Id<K> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+
+impl<K> PartialOrd for Id<K> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl<K> std::hash::Hash for Id<K> {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {

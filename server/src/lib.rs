@@ -1,6 +1,6 @@
 //! The central server: portal, administration, API and control plane of the platform.
 //!
-//! Floors; imports only go down: main → router → agent_api, admin, worker → consoles → instances → hosts, plans,
+//! Floors; imports only go down: main → router → agent_api, admin, worker → billing, consoles → instances → hosts, plans,
 //! images, networks, accounts → auth, web, events, mail.
 
 pub mod accounts;
@@ -8,6 +8,7 @@ pub mod admin;
 pub mod agent_api;
 pub mod announcements;
 pub mod auth;
+pub mod billing;
 pub mod ca;
 pub mod config;
 pub mod consoles;

@@ -84,6 +84,7 @@ fn pages() -> Router<App> {
         .merge(crate::accounts::web::routes())
         .merge(crate::instances::web::routes())
         .merge(crate::consoles::web::routes())
+        .merge(crate::billing::web::routes())
         .merge(crate::admin::routes())
         .merge(crate::search::web::routes())
 }
@@ -94,6 +95,7 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::accounts::api::routes())
         .merge(crate::instances::api::routes())
         .merge(crate::consoles::api::routes())
+        .merge(crate::billing::api::routes())
         .merge(crate::plans::api::routes())
         .merge(crate::images::api::routes())
         .merge(crate::admin::api::routes())

@@ -121,6 +121,7 @@ fn lower_floors_do_not_know_the_upper_ones() {
             "web",
             &[
                 "accounts",
+                "billing",
                 "instances",
                 "trials",
                 "hosts",
@@ -138,6 +139,7 @@ fn lower_floors_do_not_know_the_upper_ones() {
             "auth",
             &[
                 "accounts",
+                "billing",
                 "instances",
                 "trials",
                 "hosts",
@@ -155,6 +157,7 @@ fn lower_floors_do_not_know_the_upper_ones() {
             "events",
             &[
                 "accounts",
+                "billing",
                 "instances",
                 "trials",
                 "hosts",
@@ -172,6 +175,7 @@ fn lower_floors_do_not_know_the_upper_ones() {
             "mail",
             &[
                 "accounts",
+                "billing",
                 "instances",
                 "trials",
                 "hosts",
@@ -185,14 +189,16 @@ fn lower_floors_do_not_know_the_upper_ones() {
                 "search",
             ],
         ),
-        ("accounts", &["instances", "trials", "admin", "agent_api", "worker"]),
-        ("plans", &["instances", "trials", "admin", "agent_api", "worker"]),
-        ("images", &["instances", "trials", "admin", "agent_api", "worker"]),
-        ("announcements", &["instances", "trials", "admin", "agent_api", "worker"]),
-        ("networks", &["instances", "trials", "admin", "agent_api", "worker"]),
-        ("hosts", &["instances", "trials", "admin", "agent_api", "worker"]),
-        ("instances", &["consoles", "admin", "agent_api", "worker"]),
-        ("consoles", &["admin", "agent_api", "worker"]),
+        ("accounts", &["billing", "instances", "trials", "admin", "agent_api", "worker"]),
+        ("plans", &["billing", "instances", "trials", "admin", "agent_api", "worker"]),
+        ("images", &["billing", "instances", "trials", "admin", "agent_api", "worker"]),
+        ("announcements", &["billing", "instances", "trials", "admin", "agent_api", "worker"]),
+        ("networks", &["billing", "instances", "trials", "admin", "agent_api", "worker"]),
+        ("hosts", &["billing", "instances", "trials", "admin", "agent_api", "worker"]),
+        ("instances", &["billing", "consoles", "admin", "agent_api", "worker"]),
+        ("trials", &["billing", "admin", "agent_api", "worker"]),
+        ("billing", &["consoles", "admin", "agent_api", "worker", "search"]),
+        ("consoles", &["billing", "admin", "agent_api", "worker"]),
     ];
     let mut offenders = Vec::new();
     for (floor, above) in floors {

@@ -114,3 +114,45 @@ mail-trial-deleted-body =
     You can create a new instance at any time:
 
     { $link }
+
+mail-invoice-issued-subject = Your invoice { $number }
+mail-invoice-issued-body =
+    Your invoice { $number } for { $month } is ready. Its total is { $total }.
+
+    You find it here:
+
+    { $link }
+
+mail-low-balance-subject = Your balance is low
+mail-low-balance-body =
+    { $available } are left on your account, less what you have used already. When nothing is left, your instances are stopped some days later.
+
+    Add to your balance here:
+
+    { $link }
+
+mail-payment-reminder-subject = A payment is overdue
+mail-payment-reminder-body =
+    Something on your account is overdue. It stands at { $available }. If it is not paid, your instances will be stopped, and deleted some weeks later.
+
+    See what is open:
+
+    { $link }
+
+mail-account-suspended-subject = Your instances were stopped
+mail-account-suspended-body =
+    Your account stands at { $available } and was not paid. Your instances were stopped and are locked; their data is kept for now. They start again as soon as you have paid.
+
+    { $link }
+
+mail-account-released-subject = Your instances start again
+mail-account-released-body =
+    Thank you: your account is clear again. What ran before is started now.
+
+    { $link }
+
+mail-account-deleted-subject = Your instances were deleted
+mail-account-deleted-body =
+    Your account stands at { $available } and was not paid for a long time. Your instances were deleted. Contact us at once if you want them back.
+
+    { $link }

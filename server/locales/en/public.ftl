@@ -37,6 +37,7 @@ help-topic-limits = What is guaranteed, and what you get
 help-topic-network = Network
 help-topic-virtualization = How it works
 help-topic-trial = The free trial
+help-topic-billing = Billing
 help-topic-rules = Terms and privacy
 help-articles = More articles
 help-parts = On this page

@@ -114,3 +114,45 @@ mail-trial-deleted-body =
     您可以随时创建新的实例：
 
     { $link }
+
+mail-invoice-issued-subject = 您的账单 { $number }
+mail-invoice-issued-body =
+    您 { $month } 的账单 { $number } 已生成，合计 { $total }。
+
+    请在此查看：
+
+    { $link }
+
+mail-low-balance-subject = 您的余额不足
+mail-low-balance-body =
+    扣除已使用的金额后，您的账户还剩 { $available }。金额用完后，实例将在数日后停止。
+
+    请在此充值：
+
+    { $link }
+
+mail-payment-reminder-subject = 您有款项已逾期
+mail-payment-reminder-body =
+    您的账户有款项逾期，目前为 { $available }。如仍未付款，实例将被停止，并在数周后删除。
+
+    查看未付款项：
+
+    { $link }
+
+mail-account-suspended-subject = 您的实例已停止
+mail-account-suspended-body =
+    您的账户目前为 { $available }，尚未付款。实例已停止并锁定，数据暂时保留。付款后实例会立即重新启动。
+
+    { $link }
+
+mail-account-released-subject = 您的实例正在重新启动
+mail-account-released-body =
+    感谢您的付款，账户已恢复正常，之前运行的实例正在启动。
+
+    { $link }
+
+mail-account-deleted-subject = 您的实例已删除
+mail-account-deleted-body =
+    您的账户目前为 { $available }，长期未付款，实例已删除。如需恢复，请立即联系我们。
+
+    { $link }

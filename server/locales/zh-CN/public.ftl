@@ -37,6 +37,7 @@ help-topic-limits = 保障与实际所得
 help-topic-network = 网络
 help-topic-virtualization = 工作原理
 help-topic-trial = 免费试用
+help-topic-billing = 计费
 help-topic-rules = 条款与隐私
 help-articles = 更多文章
 help-parts = 本页内容

@@ -69,8 +69,19 @@ mod tests {
     use super::*;
 
     /// The subjects of events that a tenant sees.
-    const SUBJECTS: [&str; 8] =
-        ["account", "api_token", "instance", "session", "ssh_key", "team", "tenant", "trial"];
+    const SUBJECTS: [&str; 11] = [
+        "account",
+        "api_token",
+        "billing",
+        "instance",
+        "invoice",
+        "session",
+        "ssh_key",
+        "team",
+        "tenant",
+        "trial",
+        "voucher",
+    ];
 
     fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {

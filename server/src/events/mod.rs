@@ -1,7 +1,7 @@
 //! The append-only log of what happened.
 //!
 //! A use case records its event in the transaction of its change, so that neither can be without
-//! the other.  The audit page, live pages and later webhooks and metering read the log; no lower
+//! the other.  The audit page, live pages and later webhooks read the log (metering does not: see billing); no lower
 //! floor of the server knows them.
 
 pub mod notices;

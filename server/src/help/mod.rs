@@ -28,12 +28,20 @@ pub enum Topic {
     Network,
     Virtualization,
     Trial,
+    Billing,
     Rules,
 }
 
 impl Topic {
-    pub const ALL: [Self; 6] =
-        [Self::Start, Self::Limits, Self::Network, Self::Virtualization, Self::Trial, Self::Rules];
+    pub const ALL: [Self; 7] = [
+        Self::Start,
+        Self::Limits,
+        Self::Network,
+        Self::Virtualization,
+        Self::Trial,
+        Self::Billing,
+        Self::Rules,
+    ];
 
     /// The key of its words.
     pub const fn key(self) -> &'static str {
@@ -43,6 +51,7 @@ impl Topic {
             Self::Network => "help-topic-network",
             Self::Virtualization => "help-topic-virtualization",
             Self::Trial => "help-topic-trial",
+            Self::Billing => "help-topic-billing",
             Self::Rules => "help-topic-rules",
         }
     }

@@ -52,6 +52,12 @@ kinds! {
     TrialEnding, "trial-ending";
     TrialStopped, "trial-stopped";
     TrialDeleted, "trial-deleted";
+    InvoiceIssued, "invoice-issued";
+    LowBalance, "low-balance";
+    PaymentReminder, "payment-reminder";
+    AccountSuspended, "account-suspended";
+    AccountReleased, "account-released";
+    AccountDeleted, "account-deleted";
 }
 
 /// One mail, before it is put into words.

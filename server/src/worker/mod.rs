@@ -1,5 +1,6 @@
 //! What runs beside the requests, in every replica.
 
+pub mod billing;
 pub mod deadlines;
 pub mod expiry;
 pub mod imports;
@@ -19,6 +20,7 @@ pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(mail::run(app.clone(), stop.clone()));
     tasks.spawn(imports::run(app.clone(), stop.clone()));
     tasks.spawn(samples::run(app.clone(), stop.clone()));
+    tasks.spawn(billing::run(app.clone(), stop.clone()));
     // Deadlines are minutes and grace periods hours: seconds are soon enough.
     let seconds = Duration::from_secs;
     tasks.spawn(reconciler::run("deadlines", seconds(5), app.clone(), stop.clone(), deadlines::pass));

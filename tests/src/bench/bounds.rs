@@ -1,5 +1,8 @@
 //! What each benchmark must reach, in one place.
 
+/// A month of 10,000 instances with random changes, metered and invoiced, in seconds.
+pub const BILLING_MONTH_SECONDS: f64 = 60.0;
+
 /// Median of API call to SSH banner, ours over a bare script's.
 pub const PROVISION_RATIO: f64 = 1.10;
 /// Median of commit to receipt by the agent, in milliseconds.

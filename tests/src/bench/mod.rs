@@ -1,6 +1,7 @@
 //! Benchmarks: each alternates the platform with the bare tool in one run, because absolute times
 //! drift from machine to machine and from minute to minute.
 
+pub mod billing;
 pub mod bounds;
 pub mod chaos;
 pub mod cpu;

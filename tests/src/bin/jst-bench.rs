@@ -10,6 +10,7 @@ async fn main() -> anyhow::Result<()> {
         return bench::pages::serve_bare(&arguments[1..]).await;
     }
     let report = match name.as_str() {
+        "billing" => bench::billing::run().await?,
         "cpu" => bench::cpu::run().await?,
         "chaos" => bench::chaos::run().await?,
         "disk" => bench::disk::run().await?,
@@ -19,7 +20,7 @@ async fn main() -> anyhow::Result<()> {
         "provision" => bench::provision::run().await?,
         "resize" => bench::resize::run().await?,
         _ => bail!(
-            "tests/bench NAME, where NAME is: chaos, cpu, disk, memory, network, pages, provision, resize"
+            "tests/bench NAME, where NAME is: billing, chaos, cpu, disk, memory, network, pages, provision, resize"
         ),
     };
     if !report.finish(&name)? {

@@ -6,6 +6,7 @@ mod admin;
 mod agent_api;
 mod announcements;
 mod api_frame;
+mod billing;
 mod catalogue;
 mod cli;
 mod consoles;

@@ -1,6 +1,7 @@
 //! The administration as an API.  The pages call the same use cases.
 
 mod announcements;
+mod billing;
 mod catalogue;
 mod customers;
 mod hosts;
@@ -26,4 +27,5 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(instances::routes())
         .merge(announcements::routes())
         .merge(log::routes())
+        .merge(billing::routes())
 }

@@ -2,6 +2,7 @@
 
 mod announcements;
 mod audit;
+mod billing;
 mod console;
 mod customers;
 mod division;
@@ -39,6 +40,7 @@ pub fn routes() -> Router<App> {
         .merge(images::routes())
         .merge(customers::routes())
         .merge(trials::routes())
+        .merge(billing::routes())
         .merge(mail::routes())
         .merge(announcements::routes())
         .merge(audit::routes())

@@ -1,0 +1,176 @@
+//! May a customer use what they have?  From the account to the lock, and back.
+//!
+//! [`review`] looks at the account and decides ([`super::dunning`]); every decision has a version above the last one, and one
+//! that was made upon an earlier version changes nothing.  [`settle`] makes the instances what the decision in force says,
+//! one at a time, as often as it is called: it knows no order of events, so none can be wrong.  A payment that comes
+//! while a suspension is still being carried out is looked at by both, and wins.
+
+use super::accounts::{self, Account};
+use super::db;
+use super::dunning::{self, Stage, Step};
+use super::standing::{self, Standing, at};
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::events::Source;
+use crate::ids::{InstanceId, TenantId};
+use crate::instances::delete::mark_deleted;
+use crate::instances::{Kind, work::Work};
+use crate::mail::{self, Mail};
+use crate::state::App;
+use crate::web::language::Language;
+use jst_policy::lifecycle::Power;
+use serde_json::json;
+
+/// Why an instance is kept stopped.
+pub const LOCK: &str = "suspended";
+
+const BATCH: i64 = 100;
+
+/// Looks at every account that has anything.
+pub async fn pass(app: &App) -> Result<()> {
+    let mut after = None;
+    loop {
+        let tenants = db::entitlement::tenants(app.db.platform(), after, BATCH).await?;
+        let Some(last) = tenants.last().copied() else { return Ok(()) };
+        for tenant in tenants {
+            review(app, tenant).await?;
+        }
+        after = Some(last);
+    }
+}
+
+/// Decides anew about one account, and carries it out.
+pub async fn review(app: &App, tenant: TenantId) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    let account = db::accounts::lock(&mut tx, tenant).await?.ok_or(Error::NotFound)?;
+    let standing = standing::of(&mut tx, tenant).await?;
+    let now = db::now(&mut tx).await?.unix_timestamp();
+    let bills = standing.settings.begins().is_some();
+    let overdue = if bills { overdue_since(&mut tx, &standing, now).await? } else { None };
+    db::entitlement::set_overdue(&mut tx, tenant, overdue.map(at)).await?;
+    let due = dunning::stage(overdue, &standing.settings.dates(), now);
+    let (mut done, mut version) = (account.stage, account.entitlement_version);
+    while let Some((step, stage)) = dunning::step(done, due) {
+        version += 1;
+        if !db::entitlement::decide(&mut tx, tenant, version, stage).await? {
+            break;
+        }
+        take(&mut tx, app, &standing, step).await?;
+        done = stage;
+    }
+    tell_low_balance(&mut tx, app, &standing).await?;
+    tx.commit().await?;
+    settle(app, tenant).await
+}
+
+/// Since when something is overdue.  A prepaid account is overdue from the moment at which nothing is left, what was not
+/// billed yet included.
+async fn overdue_since(tx: &mut Tx, standing: &Standing, now: i64) -> Result<Option<i64>> {
+    let Account { tenant, prepaid, overdue_since, .. } = standing.account;
+    if prepaid {
+        let owes = standing.available()?.minor < 0;
+        return Ok(owes.then(|| overdue_since.map_or(now, |since| since.unix_timestamp())));
+    }
+    let debts = db::invoices::debts(tx, tenant).await?;
+    let paid = standing.balance.minor + debts.iter().map(|(_, amount)| amount).sum::<i64>();
+    Ok(dunning::overdue_since(&debts, paid, now))
+}
+
+async fn take(tx: &mut Tx, app: &App, standing: &Standing, step: Step) -> Result<()> {
+    let tenant = standing.account.tenant;
+    let (action, kind) = match step {
+        Step::Forget => return Ok(()),
+        Step::Remind => ("billing.reminded", mail::Kind::PaymentReminder),
+        Step::Suspend => {
+            db::entitlement::suspend(tx, tenant).await?;
+            ("billing.suspended", mail::Kind::AccountSuspended)
+        }
+        Step::Release => {
+            db::entitlement::release(tx, tenant).await?;
+            ("billing.released", mail::Kind::AccountReleased)
+        }
+        Step::Delete => ("billing.deleted", mail::Kind::AccountDeleted),
+    };
+    let available = standing.available()?;
+    accounts::record(tx, &Source::system("dunning"), tenant, action, json!({ "available": available }))
+        .await?;
+    tell(tx, app, tenant, kind, &[("available", available.to_string())]).await
+}
+
+/// Once, until it is above the mark again.
+async fn tell_low_balance(tx: &mut Tx, app: &App, standing: &Standing) -> Result<()> {
+    let Account { tenant, prepaid, currency, low_balance_told, .. } = standing.account;
+    let available = standing.available()?;
+    let bills = standing.settings.begins().is_some();
+    let low = bills
+        && prepaid
+        && standing.forecast.minor > 0
+        && available.minor < standing.settings.low_balance(currency);
+    if low == low_balance_told {
+        return Ok(());
+    }
+    db::entitlement::set_low_balance_told(tx, tenant, low).await?;
+    if low {
+        tell(tx, app, tenant, mail::Kind::LowBalance, &[("available", available.to_string())]).await
+    } else {
+        Ok(())
+    }
+}
+
+/// A mail to every owner, with a link to the account.
+pub async fn tell(
+    tx: &mut Tx,
+    app: &App,
+    tenant: TenantId,
+    kind: mail::Kind,
+    facts: &[(&'static str, String)],
+) -> Result<()> {
+    let link = format!("{}/billing", app.config.public_url.trim_end_matches('/'));
+    for (recipient, locale) in db::entitlement::owners(tx, tenant).await? {
+        let language = Language::from_code(&locale).unwrap_or_default();
+        let arguments = [facts, &[("link", link.clone())]].concat();
+        mail::enqueue(tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
+    }
+    Ok(())
+}
+
+/// Makes a tenant's instances what the decision in force says.
+pub async fn settle(app: &App, tenant: TenantId) -> Result<()> {
+    for instance in db::entitlement::unsettled(app.db.platform(), tenant).await? {
+        settle_one(app, tenant, instance).await?;
+    }
+    Ok(())
+}
+
+async fn settle_one(app: &App, tenant: TenantId, id: InstanceId) -> Result<()> {
+    let Some(mut work) = Work::system(app, id, "dunning").await? else { return Ok(()) };
+    let stage = db::entitlement::stage(&mut work.tx, tenant).await?;
+    let stage = stage.as_deref().and_then(Stage::parse).unwrap_or(Stage::Clear);
+    let locked = work.instance.lock_reason.as_deref() == Some(LOCK);
+    let there = work.instance.deleted_at.is_none() && !work.instance.has_failed();
+    let name = json!({ "name": work.instance.name });
+    if stage == Stage::Deleted && there {
+        work.instance.delete_protection = false;
+        let hours = crate::instances::delete::grace_hours(app, false).await?;
+        mark_deleted(&mut work, hours).await?;
+    } else if stage.is_locked() && there && work.instance.lock_reason.is_none() {
+        db::entitlement::remember_power(&mut work.tx, tenant, id, work.instance.power).await?;
+        work.instance.lock_reason = Some(LOCK.to_owned());
+        work.instance.power = Power::Stopped;
+        work.write(Kind::Shutdown, "instance.suspended", name).await?;
+    } else if !stage.is_locked() && locked {
+        let ran = db::entitlement::ran_before(&mut work.tx, id).await?;
+        work.instance.lock_reason = None;
+        if ran && there {
+            work.instance.power = Power::Running;
+            work.write(Kind::Start, "instance.released", name).await?;
+        } else {
+            work.save().await?;
+            work.record("instance.released", name).await?;
+        }
+    } else {
+        return Ok(());
+    }
+    work.tx.commit().await?;
+    Ok(())
+}
