@@ -30,8 +30,8 @@ const MOST_BYTES = 60 * 1024;
 const FIRST_BYTES = 14 * 1024;
 /** Graphs and consoles bring their libraries. */
 const HEAVY = /\/(graphs|console)\b|^\/admin\/instances\/|^\/api\/docs/;
-/** Long documents: their beginning is styled as soon as the sheets are there. */
-const LONG = /^\/api\/docs|^\/styleguide/;
+/** Long documents, and those with figures or a picture in them: what the first view shows of them is at their beginning. */
+const LONG = /^\/api\/docs|^\/styleguide|\/(graphs|console)\b|^\/security\/two-factor|^\/admin\/(hosts|instances|plans)\//;
 const COLOURS = ["color-contrast", "link-in-text-block"];
 
 export function pages(browser, start) {
