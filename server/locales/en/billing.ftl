@@ -142,3 +142,4 @@ activity-invoice-issued = An invoice was issued
 activity-invoice-credited = A credit note was written
 activity-voucher-redeemed = A voucher was redeemed
 activity-voucher-created = A voucher was made
+activity-billing-settings-changed = The billing settings were changed

@@ -142,3 +142,4 @@ activity-invoice-issued = 已生成账单
 activity-invoice-credited = 已开具冲抵单
 activity-voucher-redeemed = 已兑换代金券
 activity-voucher-created = 已生成代金券
+activity-billing-settings-changed = 计费设置已更改
