@@ -1,5 +1,5 @@
 nav-billing = 账单
-billing-lede = 余额、用量和发票。
+billing-lede = 余额、用量和账单。
 billing-how = 计费说明
 billing-overdue = 有款项已逾期。请及时付款，以免实例停止运行。
 billing-balance = 余额
