@@ -83,7 +83,8 @@ pub async fn open(
     actor.may_operate()?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let instance = instances::db::by_id(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
-    issue(tx, actor, right, &instance, kind, false).await
+    // Who acts for a customer is no member, and looks as the administrator that they are.
+    issue(tx, actor, right, &instance, kind, actor.acting).await
 }
 
 /// The same for any instance: an administrator's doing, which the customer sees in the log.

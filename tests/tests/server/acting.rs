@@ -1,5 +1,7 @@
 //! An administrator who works in a customer's account.
 
+use super::instances::desk::Desk;
+use jst_server::consoles;
 use jst_tests::{Client, Platform};
 
 async fn tenant_of(platform: &Platform, email: &str) -> String {
@@ -111,4 +113,25 @@ async fn only_administrators_begin_it_and_only_for_who_is_there() {
     admin.post(&format!("/admin/customers/{nobody}/act-for"), &[]).await.expect(404);
     admin.post("/admin/customers/ten_x/act-for", &[]).await.expect(404);
     platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_console_opened_on_the_way_stays_open_until_it_is_left() {
+    let desk = Desk::open().await;
+    let buyer = desk.buyer("customer@example.com").await;
+    let id = desk.running(&buyer, "web", "small").await;
+    let admin = desk.platform.admin().await;
+    let tenant = tenant_of(&desk.platform, "customer@example.com").await;
+    admin.post(&format!("/admin/customers/{tenant}/act-for"), &[]).await.expect(303);
+    let path = format!("/instances/{id}/console");
+    admin.get(&path).await.expect(200);
+    admin.post(&path, &[("kind", "serial")]).await.expect(201);
+    let opened: uuid::Uuid =
+        sqlx::query_scalar("SELECT id FROM console_sessions").fetch_one(desk.pool()).await.unwrap();
+    let app = desk.platform.app();
+    assert_eq!(consoles::check(app, opened.into()).await.unwrap(), None);
+    assert_eq!(desk.event("instance.console_opened").await.unwrap()["as_admin"], true);
+    admin.post("/admin/stop-acting", &[]).await.expect(303);
+    assert_eq!(consoles::check(app, opened.into()).await.unwrap(), Some(consoles::End::RightsLost));
+    desk.platform.stop().await;
 }
