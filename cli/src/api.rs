@@ -6,14 +6,19 @@ use crate::output::note;
 use crate::retry::{Outcome, Tries};
 use crate::server::Server;
 use crate::words::{Language, texts};
-use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, LOCATION, RETRY_AFTER};
-use reqwest::{Certificate, Client, Method, RequestBuilder, redirect};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{
+    ACCEPT, ACCEPT_LANGUAGE, CONNECTION, LOCATION, RETRY_AFTER, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    UPGRADE,
+};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Upgraded, redirect};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -70,6 +75,7 @@ fn not_ours(server: &str, status: u16) -> Failure {
 
 pub struct Api {
     http: Client,
+    ca: Option<PathBuf>,
     server: Server,
     token: String,
     language: Language,
@@ -79,8 +85,8 @@ pub struct Api {
 
 impl Api {
     pub fn new(access: Access, language: Language) -> Result<Self> {
-        let http = client(&access.server, access.ca.as_deref())?;
-        Ok(Self { http, server: access.server, token: access.token, language, pause: PAUSE })
+        let http = client(&access.server, access.ca.as_deref(), Some(ANSWER_WITHIN))?;
+        Ok(Self { http, ca: access.ca, server: access.server, token: access.token, language, pause: PAUSE })
     }
 
     pub fn server(&self) -> &Server {
@@ -105,6 +111,25 @@ impl Api {
 
     pub async fn delete(&self, path: &[&str], query: &[(&str, String)]) -> Result<Answer> {
         self.send(Method::DELETE, path, query, None).await
+    }
+
+    /// Opens a WebSocket beside the API.  It gets no token: what it needs is a ticket, which the caller shows.
+    pub async fn socket(&self, path: &str) -> Result<Upgraded> {
+        // Without a limit of time, which would be that of the whole conversation.
+        let http = client(&self.server, self.ca.as_deref(), None)?;
+        let request = http
+            .get(self.server.beside(path))
+            .header(CONNECTION, "upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, STANDARD.encode(Uuid::new_v4().as_bytes()));
+        let response = request.send().await.map_err(|error| self.unreachable(&error, 0, false))?;
+        let status = response.status().as_u16();
+        if status != 101 {
+            let problem = Problem::read(status, response.text().await.unwrap_or_default());
+            return Err(Failure::Api(Box::new(Problem { server: self.server.to_string(), ..problem })));
+        }
+        response.upgrade().await.map_err(|error| self.unreachable(&error, 0, false))
     }
 
     /// A list up to so many items, or all of it.
@@ -251,13 +276,17 @@ fn joined(items: &[Box<RawValue>], cursor: Option<&str>) -> String {
     format!("{{\"items\":[{}],\"next_cursor\":{}}}", items.join(","), Value::from(cursor))
 }
 
-fn client(server: &Server, ca: Option<&Path>) -> Result<Client> {
+fn client(server: &Server, ca: Option<&Path>, limit: Option<Duration>) -> Result<Client> {
     let mut builder = Client::builder()
         .user_agent(concat!("jst/", env!("CARGO_PKG_VERSION")))
         // A token goes where its owner said, and nowhere else.
         .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_WITHIN)
-        .timeout(ANSWER_WITHIN);
+        .connect_timeout(CONNECT_WITHIN);
+    match limit {
+        Some(limit) => builder = builder.timeout(limit),
+        // A WebSocket begins in HTTP/1.1.
+        None => builder = builder.http1_only(),
+    }
     if server.is_plain_http() {
         // This machine: no proxy may see it, and no authority is needed.
         builder = builder.no_proxy().tls_certs_only(Vec::new());

@@ -154,6 +154,11 @@ pub enum Command {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<OsString>,
     },
+    /// The serial port of a running instance, in this terminal; Ctrl-] leaves
+    Console {
+        #[command(flatten)]
+        instance: Name,
+    },
     /// Print a script that completes commands: source <(jst completions bash)
     Completions {
         #[arg(value_enum)]

@@ -49,6 +49,15 @@ impl Server {
         url
     }
 
+    /// The address of something beside the API.
+    pub fn beside(&self, path: &str) -> Url {
+        let mut url = self.0.clone();
+        if let Ok(mut parts) = url.path_segments_mut() {
+            parts.pop_if_empty().push(path);
+        }
+        url
+    }
+
     /// Whether it is this machine, reached without TLS.
     pub fn is_plain_http(&self) -> bool {
         self.0.scheme() == "http"

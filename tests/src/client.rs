@@ -119,6 +119,10 @@ impl Api {
         Self { http: builder().build().expect("a client"), url: url.to_owned(), token: token.to_owned() }
     }
 
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     pub async fn send(
         &self,
         method: Method,

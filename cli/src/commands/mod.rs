@@ -4,6 +4,7 @@ mod account;
 mod actions;
 mod catalogue;
 mod completions;
+mod console;
 mod create;
 mod firewall;
 mod instances;
@@ -53,6 +54,7 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Ssh { instance, user, arguments } => {
             ssh::ssh(context, &instance.name, user, arguments).await
         }
+        Command::Console { instance } => console::console(context, &instance.name).await,
         Command::Completions { shell } => {
             completions::print_script(shell);
             Ok(())

@@ -128,6 +128,26 @@ texts! {
     NO_INSTANCES = "There are no instances yet. Make one with: jst create --plan … --image … --name …",
         "还没有实例。创建一个：jst create --plan … --image … --name …";
     NOTHING_HERE = "There is nothing to show yet.", "暂无内容。";
+    CONSOLE_OPEN = "The serial port of {name}. Press Enter where nothing shows; Ctrl-] leaves.",
+        "{name} 的串口。若无显示请按回车；按 Ctrl-] 退出。";
+    CONSOLE_LEFT = "You left {name}.", "已离开 {name}。";
+    CONSOLE_ENDED = "The console of {name} has ended ({reason}). Open it again with: jst console {name:sh}",
+        "{name} 的控制台已结束（{reason}）。重新打开：jst console {name:sh}";
+    CONSOLE_STOPPED = "{name} does not run any more. Start it with: jst start {name:sh}",
+        "{name} 已不再运行。启动：jst start {name:sh}";
+    CONSOLE_REBUILT = "{name} was rebuilt. Open the console of the new system with: jst console {name:sh}",
+        "{name} 已重装。打开新系统的控制台：jst console {name:sh}";
+    CONSOLE_TAKEN_OVER = "Somebody else opened the serial port of {name}, which has one reader. Take it back with: jst console {name:sh}",
+        "{name} 的串口已被他人打开，同一时间只能由一人使用。取回：jst console {name:sh}";
+    CONSOLE_TOO_LONG = "The console of {name} was open too long or unused for too long. Open it again with: jst console {name:sh}",
+        "{name} 的控制台打开过久或长时间未使用。重新打开：jst console {name:sh}";
+    CONSOLE_RIGHTS = "You may not use the console of {name} any more: the token, your role or the account has changed.",
+        "您已无权使用 {name} 的控制台：令牌、您的角色或账户有变。";
+    CONSOLE_HOST_SILENT = "The host of {name} did not answer. Try again in a moment.",
+        "{name} 所在的宿主机没有响应，请稍后再试。";
+    CONSOLE_TOO_SLOW = "The console of {name} could not keep up and was closed. Open it again with: jst console {name:sh}",
+        "{name} 的控制台来不及处理，已关闭。重新打开：jst console {name:sh}";
+    CONSOLE_BROKE = "The console broke off: {cause}", "控制台连接中断：{cause}";
     CREATED = "{name} has the addresses {addresses}. Log in with: jst ssh {name:sh}",
         "{name} 的地址为 {addresses}。登录：jst ssh {name:sh}";
     NO_KEY_GIVEN = "Without --key nobody can log in over SSH. Your keys: jst keys",

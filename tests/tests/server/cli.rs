@@ -3,14 +3,15 @@
 use super::instances::desk::{Customer, Desk, obeyed, text};
 use jst_protocol::report::{FailureCode, Outcome};
 use jst_tests::stack::programs;
-use serde_json::Value;
+use jst_tests::{Guests, Stack};
+use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// A person at a shell, with a home of their own and no terminal.
 struct Shell {
@@ -272,4 +273,45 @@ async fn keys_and_the_catalogue_are_listed_in_the_reader_s_language() {
     let bash = shell.run(&["completions", "bash"]).await.expect(0);
     assert!(bash.out.contains("power-off"), "{bash:?}");
     desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn the_serial_port_is_in_the_terminal() {
+    let stack = Stack::start(Guests::Simulated).await;
+    stack.furnish(None).await;
+    let customer = stack.customer("cli@example.com").await;
+    stack.let_buy("cli@example.com").await;
+    let instance = stack.create_instance(&customer, "web", "small", &[]).await;
+    stack.wait_for_state(&customer, &instance.id, "running").await;
+    let shell = Shell { home: tempfile::tempdir().unwrap(), url: stack.url.clone() };
+    let mut command = shell.command(&["--server", &stack.url, "console", "web"]);
+    command.env("JST_TOKEN", customer.token()).stdin(Stdio::piped());
+    let mut child = command.spawn().expect("jst is built; tests/run does so");
+    let (mut typed, mut shown) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    read_until(&mut shown, "login: ").await;
+    typed.write_all(b"hello\r").await.unwrap();
+    read_until(&mut shown, "hello\r\n").await;
+    // Ctrl-], and what stands behind it is not sent.
+    typed.write_all(b"\x1dmore").await.unwrap();
+    let left = ended(child).await.expect(0);
+    assert!(left.err.contains("Ctrl-] leaves") && left.err.contains("You left web"), "{left:?}");
+
+    stack.act(&customer, &instance.id, "power-off", json!({})).await;
+    let mut refused = shell.command(&["--server", &stack.url, "console", "web"]);
+    let refused = ended(refused.env("JST_TOKEN", customer.token()).spawn().unwrap()).await;
+    assert!(refused.expect(1).err.contains("run"), "it says that the instance does not run");
+    stack.stop().await;
+}
+
+async fn read_until(shown: &mut ChildStdout, wanted: &str) {
+    let mut seen = Vec::new();
+    let read = async {
+        while !String::from_utf8_lossy(&seen).contains(wanted) {
+            let mut piece = [0; 1024];
+            let length = shown.read(&mut piece).await.unwrap();
+            assert!(length > 0, "it ended after {:?}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&piece[..length]);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), read).await.unwrap_or_else(|_| panic!("no {wanted:?}"));
 }
