@@ -119,6 +119,8 @@ impl Lab {
 /// A failed test leaves no guest and no device behind.
 impl Drop for Lab {
     fn drop(&mut self) {
+        // One that goes on would start again what is ended here.
+        self.agent.end();
         for id in self.server.ids() {
             if std::thread::panicking() {
                 let console = self.agent.config.data_dir.join(format!("volumes/{id}/console.log"));
@@ -306,7 +308,9 @@ fn balloon(id: Uuid) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_guests_lend_their_memory_for_as_long_as_the_host_is_short_of_it() {
     const SIZE: u64 = 512;
-    const RESERVATION: u64 = 300;
+    // Well below what an idle guest and its emulator occupy, 270 to 330 MiB: from one that occupies less than is guaranteed to
+    // it nothing can be had back, and it is rightly left alone.
+    const RESERVATION: u64 = 200;
     let made = lab_with("tm", |config| {
         config.proc_root = config.data_dir.join("proc");
         config.timing.memory = 1;

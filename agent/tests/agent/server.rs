@@ -339,6 +339,19 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// Stops it where nothing can be awaited, in a test that fails; its other threads go on meanwhile.
+    pub fn end(&mut self) {
+        self.shutdown.cancel();
+        let patience = std::time::Instant::now() + Duration::from_secs(10);
+        while self.task.as_ref().is_some_and(|task| !task.is_finished())
+            && std::time::Instant::now() < patience
+        {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
 impl Drop for Agent {
     fn drop(&mut self) {
         self.shutdown.cancel();
