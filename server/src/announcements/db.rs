@@ -36,12 +36,21 @@ impl From<Row> for Announcement {
     }
 }
 
+/// `SELECT every column FROM announcements` and the rest of the statement; checked like any other query.
+macro_rules! select_announcements {
+    ($rest:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT id, kind, title_en, title_zh, text_en, text_zh, starts_at, ends_at, banner FROM announcements " + $rest
+            $(, $argument)*
+        )
+    };
+}
+
 /// What is on, what is planned, and what is over since `days`; newest first.
 pub async fn recent(executor: impl PgExecutor<'_>, days: i32, limit: i64) -> sqlx::Result<Vec<Announcement>> {
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT id, kind, title_en, title_zh, text_en, text_zh, starts_at, ends_at, banner FROM announcements \
-         WHERE ends_at IS NULL OR ends_at > now() - make_interval(days => $1) ORDER BY starts_at DESC, id DESC LIMIT $2",
+    let rows = select_announcements!(
+        "WHERE ends_at IS NULL OR ends_at > now() - make_interval(days => $1) ORDER BY starts_at DESC, id DESC LIMIT $2",
         days,
         limit,
     )
@@ -56,10 +65,8 @@ pub async fn list(
     before: Option<AnnouncementId>,
     limit: i64,
 ) -> sqlx::Result<Vec<Announcement>> {
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT id, kind, title_en, title_zh, text_en, text_zh, starts_at, ends_at, banner FROM announcements \
-         WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
+    let rows = select_announcements!(
+        "WHERE $1::uuid IS NULL OR id < $1 ORDER BY id DESC LIMIT $2",
         before.map(AnnouncementId::uuid),
         limit,
     )
@@ -69,14 +76,7 @@ pub async fn list(
 }
 
 pub async fn by_id(executor: impl PgExecutor<'_>, id: AnnouncementId) -> sqlx::Result<Option<Announcement>> {
-    let row = sqlx::query_as!(
-        Row,
-        "SELECT id, kind, title_en, title_zh, text_en, text_zh, starts_at, ends_at, banner FROM announcements \
-         WHERE id = $1",
-        id.uuid(),
-    )
-    .fetch_optional(executor)
-    .await?;
+    let row = select_announcements!("WHERE id = $1", id.uuid(),).fetch_optional(executor).await?;
     Ok(row.map(Announcement::from))
 }
 

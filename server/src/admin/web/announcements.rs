@@ -1,6 +1,7 @@
 //! What is told to everybody.
 
-use super::{Sent, checked, field_errors, next_href, sent};
+use super::form::{Sent, again, switch};
+use super::next_href;
 use crate::announcements::web::{kind_key, kind_look};
 use crate::announcements::{self, Announcement, Input, Kind, Stage, db};
 use crate::auth::{Actor, Admin};
@@ -14,8 +15,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Form, Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use time::format_description::FormatItem;
 use time::macros::format_description;
@@ -93,14 +93,6 @@ impl EditPage {
         Self { page, announcement, kinds, form, errors }
     }
 
-    fn value(&self, name: &str) -> String {
-        self.form.get(name).cloned().unwrap_or_default()
-    }
-
-    fn on(&self, name: &str) -> bool {
-        checked(&self.form, name)
-    }
-
     fn can_end(&self) -> bool {
         let now = OffsetDateTime::now_utc();
         self.announcement.as_ref().is_some_and(|one| one.stage(now) == Stage::On)
@@ -120,37 +112,36 @@ fn form_of(input: &Input) -> Sent {
         ("text_zh", input.text_zh.clone()),
         ("starts_at", local(input.starts_at)),
         ("ends_at", input.ends_at.map(local).unwrap_or_default()),
-        ("banner", if input.banner { "on" } else { "" }.to_owned()),
+        ("banner", switch(input.banner)),
     ];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    Sent::from(entries)
 }
 
 fn read(form: &Sent) -> Result<Input> {
-    let time = |name: &'static str| match sent(form, name) {
+    let time = |name: &'static str| match form.text(name) {
         "" => Ok(None),
         text => PrimitiveDateTime::parse(text, LOCAL)
             .map(|at| Some(at.assume_utc()))
             .map_err(|_| Error::invalid(name, "time")),
     };
     Ok(Input {
-        kind: Kind::parse(sent(form, "kind")).ok_or_else(|| Error::invalid("kind", "choice"))?,
-        title_en: sent(form, "title_en").to_owned(),
-        title_zh: sent(form, "title_zh").to_owned(),
-        text_en: sent(form, "text_en").to_owned(),
-        text_zh: sent(form, "text_zh").to_owned(),
+        kind: Kind::parse(form.text("kind")).ok_or_else(|| Error::invalid("kind", "choice"))?,
+        title_en: form.text("title_en").to_owned(),
+        title_zh: form.text("title_zh").to_owned(),
+        text_en: form.text("text_en").to_owned(),
+        text_zh: form.text("text_zh").to_owned(),
         starts_at: time("starts_at")?.ok_or_else(|| Error::invalid("starts_at", "required"))?,
         ends_at: time("ends_at")?,
-        banner: checked(form, "banner"),
+        banner: form.on("banner"),
     })
 }
 
 async fn new(_: Admin, page: Page) -> EditPage {
-    let form = [
+    let form = Sent::from([
         ("kind", Kind::Maintenance.name().to_owned()),
         ("starts_at", local(OffsetDateTime::now_utc())),
         ("banner", "on".to_owned()),
-    ];
-    let form = form.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    ]);
     EditPage::new(page, None, form, Vec::new())
 }
 
@@ -199,8 +190,7 @@ async fn save(app: &App, actor: &Actor, id: Option<AnnouncementId>, form: &Sent)
 }
 
 fn refused(page: Page, announcement: Option<Announcement>, form: Sent, error: Error) -> Result<Response> {
-    let page = EditPage::new(page, announcement, form, field_errors(error)?);
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+    again(error, |errors| EditPage::new(page, announcement, form, errors))
 }
 
 async fn end(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Response> {

@@ -1,6 +1,7 @@
 //! Money: revenue, who owes, one account, one instance's ledger, and what the operator decides.
 
-use super::{Sent, checked, field_errors, next_href, number, sent};
+use super::form::{Sent, again, field_errors, switch, unprocessable};
+use super::next_href;
 use crate::auth::Admin;
 use crate::billing::accounts::{self, AccountTerms, EntryKind, ManualEntry};
 use crate::billing::bill::Metered;
@@ -25,7 +26,6 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Form, Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use time::OffsetDateTime;
@@ -42,32 +42,20 @@ pub fn routes() -> Router<App> {
         .route("/admin/instances/{id}/ledger", get(ledger))
 }
 
-fn form<const N: usize>(fields: [(&str, String); N]) -> Sent {
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-fn value(form: &Sent, name: &str) -> String {
-    form.get(name).cloned().unwrap_or_default()
-}
-
-fn on(flag: bool) -> String {
-    if flag { "on" } else { "" }.to_owned()
-}
-
 /// `12.50`: how an amount stands in a form.
 fn plain(minor: i64) -> String {
     crate::web::format::money("", minor)
 }
 
 fn amount(form: &Sent, name: &'static str, problems: &mut Vec<FieldError>) -> i64 {
-    parse_amount(sent(form, name)).unwrap_or_else(|| {
+    parse_amount(form.text(name)).unwrap_or_else(|| {
         problems.push(FieldError::new(name, "amount"));
         0
     })
 }
 
 fn currency(form: &Sent) -> Result<Currency> {
-    Currency::parse(sent(form, "currency")).ok_or_else(|| Error::invalid("currency", "choice"))
+    Currency::parse(form.text("currency")).ok_or_else(|| Error::invalid("currency", "choice"))
 }
 
 fn small(number: i64) -> i32 {
@@ -111,15 +99,11 @@ impl OverviewPage {
             revenue: db::overview::revenue(pool).await?,
             receivables: db::overview::receivables(pool).await?,
             debtors: db::overview::debtors(pool).await?,
-            form: Sent::new(),
+            form: Sent::default(),
             errors: Vec::new(),
             code: None,
             page,
         })
-    }
-
-    fn value(&self, name: &str) -> String {
-        value(&self.form, name)
     }
 
     fn month(&self, row: &Revenue) -> String {
@@ -143,9 +127,9 @@ fn read_voucher(form: &Sent) -> Result<NewVoucher> {
     let mut problems = Vec::new();
     let currency = currency(form)?;
     let amount = amount(form, "amount", &mut problems);
-    let valid_days = match sent(form, "valid_days") {
+    let valid_days = match form.text("valid_days") {
         "" => None,
-        _ => Some(small(number(form, "valid_days", &mut problems))),
+        _ => Some(small(form.number("valid_days", &mut problems))),
     };
     if problems.is_empty() {
         Ok(NewVoucher { currency, amount, valid_days })
@@ -169,7 +153,7 @@ async fn create_voucher(
         Ok(code) => Ok(OverviewPage { code: Some(code), ..fresh }.into_response()),
         Err(error) => {
             let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, OverviewPage { form, errors, ..fresh }).into_response())
+            Ok(unprocessable(OverviewPage { form, errors, ..fresh }))
         }
     }
 }
@@ -182,25 +166,15 @@ struct SettingsPage {
     errors: Vec<FieldError>,
 }
 
-impl SettingsPage {
-    fn value(&self, name: &str) -> String {
-        value(&self.form, name)
-    }
-
-    fn on(&self, name: &str) -> bool {
-        checked(&self.form, name)
-    }
-}
-
 async fn show_settings(State(app): State<App>, _: Admin, page: Page) -> Result<SettingsPage> {
     let settings = settings::get(&app).await?;
-    let form = form([
+    let form = Sent::from([
         ("first_month", settings.first_month.unwrap_or_default()),
         ("time_zone", settings.time_zone),
         ("currency", settings.currency.code().to_owned()),
-        ("prepaid", on(settings.prepaid)),
+        ("prepaid", switch(settings.prepaid)),
         ("tax_rate", plain(settings.tax_rate.into())),
-        ("tax_included", on(settings.tax_included)),
+        ("tax_included", switch(settings.tax_included)),
         ("traffic_usd_micro", settings.traffic_usd_micro.to_string()),
         ("traffic_cny_micro", settings.traffic_cny_micro.to_string()),
         ("issuer", settings.issuer),
@@ -220,17 +194,17 @@ fn read_settings(form: &Sent) -> Result<BillingSettings> {
     let tax_rate = small(amount(form, "tax_rate", &mut problems));
     let low_balance_usd = amount(form, "low_balance_usd", &mut problems);
     let low_balance_cny = amount(form, "low_balance_cny", &mut problems);
-    let mut whole = |name| number(form, name, &mut problems);
+    let mut whole = |name| form.number(name, &mut problems);
     let settings = BillingSettings {
-        first_month: Some(sent(form, "first_month").to_owned()).filter(|month| !month.is_empty()),
-        time_zone: sent(form, "time_zone").to_owned(),
+        first_month: Some(form.text("first_month").to_owned()).filter(|month| !month.is_empty()),
+        time_zone: form.text("time_zone").to_owned(),
         currency,
-        prepaid: checked(form, "prepaid"),
+        prepaid: form.on("prepaid"),
         tax_rate,
-        tax_included: checked(form, "tax_included"),
+        tax_included: form.on("tax_included"),
         traffic_usd_micro: whole("traffic_usd_micro"),
         traffic_cny_micro: whole("traffic_cny_micro"),
-        issuer: sent(form, "issuer").to_owned(),
+        issuer: form.text("issuer").to_owned(),
         due_days: small(whole("due_days")),
         remind_days: small(whole("remind_days")),
         suspend_days: small(whole("suspend_days")),
@@ -253,10 +227,7 @@ async fn save_settings(
     };
     match saved {
         Ok(()) => Ok(flash::redirect("/admin/billing/settings", "billing-settings-saved")),
-        Err(error) => {
-            let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, SettingsPage { page, form, errors }).into_response())
-        }
+        Err(error) => again(error, |errors| SettingsPage { page, form, errors }),
     }
 }
 
@@ -300,12 +271,6 @@ struct InvoicePage {
     errors: Vec<FieldError>,
 }
 
-impl InvoicePage {
-    fn value(&self, name: &str) -> String {
-        value(&self.form, name)
-    }
-}
-
 async fn show_invoice(
     State(app): State<App>,
     _: Admin,
@@ -313,7 +278,7 @@ async fn show_invoice(
     Path(id): Path<String>,
 ) -> Result<InvoicePage> {
     let document = Document::load(&app, &page, None, id.parse()?).await?;
-    Ok(InvoicePage { page, document, form: Sent::new(), errors: Vec::new() })
+    Ok(InvoicePage { page, document, form: Sent::default(), errors: Vec::new() })
 }
 
 async fn credit(
@@ -326,16 +291,15 @@ async fn credit(
     let invoice: InvoiceId = id.parse()?;
     // What is no amount is refused like one that does not fit.
     let new = NewCreditNote {
-        amount: parse_amount(sent(&form, "amount")).unwrap_or(0),
-        reason: sent(&form, "reason").to_owned(),
+        amount: parse_amount(form.text("amount")).unwrap_or(0),
+        reason: form.text("reason").to_owned(),
     };
     match invoices::credit(&app, &actor, invoice, &new).await {
         Ok(_) => Ok(flash::redirect(&format!("/admin/billing/invoices/{id}"), "credit-note-written")),
         Err(error) => {
             let errors = field_errors(error)?;
             let document = Document::load(&app, &page, None, invoice).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, InvoicePage { page, document, form, errors })
-                .into_response())
+            Ok(unprocessable(InvoicePage { page, document, form, errors }))
         }
     }
 }
@@ -361,9 +325,9 @@ impl AccountPage {
         let mut tx = app.db.begin_platform().await?;
         let standing = standing::of(&mut tx, id).await?;
         let account = &standing.account;
-        let form = form([
+        let form = Sent::from([
             ("currency", account.currency.code().to_owned()),
-            ("prepaid", on(account.prepaid)),
+            ("prepaid", switch(account.prepaid)),
             ("tax_rate", account.tax_rate.map(|rate| plain(rate.into())).unwrap_or_default()),
             ("billed_to", account.billed_to.clone()),
         ]);
@@ -383,16 +347,8 @@ impl AccountPage {
     async fn refused(app: &App, page: Page, id: TenantId, form: Sent, error: Error) -> Result<Response> {
         let errors = field_errors(error)?;
         let fresh = Self::load(app, page, id).await?;
-        let form = fresh.form.clone().into_iter().chain(form).collect();
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, Self { form, errors, ..fresh }).into_response())
-    }
-
-    fn value(&self, name: &str) -> String {
-        value(&self.form, name)
-    }
-
-    fn on(&self, name: &str) -> bool {
-        checked(&self.form, name)
+        let form = fresh.form.clone().with(form);
+        Ok(unprocessable(Self { form, errors, ..fresh }))
     }
 
     fn entry_word(&self, entry: &Entry) -> String {
@@ -423,15 +379,15 @@ async fn show_account(
 
 fn read_terms(form: &Sent) -> Result<AccountTerms> {
     let mut problems = Vec::new();
-    let tax_rate = match sent(form, "tax_rate") {
+    let tax_rate = match form.text("tax_rate") {
         "" => None,
         _ => Some(small(amount(form, "tax_rate", &mut problems))),
     };
     let terms = AccountTerms {
         currency: currency(form)?,
-        prepaid: checked(form, "prepaid"),
+        prepaid: form.on("prepaid"),
         tax_rate,
-        billed_to: sent(form, "billed_to").to_owned(),
+        billed_to: form.text("billed_to").to_owned(),
     };
     if problems.is_empty() { Ok(terms) } else { Err(Error::Invalid(problems)) }
 }
@@ -457,13 +413,13 @@ async fn save_terms(
 fn read_entry(form: &Sent) -> Result<ManualEntry> {
     let mut problems = Vec::new();
     let amount = amount(form, "amount", &mut problems);
-    let kind = EntryKind::parse(sent(form, "kind")).ok_or_else(|| Error::invalid("kind", "choice"))?;
+    let kind = EntryKind::parse(form.text("kind")).ok_or_else(|| Error::invalid("kind", "choice"))?;
     let entry = ManualEntry {
         kind,
         amount,
         currency: currency(form)?,
-        reference: sent(form, "reference").to_owned(),
-        note: sent(form, "note").to_owned(),
+        reference: form.text("reference").to_owned(),
+        note: form.text("note").to_owned(),
     };
     if problems.is_empty() { Ok(entry) } else { Err(Error::Invalid(problems)) }
 }

@@ -1,6 +1,7 @@
 //! Customers: who they are, what they have, and how much they may have.
 
-use super::{Sent, checked, field_errors, next_href, number, state_kind, word};
+use super::form::{Sent, field_errors, switch, unprocessable};
+use super::{next_href, state_kind, word};
 use crate::admin::customers::{self, Quotas};
 use crate::admin::db::customers::{self as db, Customer, Member};
 use crate::admin::db::instances::{self, InstanceRow};
@@ -15,8 +16,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 use tower_sessions::Session;
@@ -88,14 +88,6 @@ impl CustomerPage {
         Ok(Self { page, customer, members, instances, form, errors })
     }
 
-    fn value(&self, name: &str) -> String {
-        self.form.get(name).cloned().unwrap_or_default()
-    }
-
-    fn on(&self, name: &str) -> bool {
-        checked(&self.form, name)
-    }
-
     fn kind(&self, state: &str) -> &'static str {
         state_kind(state)
     }
@@ -111,9 +103,9 @@ fn quota_form(customer: &Customer) -> Sent {
         ("quota_vcpus", customer.quota_vcpus.to_string()),
         ("quota_memory_mib", customer.quota_memory_mib.to_string()),
         ("quota_disk_mib", customer.quota_disk_mib.to_string()),
-        ("may_buy", if customer.may_buy { "on" } else { "" }.to_owned()),
+        ("may_buy", switch(customer.may_buy)),
     ];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    Sent::from(entries)
 }
 
 async fn find(app: &App, id: &str) -> Result<Customer> {
@@ -128,14 +120,14 @@ async fn show(State(app): State<App>, _: Admin, page: Page, Path(id): Path<Strin
 
 fn read(form: &Sent) -> Result<Quotas> {
     let mut problems = Vec::new();
-    let mut small = |name| i32::try_from(number(form, name, &mut problems)).unwrap_or(i32::MAX);
+    let mut small = |name| i32::try_from(form.number(name, &mut problems)).unwrap_or(i32::MAX);
     let (quota_instances, quota_vcpus) = (small("quota_instances"), small("quota_vcpus"));
     let quotas = Quotas {
         quota_instances,
         quota_vcpus,
-        quota_memory_mib: number(form, "quota_memory_mib", &mut problems),
-        quota_disk_mib: number(form, "quota_disk_mib", &mut problems),
-        may_buy: checked(form, "may_buy"),
+        quota_memory_mib: form.number("quota_memory_mib", &mut problems),
+        quota_disk_mib: form.number("quota_disk_mib", &mut problems),
+        may_buy: form.on("may_buy"),
     };
     if problems.is_empty() { Ok(quotas) } else { Err(Error::Invalid(problems)) }
 }
@@ -156,7 +148,7 @@ async fn quotas(
         Ok(()) => Ok(flash::redirect_with(&format!("/admin/customers/{id}"), "quotas-saved", &customer.name)),
         Err(error) => {
             let page = CustomerPage::build(&app, page, customer, form, field_errors(error)?).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            Ok(unprocessable(page))
         }
     }
 }

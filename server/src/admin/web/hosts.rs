@@ -1,7 +1,8 @@
 //! Hosts: the fleet, one host, and how a machine joins.
 
 use super::division::{self, Doing, Samples, Sold, Stack};
-use super::{Bar, Sent, checked, field_errors, number, percent, policy_form, sent, state_kind, word};
+use super::form::{Sent, field_errors, switch, unprocessable};
+use super::{Bar, percent, policy_form, state_kind, word};
 use crate::admin::db::instances::{self, InstanceRow};
 use crate::auth::Admin;
 use crate::error::{Error, FieldError, Result};
@@ -17,7 +18,6 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Form, Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use jst_policy::power::Saving;
@@ -145,7 +145,7 @@ async fn enrol_host(
     page: Page,
     Form(form): Form<Sent>,
 ) -> Result<Response> {
-    let (name, nat) = (sent(&form, "name").to_owned(), checked(&form, "nat"));
+    let (name, nat) = (form.text("name").to_owned(), form.on("nat"));
     match enrol::create_join_token(&app, &actor, &name, nat).await {
         Ok(token) => {
             let made = Made { command: token.command(&app), expires_at: token.expires_at };
@@ -154,7 +154,7 @@ async fn enrol_host(
         Err(error) => {
             let errors = field_errors(error)?;
             let page = EnrolPage { page, name, nat, errors, made: None };
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            Ok(unprocessable(page))
         }
     }
 }
@@ -207,10 +207,6 @@ impl HostPage {
             host,
             page,
         })
-    }
-
-    fn value(&self, name: &str) -> String {
-        self.form.get(name).cloned().unwrap_or_default()
     }
 
     fn state_word(&self, state: &str) -> String {
@@ -267,18 +263,18 @@ fn host_form(host: &Host) -> Sent {
         ("overcommit_cpu", permille(host.overcommit.cpu_permille)),
         ("overcommit_memory", permille(host.overcommit.memory_permille)),
         ("overcommit_storage", permille(host.overcommit.disk_permille)),
-        ("nat", if host.nat { "on" } else { "" }.to_owned()),
+        ("nat", switch(host.nat)),
         ("power_saving", host.power_saving.name().to_owned()),
-        ("page_merging", if host.page_merging { "on" } else { "" }.to_owned()),
+        ("page_merging", switch(host.page_merging)),
     ];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    Sent::from(entries)
 }
 
 /// Ratios and rates are entered as decimals; the use case counts in thousandths.
 fn read(form: &Sent) -> Result<HostChange, Vec<FieldError>> {
     let mut problems = Vec::new();
-    let system_memory_mib = number(form, "system_memory_mib", &mut problems);
-    let mut thousandths = |name: &'static str, empty: Option<i64>| match (sent(form, name), empty) {
+    let system_memory_mib = form.number("system_memory_mib", &mut problems);
+    let mut thousandths = |name: &'static str, empty: Option<i64>| match (form.text(name), empty) {
         ("", Some(empty)) => empty,
         (text, _) => policy_form::parse_decimal(text, 3)
             .and_then(|figure| i64::try_from(figure).ok())
@@ -294,8 +290,8 @@ fn read(form: &Sent) -> Result<HostChange, Vec<FieldError>> {
         overcommit_memory_permille: Some(thousandths("overcommit_memory", None)),
         overcommit_storage_permille: Some(thousandths("overcommit_storage", None)),
         system_memory_mib: Some(system_memory_mib),
-        nat: Some(checked(form, "nat")),
-        page_merging: Some(checked(form, "page_merging")),
+        nat: Some(form.on("nat")),
+        page_merging: Some(form.on("page_merging")),
         // A form without it (an older page) says nothing about it.
         power_saving: form.get("power_saving").map(|name| Saving::from_name(name).unwrap_or(Saving::Unknown)),
     };
@@ -349,7 +345,7 @@ async fn change(
         Err(error) => {
             let errors = in_form(field_errors(error)?);
             let page = HostPage::build(&app, page, host, form, errors).await?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+            Ok(unprocessable(page))
         }
     }
 }
@@ -360,7 +356,7 @@ async fn set_state(
     Path(id): Path<String>,
     Form(form): Form<Sent>,
 ) -> Result<Response> {
-    let state = HostState::parse(sent(&form, "state")).ok_or_else(|| Error::invalid("state", "choice"))?;
+    let state = HostState::parse(form.text("state")).ok_or_else(|| Error::invalid("state", "choice"))?;
     let change = HostChange { state: Some(state), ..HostChange::default() };
     let host = edit::update(&app, &actor, id.parse()?, &change).await?;
     let message = match state {
@@ -378,7 +374,7 @@ async fn revoke(
     Form(form): Form<Sent>,
 ) -> Result<Response> {
     let host: HostId = id.parse()?;
-    let serial = Some(sent(&form, "serial")).filter(|serial| !serial.is_empty());
+    let serial = Some(form.text("serial")).filter(|serial| !serial.is_empty());
     let revoked = edit::revoke(&app, &actor, host, serial).await?;
     Ok(flash::redirect_with(&format!("/admin/hosts/{id}"), "certificates-revoked", &revoked.to_string()))
 }

@@ -1,6 +1,7 @@
 //! Images: the list, the upload, and what is said about each.
 
-use super::{Sent, checked, field_errors, word};
+use super::form::{Sent, field_errors, switch, unprocessable};
+use super::word;
 use crate::admin::upload::{self, Refused};
 use crate::auth::Admin;
 use crate::error::{Error, FieldError, Result};
@@ -15,8 +16,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Form, Multipart, Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 
 pub fn routes() -> Router<App> {
@@ -114,14 +114,6 @@ struct EditPage {
 }
 
 impl EditPage {
-    fn value(&self, name: &str) -> String {
-        self.form.get(name).cloned().unwrap_or_default()
-    }
-
-    fn on(&self, name: &str) -> bool {
-        checked(&self.form, name)
-    }
-
     fn families(&self) -> Vec<(&'static str, String)> {
         OS_FAMILIES.into_iter().map(|family| (family, word(&self.page, "os", family))).collect()
     }
@@ -150,10 +142,10 @@ fn image_form(input: &ImageInput) -> Sent {
         ("format", input.format.clone()),
         ("min_memory_mib", input.min_memory_mib.to_string()),
         ("login_user", input.login_user.clone()),
-        ("public", if input.public { "on" } else { "" }.to_owned()),
+        ("public", switch(input.public)),
         ("sort_order", input.sort_order.to_string()),
     ];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    Sent::from(entries)
 }
 
 async fn new(State(app): State<App>, _: Admin, page: Page) -> Result<EditPage> {
@@ -188,7 +180,7 @@ async fn create(
 ) -> Result<Response> {
     match upload::receive(&app, &actor, form).await {
         Ok(image) => Ok(flash::redirect_with("/admin/images", "image-registered", &image.slug)),
-        Err(Refused { error, fields }) => refused(&app, page, None, fields, error).await,
+        Err(Refused { error, fields }) => refused(&app, page, None, fields.into(), error).await,
     }
 }
 
@@ -202,7 +194,7 @@ async fn import(
     let imported = async {
         let input = upload::input(&form)?;
         register::check(&app, &input).await?;
-        let file = register::import(&app, super::sent(&form, "path")).await?;
+        let file = register::import(&app, form.text("path")).await?;
         register::register(&app, &(&actor).into(), &input, file).await
     };
     match imported.await {
@@ -219,9 +211,8 @@ async fn fetch(
     Form(form): Form<Sent>,
 ) -> Result<Response> {
     let started = async {
-        let sha256 = Some(super::sent(&form, "sha256").to_owned());
-        let new =
-            NewImport { url: super::sent(&form, "url").to_owned(), sha256, image: upload::input(&form)? };
+        let sha256 = Some(form.text("sha256").to_owned());
+        let new = NewImport { url: form.text("url").to_owned(), sha256, image: upload::input(&form)? };
         imports::start(&app, &actor, &new).await
     };
     match started.await {
@@ -263,7 +254,7 @@ async fn update(
 
 async fn refused(app: &App, page: Page, image: Option<Image>, form: Sent, error: Error) -> Result<Response> {
     let page = EditPage::new(app, page, image, form, field_errors(error)?).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+    Ok(unprocessable(page))
 }
 
 async fn retire(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Response> {

@@ -1,7 +1,8 @@
 //! Instances of all customers, and one instance with a policy of its own.
 
+use super::form::{Sent, field_errors, unprocessable};
 use super::policy_form::{self, Group};
-use super::{Bar, Sent, field_errors, next_href, state_kind, word};
+use super::{Bar, next_href, state_kind, word};
 use crate::admin::db::instances::{self as db, Filter, InstanceRow};
 use crate::admin::db::operations::{self, OperationRow};
 use crate::auth::Admin;
@@ -20,8 +21,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Form, Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use serde::Deserialize;
 
@@ -205,5 +205,5 @@ async fn set_policy(
         .collect();
     let panel = panel(&app, &admin, &page, instance.id, Range::Hour).await?;
     let page = InstancePage::build(&app, page, instance, panel, &form, errors, refusal).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+    Ok(unprocessable(page))
 }

@@ -6,6 +6,7 @@ mod billing;
 mod console;
 mod customers;
 mod division;
+mod form;
 mod heat;
 mod hosts;
 mod images;
@@ -21,11 +22,9 @@ mod settings;
 mod styleguide;
 mod trials;
 
-use crate::error::{Error, FieldError, Result};
 use crate::state::App;
 use crate::web::paging::Listed;
 use axum::Router;
-use std::collections::HashMap;
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -46,40 +45,6 @@ pub fn routes() -> Router<App> {
         .merge(audit::routes())
         .merge(settings::routes())
         .merge(styleguide::routes())
-}
-
-/// A form as it was sent.  Names and values come back into the form when it is refused.
-type Sent = HashMap<String, String>;
-
-fn sent<'a>(form: &'a Sent, name: &str) -> &'a str {
-    form.get(name).map_or("", |text| text.trim())
-}
-
-/// Browsers send a checkbox only when it is on.
-fn checked(form: &Sent, name: &str) -> bool {
-    matches!(sent(form, name), "on" | "true")
-}
-
-/// A whole number, or an error at the field.
-fn number(form: &Sent, name: &'static str, problems: &mut Vec<FieldError>) -> i64 {
-    match sent(form, name) {
-        "" => {
-            problems.push(FieldError::new(name, "required"));
-            0
-        }
-        text => text.parse().unwrap_or_else(|_| {
-            problems.push(FieldError::new(name, "number"));
-            0
-        }),
-    }
-}
-
-/// Errors at fields are shown in the form again; everything else has a page of its own.
-fn field_errors(error: Error) -> Result<Vec<FieldError>> {
-    match error {
-        Error::Invalid(errors) => Ok(errors),
-        other => Err(other),
-    }
 }
 
 /// The link to the next part of a list with the same filters, or "".

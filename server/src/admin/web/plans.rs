@@ -1,7 +1,8 @@
 //! Plans: the list, and the editor with every figure of the policy.
 
+use super::Bar;
+use super::form::{Sent, field_errors, switch, unprocessable};
 use super::policy_form::{self, Group};
-use super::{Bar, Sent, checked, field_errors, number, sent};
 use crate::auth::Admin;
 use crate::error::{Error, FieldError, Result};
 use crate::ids::PlanId;
@@ -99,19 +100,11 @@ impl EditPage {
             policy_form::to_policy(&form).map(|policy| policy_form::bars(&page, &policy)).unwrap_or_default();
         Self { page, plan, form, groups, bars, errors }
     }
-
-    fn value(&self, name: &str) -> String {
-        self.form.get(name).cloned().unwrap_or_default()
-    }
-
-    fn on(&self, name: &str) -> bool {
-        checked(&self.form, name)
-    }
 }
 
 /// What most plans begin with.
 fn first_form() -> Sent {
-    let mut form = Sent::new();
+    let mut form = Sent::default();
     for (name, value) in [
         ("sort_order", "0"),
         ("public", "on"),
@@ -147,7 +140,7 @@ fn plan_form(plan: &Plan) -> Sent {
     for (name, on) in
         [("trial", plan.trial), ("public", plan.public), ("restart_on_crash", plan.restart_on_crash)]
     {
-        set(name, if on { "on" } else { "" }.to_owned());
+        set(name, switch(on));
     }
     form
 }
@@ -155,7 +148,7 @@ fn plan_form(plan: &Plan) -> Sent {
 /// Reads the form; the errors name the fields of the form.
 fn read(form: &Sent) -> Result<PlanInput, Vec<FieldError>> {
     let mut problems = Vec::new();
-    let mut money = |name: &'static str, decimals| match sent(form, name) {
+    let mut money = |name: &'static str, decimals| match form.text(name) {
         "" => 0,
         text => policy_form::parse_decimal(text, decimals)
             .and_then(|figure| i64::try_from(figure).ok())
@@ -168,8 +161,8 @@ fn read(form: &Sent) -> Result<PlanInput, Vec<FieldError>> {
     let price_monthly_cny = money("price_monthly_cny", 2);
     let price_hourly_usd_micro = money("price_hourly_usd", 6);
     let price_hourly_cny_micro = money("price_hourly_cny", 6);
-    let sort_order = i32::try_from(number(form, "sort_order", &mut problems)).unwrap_or(i32::MAX);
-    let text = |name: &str| sent(form, name).to_owned();
+    let sort_order = i32::try_from(form.number("sort_order", &mut problems)).unwrap_or(i32::MAX);
+    let text = |name: &str| form.text(name).to_owned();
     match policy_form::to_policy(form) {
         Ok(policy) if problems.is_empty() => Ok(PlanInput {
             slug: text("slug"),
@@ -180,9 +173,9 @@ fn read(form: &Sent) -> Result<PlanInput, Vec<FieldError>> {
             price_monthly_cny,
             price_hourly_usd_micro,
             price_hourly_cny_micro,
-            trial: checked(form, "trial"),
-            public: checked(form, "public"),
-            restart_on_crash: checked(form, "restart_on_crash"),
+            trial: form.on("trial"),
+            public: form.on("public"),
+            restart_on_crash: form.on("restart_on_crash"),
             sort_order,
         }),
         Ok(_) => Err(problems),
@@ -246,7 +239,7 @@ async fn update(
         return Ok(preview(page, Some(plan), form));
     }
     let changed = match read(&form) {
-        Ok(input) => edit::update(&app, &actor, id, sent(&form, "version").parse().ok(), &input).await,
+        Ok(input) => edit::update(&app, &actor, id, form.text("version").parse().ok(), &input).await,
         Err(problems) => Err(Error::Invalid(problems)),
     };
     match changed {
@@ -268,7 +261,7 @@ fn preview(page: Page, plan: Option<Plan>, form: Sent) -> Response {
 }
 
 fn refused(page: Page, plan: Option<Plan>, form: Sent, errors: Vec<FieldError>) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, EditPage::new(page, plan, form, in_form(errors))).into_response()
+    unprocessable(EditPage::new(page, plan, form, in_form(errors)))
 }
 
 async fn retire(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Response> {

@@ -5,7 +5,8 @@
 //! so that a field cannot be shown in one unit and read in another.  Values are decimals of the
 //! unit, kept exact: a figure that the API wrote survives being shown and saved here.
 
-use super::{Bar, Sent, percent, sent};
+use super::form::Sent;
+use super::{Bar, percent};
 use crate::error::FieldError;
 use crate::web::Page;
 use crate::web::format;
@@ -183,7 +184,7 @@ fn pointer(path: &str) -> String {
 /// The fields of a form that holds this policy.
 pub fn from_policy(policy: &ResourcePolicy) -> Sent {
     let document = serde_json::to_value(policy).unwrap_or_default();
-    let mut form = Sent::new();
+    let mut form = Sent::default();
     for spec in specs() {
         let text = match (spec.kind, document.pointer(&pointer(spec.path))) {
             (_, None | Some(Value::Null)) => String::new(),
@@ -195,7 +196,7 @@ pub fn from_policy(policy: &ResourcePolicy) -> Sent {
     }
     for limit in BURST_LIMITS {
         // A length of the peak means nothing without one, and zero guarantees are shown as none.
-        if sent(&form, &format!("{PREFIX}{limit}.peak")).is_empty() {
+        if form.text(&format!("{PREFIX}{limit}.peak")).is_empty() {
             form.insert(format!("{PREFIX}{limit}.peak_seconds"), String::new());
         }
     }
@@ -209,9 +210,9 @@ pub fn to_policy(form: &Sent) -> Result<ResourcePolicy, Vec<FieldError>> {
     let mut problems = Vec::new();
     for spec in specs() {
         let name = format!("{PREFIX}{}", spec.path);
-        let text = sent(form, &name);
+        let text = form.text(&name);
         let value = match spec.kind {
-            Kind::Checkbox => Some(json!(super::checked(form, &name))),
+            Kind::Checkbox => Some(json!(form.on(&name))),
             _ if text.is_empty() && spec.required => {
                 problems.push(FieldError::new(name, "required"));
                 None

@@ -1,6 +1,6 @@
 //! Address pools.
 
-use super::{Sent, checked, field_errors, sent};
+use super::form::{Sent, field_errors, switch, unprocessable};
 use crate::auth::{Actor, Admin};
 use crate::error::{Error, FieldError, Result};
 use crate::hosts::{self, Host};
@@ -13,8 +13,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Form, Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 
 pub fn routes() -> Router<App> {
@@ -63,14 +62,6 @@ struct EditPage {
 }
 
 impl EditPage {
-    fn value(&self, name: &str) -> String {
-        self.form.get(name).cloned().unwrap_or_default()
-    }
-
-    fn on(&self, name: &str) -> bool {
-        checked(&self.form, name)
-    }
-
     async fn new(
         app: &App,
         page: Page,
@@ -91,32 +82,32 @@ fn pool_form(pool: &Pool) -> Sent {
         ("excluded", input.excluded.join("\n")),
         ("nameservers", input.nameservers.join("\n")),
         ("host_id", input.host_id.map_or_else(String::new, |id| id.to_string())),
-        ("enabled", if input.enabled { "on" } else { "" }.to_owned()),
+        ("enabled", switch(input.enabled)),
     ];
-    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    Sent::from(entries)
 }
 
 fn read(form: &Sent) -> Result<PoolInput> {
     let entries = |name: &str| {
         let separator = |c: char| c.is_whitespace() || c == ',';
-        sent(form, name).split(separator).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+        form.text(name).split(separator).filter(|text| !text.is_empty()).map(str::to_owned).collect()
     };
-    let host_id = match sent(form, "host_id") {
+    let host_id = match form.text("host_id") {
         "" => None,
         text => Some(text.parse::<HostId>().map_err(|_| Error::invalid("host_id", "choice"))?),
     };
     Ok(PoolInput {
-        name: sent(form, "name").to_owned(),
-        network: sent(form, "network").to_owned(),
+        name: form.text("name").to_owned(),
+        network: form.text("network").to_owned(),
         excluded: entries("excluded"),
         nameservers: entries("nameservers"),
         host_id,
-        enabled: checked(form, "enabled"),
+        enabled: form.on("enabled"),
     })
 }
 
 async fn new(State(app): State<App>, _: Admin, page: Page) -> Result<EditPage> {
-    let form = Sent::from([("enabled".to_owned(), "on".to_owned())]);
+    let form = Sent::from([("enabled", "on".to_owned())]);
     EditPage::new(&app, page, None, form, Vec::new()).await
 }
 
@@ -166,7 +157,7 @@ async fn save(app: &App, actor: &Actor, id: Option<PoolId>, form: &Sent) -> Resu
 
 async fn refused(app: &App, page: Page, pool: Option<Pool>, form: Sent, error: Error) -> Result<Response> {
     let page = EditPage::new(app, page, pool, form, field_errors(error)?).await?;
-    Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
+    Ok(unprocessable(page))
 }
 
 async fn delete(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Response> {

@@ -1,6 +1,6 @@
 //! The settings of the platform.
 
-use super::{Sent, checked, field_errors, number};
+use super::form::{Sent, again};
 use crate::auth::Admin;
 use crate::error::{Error, FieldError, Result};
 use crate::settings::{self, Settings};
@@ -11,8 +11,7 @@ use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
 use axum::extract::{Form, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 
 pub fn routes() -> Router<App> {
@@ -25,16 +24,6 @@ struct SettingsPage {
     page: Page,
     form: Sent,
     errors: Vec<FieldError>,
-}
-
-impl SettingsPage {
-    fn value(&self, name: &str) -> String {
-        self.form.get(name).cloned().unwrap_or_default()
-    }
-
-    fn on(&self, name: &str) -> bool {
-        checked(&self.form, name)
-    }
 }
 
 /// The form follows the document: numbers as text, switches as checkboxes.
@@ -55,10 +44,10 @@ async fn show(State(app): State<App>, _: Admin, page: Page) -> Result<SettingsPa
 
 fn read(form: &Sent) -> Result<Settings> {
     let mut problems = Vec::new();
-    let mut figure = |name| number(form, name, &mut problems);
+    let mut figure = |name| form.number(name, &mut problems);
     let settings = Settings {
-        sign_up_open: checked(form, "sign_up_open"),
-        allow_emulated: checked(form, "allow_emulated"),
+        sign_up_open: form.on("sign_up_open"),
+        allow_emulated: form.on("allow_emulated"),
         trial_days: figure("trial_days"),
         trial_keep_days: figure("trial_keep_days"),
         trials_per_ip_day: figure("trials_per_ip_day"),
@@ -80,9 +69,6 @@ async fn save(
     };
     match saved {
         Ok(()) => Ok(flash::redirect("/admin/settings", "settings-saved")),
-        Err(error) => {
-            let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, SettingsPage { page, form, errors }).into_response())
-        }
+        Err(error) => again(error, |errors| SettingsPage { page, form, errors }),
     }
 }

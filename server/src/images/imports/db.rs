@@ -48,6 +48,19 @@ impl From<Row> for Import {
     }
 }
 
+/// `SELECT every column FROM image_imports` and the rest of the statement; checked like any other query.
+macro_rules! select_imports {
+    ($rest:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT id, url, sha256, image AS \"image: Json<ImageInput>\", state, received_bytes, total_bytes, \
+             failure AS \"failure: Json<Failure>\", attempts, created_at, finished_at, actor_kind, actor_id, actor_label \
+             FROM image_imports " + $rest
+            $(, $argument)*
+        )
+    };
+}
+
 /// One at a time counts what is open.
 pub async fn lock(tx: &mut Tx) -> sqlx::Result<()> {
     sqlx::query!("LOCK TABLE image_imports IN SHARE ROW EXCLUSIVE MODE").execute(&mut **tx).await?;
@@ -87,25 +100,14 @@ pub async fn insert(
 }
 
 pub async fn by_id(executor: impl PgExecutor<'_>, id: ImageImportId) -> sqlx::Result<Option<Import>> {
-    let row = sqlx::query_as!(
-        Row,
-        "SELECT id, url, sha256, image AS \"image: Json<ImageInput>\", state, received_bytes, total_bytes, \
-         failure AS \"failure: Json<Failure>\", attempts, created_at, finished_at, actor_kind, actor_id, actor_label \
-         FROM image_imports WHERE id = $1",
-        id.uuid(),
-    )
-    .fetch_optional(executor)
-    .await?;
+    let row = select_imports!("WHERE id = $1", id.uuid(),).fetch_optional(executor).await?;
     Ok(row.map(Import::from))
 }
 
 /// What is open, and what ended in the last week; newest first.
 pub async fn recent(executor: impl PgExecutor<'_>) -> sqlx::Result<Vec<Import>> {
-    let rows = sqlx::query_as!(
-        Row,
-        "SELECT id, url, sha256, image AS \"image: Json<ImageInput>\", state, received_bytes, total_bytes, \
-         failure AS \"failure: Json<Failure>\", attempts, created_at, finished_at, actor_kind, actor_id, actor_label \
-         FROM image_imports WHERE finished_at IS NULL OR finished_at > now() - interval '7 days' \
+    let rows = select_imports!(
+        "WHERE finished_at IS NULL OR finished_at > now() - interval '7 days' \
          ORDER BY id DESC LIMIT 50",
     )
     .fetch_all(executor)
