@@ -169,6 +169,19 @@ addEventListener("pageshow", () => {
   all("form .is-busy").forEach((button) => button.classList.remove("is-busy"));
 });
 
+// A part that the server takes its time for comes when the page is there; without a script a link stands in its place.
+async function load(part) {
+  try {
+    const answer = await fetch(part.dataset.load);
+    if (answer.status === 204) return part.remove();
+    if (!answer.ok || answer.redirected) return;
+    part.replaceChildren(...new DOMParser().parseFromString(await answer.text(), "text/html").body.childNodes);
+  } catch {
+    // Offline: the link stays.
+  }
+}
+all("[data-load]").forEach(load);
+
 // Live pages: an event says that something changed; the server says what it looks like now.
 const live = document.querySelector("[data-live]")?.dataset;
 let source, fetching, again;

@@ -10,10 +10,11 @@ import { journey } from "./journey.js";
 import { lighthouse } from "./lighthouse.js";
 import { pages } from "./pages.js";
 import { palette } from "./palette.js";
+import { passkeys } from "./passkeys.js";
 import { plain } from "./plain.js";
 import { readme } from "./readme.js";
 
-const wanted = (process.env.JST_PARTS || "pages plain graphs palette hostile lighthouse console journey").split(" ");
+const wanted = (process.env.JST_PARTS || "pages plain graphs palette passkeys hostile lighthouse console journey").split(" ");
 for (const part of wanted) rmSync(`${ROOT}target/screenshots/${part}`, { recursive: true, force: true });
 const browser = await launch();
 const running = [];
@@ -35,6 +36,7 @@ if (wanted.includes("pages")) pages(browser, onSimulated);
 if (wanted.includes("plain")) plain(browser, onSimulated);
 if (wanted.includes("graphs")) graphs(browser, onSimulated);
 if (wanted.includes("palette")) palette(browser, onSimulated);
+if (wanted.includes("passkeys")) passkeys(browser, onSimulated);
 // Both change what others would see.
 if (wanted.includes("hostile")) hostile(browser, () => start("simulated"));
 if (wanted.includes("lighthouse")) lighthouse(() => start("simulated"));

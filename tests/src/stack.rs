@@ -185,7 +185,8 @@ impl Stack {
             .arg(self.data("server"))
             .args(["--listen", self.url.trim_start_matches("http://")])
             .args(["--agent-listen", self.agent_url.trim_start_matches("https://")])
-            .args(["--public-url", &self.url])
+            // Passkeys belong to a name.
+            .args(["--public-url", &self.url.replace("127.0.0.1", "localhost")])
             .arg("--allow-simulated")
             // Tests ask faster than people do.
             .args(["--api-requests-per-second", "1000"])

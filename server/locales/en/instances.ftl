@@ -143,6 +143,7 @@ list-separator = {", "}
 
 ## Dashboard and list
 dashboard-title = Overview
+dashboard-costs = What this month costs
 dashboard-unverified = Confirm your e-mail address before you create an instance.
 dashboard-resend = Send the mail again
 dashboard-empty = You have no instance yet

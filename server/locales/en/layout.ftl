@@ -19,6 +19,7 @@ nav-team = Team
 nav-api-tokens = API tokens
 nav-activity = Activity
 nav-security = Security
+nav-notifications = Notifications
 nav-api-docs = API docs
 nav-group-fleet = Fleet
 nav-group-offer = Offer

@@ -73,6 +73,30 @@ mail-second-factor-off-body =
 
     { $link }
 
+mail-passkey-added-subject = A passkey was added to your account
+mail-passkey-added-body =
+    The passkey “{ $name }” can now sign in as { $email }, without a password.
+
+    If this was not you, remove it and change your password at once:
+
+    { $link }
+
+mail-new-sign-in-subject = A new sign-in to your account
+mail-new-sign-in-body =
+    Somebody signed in as { $email } from { $ip } ({ $browser }), a network in which we have not seen you before.
+
+    If this was you, do nothing. If not, end that session and change your password at once:
+
+    { $link }
+
+mail-operation-failed-subject = { $operation }: failed for { $name }
+mail-operation-failed-body =
+    What you asked for could not be done. Server: { $name }. Request: { $operation }.
+
+    { $reason }
+
+    { $link }
+
 mail-invitation-subject = { $inviter } invites you to { $tenant }
 mail-invitation-body =
     { $inviter } invites you to work with the servers of { $tenant } on Jinshitong VPS.

@@ -143,6 +143,7 @@ list-separator = 、
 
 ## 概览与列表
 dashboard-title = 概览
+dashboard-costs = 查看本月费用
 dashboard-unverified = 创建实例之前，请先验证您的邮箱。
 dashboard-resend = 重新发送邮件
 dashboard-empty = 您还没有实例

@@ -19,6 +19,7 @@ nav-team = 团队
 nav-api-tokens = API 令牌
 nav-activity = 动态
 nav-security = 安全
+nav-notifications = 通知
 nav-api-docs = API 文档
 nav-group-fleet = 资源
 nav-group-offer = 产品

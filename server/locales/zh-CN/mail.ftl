@@ -73,6 +73,30 @@ mail-second-factor-off-body =
 
     { $link }
 
+mail-passkey-added-subject = 您的账号添加了通行密钥
+mail-passkey-added-body =
+    通行密钥“{ $name }”现在可以登录 { $email }，无需密码。
+
+    如果不是您本人操作，请立即移除它并更改密码：
+
+    { $link }
+
+mail-new-sign-in-subject = 您的账号有新的登录
+mail-new-sign-in-body =
+    有人从 { $ip }（{ $browser }）登录了 { $email }，此前我们没有见过您使用该网络。
+
+    如果是您本人，无需处理。如果不是，请立即结束该会话并更改密码：
+
+    { $link }
+
+mail-operation-failed-subject = { $name }：“{ $operation }”未能完成
+mail-operation-failed-body =
+    您的请求未能完成。服务器：{ $name }，操作：{ $operation }。
+
+    { $reason }
+
+    { $link }
+
 mail-invitation-subject = { $inviter } 邀请您加入 { $tenant }
 mail-invitation-body =
     { $inviter } 邀请您在金时通 VPS 上共同管理“{ $tenant }”的服务器。

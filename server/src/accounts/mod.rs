@@ -13,6 +13,8 @@ pub mod email;
 pub mod email_change;
 pub mod invitations;
 pub mod members;
+pub mod notifications;
+pub mod passkeys;
 pub mod recovery;
 pub mod second_factor;
 pub mod sessions;

@@ -70,3 +70,45 @@ async fn note(tx: &mut crate::db::Tx, actor: &Actor, action: &'static str, count
     events::record(tx, &Source::from(actor), event).await?;
     Ok(())
 }
+
+/// `Firefox · Linux` from what browsers say of themselves; programs by their first word.
+pub fn browser(user_agent: &str) -> String {
+    // The order matters: most browsers also claim to be others.
+    const BROWSERS: [(&str, &str); 6] = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("MicroMessenger/", "WeChat"),
+        ("Safari/", "Safari"),
+    ];
+    const SYSTEMS: [(&str, &str); 6] = [
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let find = |list: &[(&str, &'static str)]| {
+        list.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
+    };
+    match (find(&BROWSERS), find(&SYSTEMS)) {
+        (Some(browser), Some(system)) => format!("{browser} · {system}"),
+        (Some(name), None) | (None, Some(name)) => name.to_owned(),
+        (None, None) => user_agent.split(['/', ' ']).next().unwrap_or("").chars().take(40).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::browser;
+
+    #[test]
+    fn browsers_are_recognised() {
+        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
+        assert_eq!(browser(chrome), "Chrome · Linux");
+        assert_eq!(browser("curl/8.0"), "curl");
+        assert_eq!(browser(""), "");
+    }
+}

@@ -2,18 +2,22 @@
 //!
 //! The second step is bound to the first by a ticket: sealed by the server, for one person, for five
 //! minutes, and void when the password changes.  Without a ticket there is no second step, so that no
-//! field of its form can stand in for the password.
+//! field of its form can stand in for the password.  A passkey is both at once ([`super::passkeys`]).
 
 use super::db::{sessions, users};
-use super::{ip_key, limit_key, second_factor, source, tenant_name};
+use super::sessions::browser;
+use super::{ip_key, limit_key, link, second_factor, source, tenant_name};
 use crate::auth::limits;
 use crate::auth::{SessionUser, password};
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::ids::{TenantId, UserId};
+use crate::mail::{self, Kind, Mail};
 use crate::secrets::token_hash;
 use crate::state::App;
 use crate::web::client::Caller;
+use crate::web::language::Language;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -51,14 +55,14 @@ pub async fn with_password(app: &App, caller: &Caller, email: &str, typed: Strin
     if user.totp_secret.is_some() {
         return Ok(Step::CodeNeeded { ticket: ticket(app, &user).await? });
     }
-    Ok(Step::Done(finish(app, caller, &user).await?))
+    Ok(Step::Done(finish_alone(app, caller, &user, Factors::Password).await?))
 }
 
 /// The second step: a code of the authenticator, or a recovery code.
 pub async fn with_code(app: &App, caller: &Caller, ticket: &str, code: &str) -> Result<SignedIn> {
     let user = open_ticket(app, ticket).await?.ok_or(Error::refused("sign-in-again"))?;
     second_factor::check(app, &user, code).await?;
-    finish(app, caller, &user).await
+    finish_alone(app, caller, &user, Factors::PasswordAndCode).await
 }
 
 async fn ticket(app: &App, user: &users::User) -> Result<String> {
@@ -89,14 +93,41 @@ async fn open_ticket(app: &App, ticket: &str) -> Result<Option<users::User>> {
     Ok(valid.then_some(user))
 }
 
-async fn finish(app: &App, caller: &Caller, user: &users::User) -> Result<SignedIn> {
-    let mut tx = app.db.begin_platform().await?;
-    let tenant = match users::first_tenant(&mut *tx, user.id).await? {
+/// What somebody proved who they are with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Factors {
+    Password,
+    PasswordAndCode,
+    Passkey,
+}
+
+/// Everything was right.
+pub async fn finish(
+    app: &App,
+    tx: &mut Tx,
+    caller: &Caller,
+    user: &users::User,
+    factors: Factors,
+) -> Result<SignedIn> {
+    if let Some(ip) = caller.ip
+        && sessions::is_unfamiliar(tx, user.id, ip).await?
+    {
+        let arguments = [
+            ("email", user.email.clone()),
+            ("ip", ip.to_string()),
+            ("browser", browser(&caller.user_agent)),
+            ("link", link(app, "/security")),
+        ];
+        let language = Language::from_code(&user.locale).unwrap_or_default();
+        let mail = Mail { language, kind: Kind::NewSignIn, recipient: &user.email, arguments: &arguments };
+        mail::enqueue(tx, mail).await?;
+    }
+    let tenant = match users::first_tenant(&mut **tx, user.id).await? {
         Some(tenant) => tenant,
         // Removed from the last team: everybody has a place of their own.
         None => {
             let tenant = TenantId::new();
-            users::insert_tenant(&mut tx, tenant, &tenant_name(&user.email), user.id).await?;
+            users::insert_tenant(tx, tenant, &tenant_name(&user.email), user.id).await?;
             tenant
         }
     };
@@ -106,11 +137,20 @@ async fn finish(app: &App, caller: &Caller, user: &users::User) -> Result<Signed
         action: "session.created",
         subject_kind: "user",
         subject_id: &subject,
-        data: json!({ "second_factor": user.totp_secret.is_some() }),
+        data: json!({
+            "second_factor": factors != Factors::Password,
+            "passkey": factors == Factors::Passkey,
+        }),
     };
-    events::record(&mut tx, &source(user.id, &user.email, caller), event).await?;
-    tx.commit().await?;
+    events::record(tx, &source(user.id, &user.email, caller), event).await?;
     Ok(SignedIn { user: SessionUser::new(user.id, tenant), locale: user.locale.clone() })
+}
+
+async fn finish_alone(app: &App, caller: &Caller, user: &users::User, factors: Factors) -> Result<SignedIn> {
+    let mut tx = app.db.begin_platform().await?;
+    let signed_in = finish(app, &mut tx, caller, user, factors).await?;
+    tx.commit().await?;
+    Ok(signed_in)
 }
 
 /// Notes from where a new session came, for the list that its owner sees.

@@ -1,6 +1,8 @@
 //! The pages of accounts.
 
 mod activity;
+mod notifications;
+mod passkeys;
 mod recovery;
 mod security;
 mod sign_in;
@@ -23,6 +25,8 @@ pub fn routes() -> Router<App> {
         .merge(recovery::routes())
         .merge(security::routes())
         .merge(two_factor::routes())
+        .merge(passkeys::routes())
+        .merge(notifications::routes())
         .merge(team::routes())
         .merge(ssh_keys::routes())
         .merge(tokens::routes())

@@ -30,6 +30,7 @@ use time::OffsetDateTime;
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/billing", get(show))
+        .route("/billing/month", get(month))
         .route("/billing/vouchers", post(redeem))
         .route("/billing/lines.csv", get(lines_csv))
         .route("/billing/invoices/{id}", get(invoice))
@@ -140,6 +141,25 @@ impl AccountPage {
 
 async fn show(State(app): State<App>, page: Page, actor: Actor) -> Result<AccountPage> {
     AccountPage::load(&app, page, &actor).await
+}
+
+/// A part of the overview, which asks for it when it is there already.
+#[derive(Template, WebTemplate)]
+#[template(path = "billing/month.html")]
+struct MonthPart {
+    page: Page,
+    standing: Standing,
+    available: Money,
+}
+
+/// 204 where nobody is billed.
+async fn month(State(app): State<App>, page: Page, actor: Actor) -> Result<Response> {
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let standing = standing::of(&mut tx, actor.tenant_id).await?;
+    if standing.settings.begins().is_none_or(|first| first > standing.month.first) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    Ok(MonthPart { available: standing.available()?, standing, page }.into_response())
 }
 
 #[derive(Deserialize)]

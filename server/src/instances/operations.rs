@@ -18,7 +18,10 @@ use crate::auth::Actor;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::{InstanceId, OperationId, TenantId, UserId};
+use crate::mail::{self, Mail};
 use crate::state::App;
+use crate::trials;
+use crate::web::language::Language;
 use time::OffsetDateTime;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -241,6 +244,47 @@ pub async fn list_in(
     limit: i64,
 ) -> sqlx::Result<Vec<Operation>> {
     sql::list(tx, tenant, instance, before, limit).await
+}
+
+/// Failures that the platform knows by name.
+pub const FAILURES: [&str; 15] = [
+    "image_unavailable",
+    "image_invalid",
+    "storage_full",
+    "host_memory",
+    "network_setup",
+    "hypervisor_unavailable",
+    "hypervisor_refused",
+    "guest_unresponsive",
+    "guest_did_not_boot",
+    "disk_never_shrinks",
+    "capability_absent",
+    "lease_expired",
+    "deadline",
+    "guest_crashed",
+    "unknown",
+];
+
+/// The key of the words that say what happened and what to do.
+pub fn failure_key(code: &str) -> String {
+    let code = FAILURES.into_iter().find(|known| *known == code).unwrap_or("unknown");
+    format!("failure-{code}")
+}
+
+/// Tells whoever asked for it, by mail, that nothing came of it.
+pub async fn tell_of_failure(app: &App, tx: &mut Tx, operation: &Operation, code: &str) -> Result<()> {
+    let Some(user) = operation.requested_by else { return Ok(()) };
+    let Some((recipient, locale)) = sql::reader(tx, user).await? else { return Ok(()) };
+    let language = Language::from_code(&locale).unwrap_or_default();
+    let arguments = [
+        ("operation", language.text(&format!("operation-{}", operation.kind.name()))),
+        ("name", operation.instance_name.clone()),
+        ("reason", language.text(&failure_key(code))),
+        ("link", trials::instance_link(&app.config.public_url, operation.instance_id)),
+    ];
+    let mail =
+        Mail { language, kind: mail::Kind::OperationFailed, recipient: &recipient, arguments: &arguments };
+    mail::enqueue(tx, mail).await
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 pub mod judge;
 
 use super::model::Instance;
-use super::operations::Operation;
+use super::operations::{Operation, tell_of_failure};
 use super::work::Work;
 use super::{db, samples, state};
 use crate::error::Result;
@@ -54,12 +54,13 @@ async fn apply_one(app: &App, host: HostId, report: &InstanceReport) -> Result<O
     // Customers read these events: the host's name is not their business.
     let source = Source::host(host.uuid(), "platform");
     let mut work = Work { tx, instance, source, requested_by: None };
-    carry_out(&mut work, host, &operations, judgement).await?;
+    carry_out(app, &mut work, host, &operations, judgement).await?;
     work.tx.commit().await?;
     Ok(usage.map(|_| id))
 }
 
 async fn carry_out(
+    app: &App,
     work: &mut Work,
     host: HostId,
     operations: &[Operation],
@@ -88,7 +89,7 @@ async fn carry_out(
     for (id, verdict) in verdicts {
         if let Some(operation) = operations.iter().find(|operation| operation.id == id) {
             actions_ended |= operation.kind.is_one_shot() && !matches!(verdict, Verdict::Progress { .. });
-            decide(work, operation, verdict).await?;
+            decide(app, work, operation, verdict).await?;
         }
     }
     match conclusion {
@@ -101,7 +102,7 @@ async fn carry_out(
     Ok(())
 }
 
-async fn decide(work: &mut Work, operation: &Operation, verdict: Verdict) -> Result<()> {
+async fn decide(app: &App, work: &mut Work, operation: &Operation, verdict: Verdict) -> Result<()> {
     match verdict {
         Verdict::Progress { step, percent, failure } => {
             let failure = failure.as_ref().map(|(code, detail)| (code.as_str(), detail.as_str()));
@@ -112,6 +113,7 @@ async fn decide(work: &mut Work, operation: &Operation, verdict: Verdict) -> Res
         }
         Verdict::Failed { code, detail } => {
             operations_sql::fail(&mut work.tx, operation, &code, &detail).await?;
+            tell_of_failure(app, &mut work.tx, operation, &code).await?;
             let data = json!({
                 "name": work.instance.name,
                 "operation": operation.id,

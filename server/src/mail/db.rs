@@ -23,6 +23,10 @@ pub async fn insert(
     Ok(())
 }
 
+pub async fn is_muted(tx: &mut Tx, recipient: &str, topic: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!("SELECT is_muted($1, $2) AS \"muted!\"", recipient, topic).fetch_one(&mut **tx).await
+}
+
 pub struct DueMail {
     pub id: MailId,
     pub recipient: String,

@@ -47,6 +47,7 @@ kinds! {
     EmailChanged, "email-changed";
     SecondFactorOn, "second-factor-on";
     SecondFactorOff, "second-factor-off";
+    PasskeyAdded, "passkey-added";
     Invitation, "invitation";
     TrialStarted, "trial-started";
     TrialEnding, "trial-ending";
@@ -58,6 +59,41 @@ kinds! {
     AccountSuspended, "account-suspended";
     AccountReleased, "account-released";
     AccountDeleted, "account-deleted";
+    NewSignIn, "new-sign-in";
+    OperationFailed, "operation-failed";
+}
+
+/// What one may not want to be told by mail.  Everything else is always sent: what keeps an account safe, what ends
+/// something, and what is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    SignIns,
+    Operations,
+    Trials,
+    Balance,
+}
+
+impl Topic {
+    pub const ALL: [Self; 4] = [Self::SignIns, Self::Operations, Self::Trials, Self::Balance];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SignIns => "sign_ins",
+            Self::Operations => "operations",
+            Self::Trials => "trials",
+            Self::Balance => "balance",
+        }
+    }
+
+    const fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::NewSignIn => Some(Self::SignIns),
+            Kind::OperationFailed => Some(Self::Operations),
+            Kind::TrialEnding => Some(Self::Trials),
+            Kind::LowBalance => Some(Self::Balance),
+            _ => None,
+        }
+    }
 }
 
 /// One mail, before it is put into words.
@@ -69,17 +105,21 @@ pub struct Mail<'a> {
     pub arguments: &'a [(&'static str, String)],
 }
 
-/// Puts a mail into the outbox, in the transaction of what it tells of.
-pub async fn enqueue(tx: &mut Tx, mail: Mail<'_>) -> Result<MailId> {
+/// Puts a mail into the outbox, in the transaction of what it tells of, unless the reader muted its topic.
+pub async fn enqueue(tx: &mut Tx, mail: Mail<'_>) -> Result<()> {
     if mail.recipient.parse::<lettre::Address>().is_err() {
         return Err(Error::Internal(anyhow::anyhow!("a mail to something that is no address")));
     }
-    let id = MailId::new();
+    if let Some(topic) = Topic::of(mail.kind)
+        && db::is_muted(tx, mail.recipient, topic.name()).await?
+    {
+        return Ok(());
+    }
     let subject = one_line(&mail.language.text_with(mail.kind.subject_key(), mail.arguments));
     let body = mail.language.text_with(mail.kind.body_key(), mail.arguments);
     let body = format!("{}\n\n-- \n{}\n", body.trim_end(), mail.language.text("mail-footer"));
-    db::insert(tx, id, mail.kind.name(), mail.recipient, &subject, &body).await?;
-    Ok(id)
+    db::insert(tx, MailId::new(), mail.kind.name(), mail.recipient, &subject, &body).await?;
+    Ok(())
 }
 
 /// Some argument may hold a line break, and whatever follows one would be a header of its own.

@@ -23,6 +23,7 @@ const PORTAL: &[Place] = &[
     ("/api-tokens", "code", "nav-api-tokens"),
     ("/activity", "activity", "nav-activity"),
     ("/security", "shield-check", "nav-security"),
+    ("/notifications", "bell", "nav-notifications"),
     ("/api/docs", "book-open", "nav-api-docs"),
     ("/help", "circle-help", "nav-help"),
 ];

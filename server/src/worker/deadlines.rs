@@ -5,6 +5,7 @@
 
 use crate::error::Result;
 use crate::instances::db::operations as sql;
+use crate::instances::operations::{DEADLINE, tell_of_failure};
 use crate::instances::work::Work;
 use crate::state::App;
 use serde_json::json;
@@ -21,6 +22,7 @@ pub async fn pass(app: App) -> Result<()> {
         if !sql::alert(&mut work.tx, &operation).await? {
             continue;
         }
+        tell_of_failure(&app, &mut work.tx, &operation, DEADLINE).await?;
         tracing::warn!(
             operation = %operation.id,
             instance = %operation.instance_id,

@@ -16,5 +16,7 @@ mod image_imports;
 mod instances;
 mod keys_and_tokens;
 mod mail;
+mod notifications;
+mod passkeys;
 mod second_factor;
 mod team;

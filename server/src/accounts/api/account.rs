@@ -1,7 +1,9 @@
+use crate::accounts::notifications::{self, Wanted};
 use crate::accounts::second_factor;
 use crate::auth::{Actor, Role, preferences};
 use crate::error::{Error, Result};
 use crate::ids::{TenantId, UserId};
+use crate::mail::Topic;
 use crate::state::App;
 use crate::web::api::Refusals;
 use crate::web::json::Json;
@@ -13,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(get, change))
+    OpenApiRouter::new().routes(routes!(get, change)).routes(routes!(get_notifications, put_notifications))
 }
 
 /// Who the token belongs to, and which tenant it works for.
@@ -79,4 +81,55 @@ async fn change(
         actor.locale = language.code().to_owned();
     }
     view(&app, actor).await
+}
+
+/// Which mails the person wants that nobody has to get.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Notifications {
+    /// Sign-ins from a network that was not seen before.
+    sign_ins: bool,
+    /// Operations of one's own that failed.
+    operations: bool,
+    /// The end of a trial, before it comes.
+    trials: bool,
+    /// A prepaid balance that runs low.
+    balance: bool,
+}
+
+impl From<Wanted> for Notifications {
+    fn from(wanted: Wanted) -> Self {
+        let wants = |topic| wanted.each().any(|(one, on)| one == topic && on);
+        Self {
+            sign_ins: wants(Topic::SignIns),
+            operations: wants(Topic::Operations),
+            trials: wants(Topic::Trials),
+            balance: wants(Topic::Balance),
+        }
+    }
+}
+
+/// Which mails are wanted
+#[utoipa::path(get, path = "/api/v1/account/notifications", tag = "account",
+    responses((status = 200, body = Notifications), Refusals))]
+async fn get_notifications(State(app): State<App>, actor: Actor) -> Result<Json<Notifications>> {
+    Ok(Json(notifications::wanted(&app, &actor).await?.into()))
+}
+
+/// Choose which mails are wanted
+#[utoipa::path(put, path = "/api/v1/account/notifications", tag = "account", request_body = Notifications,
+    responses((status = 200, body = Notifications), Refusals))]
+async fn put_notifications(
+    State(app): State<App>,
+    actor: Actor,
+    Json(body): Json<Notifications>,
+) -> Result<Json<Notifications>> {
+    let wanted = Wanted::new(|topic| match topic {
+        Topic::SignIns => body.sign_ins,
+        Topic::Operations => body.operations,
+        Topic::Trials => body.trials,
+        Topic::Balance => body.balance,
+    });
+    notifications::choose(&app, &actor, wanted).await?;
+    Ok(Json(body))
 }

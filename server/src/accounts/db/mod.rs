@@ -6,6 +6,8 @@
 pub mod activity;
 pub mod invitations;
 pub mod members;
+pub mod notifications;
+pub mod passkeys;
 pub mod sessions;
 pub mod ssh_keys;
 pub mod tokens;

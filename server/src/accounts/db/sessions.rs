@@ -31,6 +31,21 @@ pub async fn describe(
     Ok(())
 }
 
+/// Whether somebody who has signed in before never did so from this network in the last 90 days (IPv4 /24, IPv6 /48).
+/// Asked before the event of this sign-in is written.
+pub async fn is_unfamiliar(tx: &mut Tx, user: UserId, ip: IpAddr) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "SELECT count(*) > 0 AND NOT coalesce(bool_or(at > now() - interval '90 days' AND ip <<= \
+             set_masklen($2::inet, CASE family($2::inet) WHEN 4 THEN 24 ELSE 48 END)::cidr), false) AS \"unfamiliar!\" \
+         FROM (SELECT at, ip FROM events WHERE subject_kind = 'user' AND subject_id = $1 \
+             AND action = 'session.created' ORDER BY id DESC LIMIT 1000) AS before",
+        user.to_string(),
+        IpNet::from(ip) as IpNet,
+    )
+    .fetch_one(&mut **tx)
+    .await
+}
+
 /// The newest first.
 pub async fn list(
     pool: &PgPool,

@@ -258,3 +258,10 @@ pub async fn recovery_codes_left(pool: &PgPool, user: UserId) -> sqlx::Result<i6
 pub async fn now(pool: &PgPool) -> sqlx::Result<i64> {
     sqlx::query_scalar!("SELECT extract(epoch FROM now())::bigint AS \"now!\"").fetch_one(pool).await
 }
+
+/// The same in microseconds.
+pub async fn now_micros(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar!("SELECT (extract(epoch FROM now()) * 1000000)::bigint AS \"now!\"")
+        .fetch_one(pool)
+        .await
+}

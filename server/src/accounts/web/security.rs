@@ -1,9 +1,10 @@
 //! What somebody signs in with, and where they are signed in.
 
 use super::{field_errors, next_href};
+use crate::accounts::db::passkeys::Passkey;
 use crate::accounts::db::sessions::SessionRow;
-use crate::accounts::sessions::{self, SessionKey};
-use crate::accounts::{email_change, recovery, second_factor};
+use crate::accounts::sessions::{self, SessionKey, browser};
+use crate::accounts::{email_change, passkeys, recovery, second_factor};
 use crate::auth::{Actor, InPerson};
 use crate::error::{Error, FieldError, Result};
 use crate::state::App;
@@ -46,6 +47,9 @@ struct SecurityPage {
     actor: Actor,
     /// Recovery codes left; absent without a second factor.
     second_factor: Option<i64>,
+    passkeys: Vec<Passkey>,
+    /// Not every address can have passkeys.
+    passkeys_offered: bool,
     sessions: Vec<SessionView>,
     next: String,
 }
@@ -65,8 +69,15 @@ async fn show(
         ip: row.ip.map(|ip| ip.to_string()).unwrap_or_default(),
         row,
     });
-    let second_factor = second_factor::state(&app, &actor).await?;
-    Ok(SecurityPage { page, actor, second_factor, next: next_href("/security", &list), sessions: list.items })
+    Ok(SecurityPage {
+        second_factor: second_factor::state(&app, &actor).await?,
+        passkeys: passkeys::list(&app, &actor).await?,
+        passkeys_offered: passkeys::offered(&app),
+        next: next_href("/security", &list),
+        sessions: list.items,
+        actor,
+        page,
+    })
 }
 
 #[derive(Default, Deserialize)]
@@ -150,46 +161,4 @@ async fn end_all(State(app): State<App>, InPerson(actor): InPerson, session: Ses
     let here = session.id().map(id_hash);
     sessions::end_all(&app, &actor, here.as_deref()).await?;
     Ok(flash::redirect("/security", "sessions-ended"))
-}
-
-/// `Firefox · Linux` from what browsers say of themselves; programs by their first word.
-fn browser(user_agent: &str) -> String {
-    // The order matters: most browsers also claim to be others.
-    const BROWSERS: [(&str, &str); 6] = [
-        ("Edg/", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("Chrome/", "Chrome"),
-        ("MicroMessenger/", "WeChat"),
-        ("Safari/", "Safari"),
-    ];
-    const SYSTEMS: [(&str, &str); 6] = [
-        ("Android", "Android"),
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "macOS"),
-        ("Linux", "Linux"),
-    ];
-    let find = |list: &[(&str, &'static str)]| {
-        list.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
-    };
-    match (find(&BROWSERS), find(&SYSTEMS)) {
-        (Some(browser), Some(system)) => format!("{browser} · {system}"),
-        (Some(name), None) | (None, Some(name)) => name.to_owned(),
-        (None, None) => user_agent.split(['/', ' ']).next().unwrap_or("").chars().take(40).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::browser;
-
-    #[test]
-    fn browsers_are_recognised() {
-        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
-        assert_eq!(browser(chrome), "Chrome · Linux");
-        assert_eq!(browser("curl/8.0"), "curl");
-        assert_eq!(browser(""), "");
-    }
 }

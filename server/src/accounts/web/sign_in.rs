@@ -1,6 +1,7 @@
 //! Signing in and out.
 
 use super::field_errors;
+use crate::accounts::passkeys;
 use crate::accounts::sign_in::{self, SignedIn, Step};
 use crate::auth::SESSION_USER;
 use crate::error::{Error, FieldError, Result};
@@ -12,18 +13,21 @@ use crate::web::session_store::id_hash;
 use crate::web::{flash, local_path, set_cookie};
 use askama::Template;
 use askama_web::WebTemplate;
-use axum::Router;
 use axum::extract::{Form, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::Deserialize;
+use serde_json::json;
 use tower_sessions::Session;
 
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/sign-in", get(show).post(submit))
         .route("/sign-in/code", post(submit_code))
+        .route("/sign-in/passkey", post(submit_passkey))
+        .route("/sign-in/passkey/question", post(ask_for_passkey))
         .route("/sign-out", post(sign_out))
 }
 
@@ -44,13 +48,20 @@ struct SignInPage {
     page: Page,
     form: SignInForm,
     errors: Vec<FieldError>,
+    passkeys: bool,
 }
 
-async fn show(page: Page, Query(form): Query<SignInForm>) -> Response {
+impl SignInPage {
+    fn new(app: &App, page: Page, form: SignInForm, errors: Vec<FieldError>) -> Self {
+        Self { page, form, errors, passkeys: passkeys::offered(app) }
+    }
+}
+
+async fn show(State(app): State<App>, page: Page, Query(form): Query<SignInForm>) -> Response {
     if page.user.is_some() {
         return Redirect::to(local_path(&form.next).unwrap_or("/dashboard")).into_response();
     }
-    SignInPage { page, form, errors: Vec::new() }.into_response()
+    SignInPage::new(&app, page, form, Vec::new()).into_response()
 }
 
 async fn submit(
@@ -70,8 +81,8 @@ async fn submit(
         }
         .into_response()),
         Err(error) => {
-            let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, SignInPage { page, form, errors }).into_response())
+            let again = SignInPage::new(&app, page, form, field_errors(error)?);
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response())
         }
     }
 }
@@ -110,6 +121,41 @@ async fn submit_code(
         Err(error) => {
             let errors = field_errors(error)?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, CodePage { page, form, errors }).into_response())
+        }
+    }
+}
+
+/// Only a script asks: a question is of use to nobody else.
+async fn ask_for_passkey(State(app): State<App>) -> Result<Response> {
+    let question = passkeys::ask(&app).await?;
+    Ok(Json(json!({ "options": question.options, "sealed": question.sealed })).into_response())
+}
+
+#[derive(Deserialize)]
+struct PasskeyForm {
+    #[serde(default)]
+    sealed: String,
+    #[serde(default)]
+    answer: String,
+    #[serde(default)]
+    next: String,
+}
+
+async fn submit_passkey(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    session: Session,
+    headers: HeaderMap,
+    Form(form): Form<PasskeyForm>,
+) -> Result<Response> {
+    match passkeys::sign_in(&app, &caller, &form.sealed, &form.answer).await {
+        Ok(who) => begin(&app, &caller, &session, &headers, who, &form.next).await,
+        Err(error) => {
+            let errors = field_errors(error)?;
+            let again =
+                SignInPage::new(&app, page, SignInForm { next: form.next, ..Default::default() }, errors);
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response())
         }
     }
 }

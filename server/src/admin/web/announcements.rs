@@ -118,18 +118,18 @@ fn form_of(input: &Input) -> Sent {
 }
 
 fn read(form: &Sent) -> Result<Input> {
-    let time = |name: &'static str| match form.text(name) {
+    let time = |name: &'static str| match form.trimmed(name) {
         "" => Ok(None),
         text => PrimitiveDateTime::parse(text, LOCAL)
             .map(|at| Some(at.assume_utc()))
             .map_err(|_| Error::invalid(name, "time")),
     };
     Ok(Input {
-        kind: Kind::parse(form.text("kind")).ok_or_else(|| Error::invalid("kind", "choice"))?,
-        title_en: form.text("title_en").to_owned(),
-        title_zh: form.text("title_zh").to_owned(),
-        text_en: form.text("text_en").to_owned(),
-        text_zh: form.text("text_zh").to_owned(),
+        kind: Kind::parse(form.trimmed("kind")).ok_or_else(|| Error::invalid("kind", "choice"))?,
+        title_en: form.trimmed("title_en").to_owned(),
+        title_zh: form.trimmed("title_zh").to_owned(),
+        text_en: form.trimmed("text_en").to_owned(),
+        text_zh: form.trimmed("text_zh").to_owned(),
         starts_at: time("starts_at")?.ok_or_else(|| Error::invalid("starts_at", "required"))?,
         ends_at: time("ends_at")?,
         banner: form.on("banner"),

@@ -48,14 +48,14 @@ fn plain(minor: i64) -> String {
 }
 
 fn amount(form: &Sent, name: &'static str, problems: &mut Vec<FieldError>) -> i64 {
-    parse_amount(form.text(name)).unwrap_or_else(|| {
+    parse_amount(form.trimmed(name)).unwrap_or_else(|| {
         problems.push(FieldError::new(name, "amount"));
         0
     })
 }
 
 fn currency(form: &Sent) -> Result<Currency> {
-    Currency::parse(form.text("currency")).ok_or_else(|| Error::invalid("currency", "choice"))
+    Currency::parse(form.trimmed("currency")).ok_or_else(|| Error::invalid("currency", "choice"))
 }
 
 fn small(number: i64) -> i32 {
@@ -127,7 +127,7 @@ fn read_voucher(form: &Sent) -> Result<NewVoucher> {
     let mut problems = Vec::new();
     let currency = currency(form)?;
     let amount = amount(form, "amount", &mut problems);
-    let valid_days = match form.text("valid_days") {
+    let valid_days = match form.trimmed("valid_days") {
         "" => None,
         _ => Some(small(form.number("valid_days", &mut problems))),
     };
@@ -196,15 +196,15 @@ fn read_settings(form: &Sent) -> Result<BillingSettings> {
     let low_balance_cny = amount(form, "low_balance_cny", &mut problems);
     let mut whole = |name| form.number(name, &mut problems);
     let settings = BillingSettings {
-        first_month: Some(form.text("first_month").to_owned()).filter(|month| !month.is_empty()),
-        time_zone: form.text("time_zone").to_owned(),
+        first_month: Some(form.trimmed("first_month").to_owned()).filter(|month| !month.is_empty()),
+        time_zone: form.trimmed("time_zone").to_owned(),
         currency,
         prepaid: form.on("prepaid"),
         tax_rate,
         tax_included: form.on("tax_included"),
         traffic_usd_micro: whole("traffic_usd_micro"),
         traffic_cny_micro: whole("traffic_cny_micro"),
-        issuer: form.text("issuer").to_owned(),
+        issuer: form.trimmed("issuer").to_owned(),
         due_days: small(whole("due_days")),
         remind_days: small(whole("remind_days")),
         suspend_days: small(whole("suspend_days")),
@@ -291,8 +291,8 @@ async fn credit(
     let invoice: InvoiceId = id.parse()?;
     // What is no amount is refused like one that does not fit.
     let new = NewCreditNote {
-        amount: parse_amount(form.text("amount")).unwrap_or(0),
-        reason: form.text("reason").to_owned(),
+        amount: parse_amount(form.trimmed("amount")).unwrap_or(0),
+        reason: form.trimmed("reason").to_owned(),
     };
     match invoices::credit(&app, &actor, invoice, &new).await {
         Ok(_) => Ok(flash::redirect(&format!("/admin/billing/invoices/{id}"), "credit-note-written")),
@@ -379,7 +379,7 @@ async fn show_account(
 
 fn read_terms(form: &Sent) -> Result<AccountTerms> {
     let mut problems = Vec::new();
-    let tax_rate = match form.text("tax_rate") {
+    let tax_rate = match form.trimmed("tax_rate") {
         "" => None,
         _ => Some(small(amount(form, "tax_rate", &mut problems))),
     };
@@ -387,7 +387,7 @@ fn read_terms(form: &Sent) -> Result<AccountTerms> {
         currency: currency(form)?,
         prepaid: form.on("prepaid"),
         tax_rate,
-        billed_to: form.text("billed_to").to_owned(),
+        billed_to: form.trimmed("billed_to").to_owned(),
     };
     if problems.is_empty() { Ok(terms) } else { Err(Error::Invalid(problems)) }
 }
@@ -413,13 +413,13 @@ async fn save_terms(
 fn read_entry(form: &Sent) -> Result<ManualEntry> {
     let mut problems = Vec::new();
     let amount = amount(form, "amount", &mut problems);
-    let kind = EntryKind::parse(form.text("kind")).ok_or_else(|| Error::invalid("kind", "choice"))?;
+    let kind = EntryKind::parse(form.trimmed("kind")).ok_or_else(|| Error::invalid("kind", "choice"))?;
     let entry = ManualEntry {
         kind,
         amount,
         currency: currency(form)?,
-        reference: form.text("reference").to_owned(),
-        note: form.text("note").to_owned(),
+        reference: form.trimmed("reference").to_owned(),
+        note: form.trimmed("note").to_owned(),
     };
     if problems.is_empty() { Ok(entry) } else { Err(Error::Invalid(problems)) }
 }

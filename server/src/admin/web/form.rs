@@ -19,13 +19,13 @@ impl Sent {
     }
 
     /// What is meant: without white space around it.
-    pub fn text(&self, name: &str) -> &str {
+    pub fn trimmed(&self, name: &str) -> &str {
         self.value(name).trim()
     }
 
     /// Browsers send a checkbox only when it is on.
     pub fn on(&self, name: &str) -> bool {
-        matches!(self.text(name), "on" | "true")
+        matches!(self.trimmed(name), "on" | "true")
     }
 
     /// These values, under those that were sent.
@@ -36,7 +36,7 @@ impl Sent {
 
     /// A whole number, or an error at the field.
     pub fn number(&self, name: &'static str, problems: &mut Vec<FieldError>) -> i64 {
-        match self.text(name) {
+        match self.trimmed(name) {
             "" => {
                 problems.push(FieldError::new(name, "required"));
                 0

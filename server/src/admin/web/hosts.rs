@@ -145,7 +145,7 @@ async fn enrol_host(
     page: Page,
     Form(form): Form<Sent>,
 ) -> Result<Response> {
-    let (name, nat) = (form.text("name").to_owned(), form.on("nat"));
+    let (name, nat) = (form.trimmed("name").to_owned(), form.on("nat"));
     match enrol::create_join_token(&app, &actor, &name, nat).await {
         Ok(token) => {
             let made = Made { command: token.command(&app), expires_at: token.expires_at };
@@ -274,7 +274,7 @@ fn host_form(host: &Host) -> Sent {
 fn read(form: &Sent) -> Result<HostChange, Vec<FieldError>> {
     let mut problems = Vec::new();
     let system_memory_mib = form.number("system_memory_mib", &mut problems);
-    let mut thousandths = |name: &'static str, empty: Option<i64>| match (form.text(name), empty) {
+    let mut thousandths = |name: &'static str, empty: Option<i64>| match (form.trimmed(name), empty) {
         ("", Some(empty)) => empty,
         (text, _) => policy_form::parse_decimal(text, 3)
             .and_then(|figure| i64::try_from(figure).ok())
@@ -356,7 +356,7 @@ async fn set_state(
     Path(id): Path<String>,
     Form(form): Form<Sent>,
 ) -> Result<Response> {
-    let state = HostState::parse(form.text("state")).ok_or_else(|| Error::invalid("state", "choice"))?;
+    let state = HostState::parse(form.trimmed("state")).ok_or_else(|| Error::invalid("state", "choice"))?;
     let change = HostChange { state: Some(state), ..HostChange::default() };
     let host = edit::update(&app, &actor, id.parse()?, &change).await?;
     let message = match state {
@@ -374,7 +374,7 @@ async fn revoke(
     Form(form): Form<Sent>,
 ) -> Result<Response> {
     let host: HostId = id.parse()?;
-    let serial = Some(form.text("serial")).filter(|serial| !serial.is_empty());
+    let serial = Some(form.trimmed("serial")).filter(|serial| !serial.is_empty());
     let revoked = edit::revoke(&app, &actor, host, serial).await?;
     Ok(flash::redirect_with(&format!("/admin/hosts/{id}"), "certificates-revoked", &revoked.to_string()))
 }

@@ -194,7 +194,7 @@ async fn import(
     let imported = async {
         let input = upload::input(&form)?;
         register::check(&app, &input).await?;
-        let file = register::import(&app, form.text("path")).await?;
+        let file = register::import(&app, form.trimmed("path")).await?;
         register::register(&app, &(&actor).into(), &input, file).await
     };
     match imported.await {
@@ -211,8 +211,8 @@ async fn fetch(
     Form(form): Form<Sent>,
 ) -> Result<Response> {
     let started = async {
-        let sha256 = Some(form.text("sha256").to_owned());
-        let new = NewImport { url: form.text("url").to_owned(), sha256, image: upload::input(&form)? };
+        let sha256 = Some(form.trimmed("sha256").to_owned());
+        let new = NewImport { url: form.trimmed("url").to_owned(), sha256, image: upload::input(&form)? };
         imports::start(&app, &actor, &new).await
     };
     match started.await {

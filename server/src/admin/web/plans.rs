@@ -148,7 +148,7 @@ fn plan_form(plan: &Plan) -> Sent {
 /// Reads the form; the errors name the fields of the form.
 fn read(form: &Sent) -> Result<PlanInput, Vec<FieldError>> {
     let mut problems = Vec::new();
-    let mut money = |name: &'static str, decimals| match form.text(name) {
+    let mut money = |name: &'static str, decimals| match form.trimmed(name) {
         "" => 0,
         text => policy_form::parse_decimal(text, decimals)
             .and_then(|figure| i64::try_from(figure).ok())
@@ -162,7 +162,7 @@ fn read(form: &Sent) -> Result<PlanInput, Vec<FieldError>> {
     let price_hourly_usd_micro = money("price_hourly_usd", 6);
     let price_hourly_cny_micro = money("price_hourly_cny", 6);
     let sort_order = i32::try_from(form.number("sort_order", &mut problems)).unwrap_or(i32::MAX);
-    let text = |name: &str| form.text(name).to_owned();
+    let text = |name: &str| form.trimmed(name).to_owned();
     match policy_form::to_policy(form) {
         Ok(policy) if problems.is_empty() => Ok(PlanInput {
             slug: text("slug"),
@@ -239,7 +239,7 @@ async fn update(
         return Ok(preview(page, Some(plan), form));
     }
     let changed = match read(&form) {
-        Ok(input) => edit::update(&app, &actor, id, form.text("version").parse().ok(), &input).await,
+        Ok(input) => edit::update(&app, &actor, id, form.trimmed("version").parse().ok(), &input).await,
         Err(problems) => Err(Error::Invalid(problems)),
     };
     match changed {

@@ -196,7 +196,7 @@ pub fn from_policy(policy: &ResourcePolicy) -> Sent {
     }
     for limit in BURST_LIMITS {
         // A length of the peak means nothing without one, and zero guarantees are shown as none.
-        if form.text(&format!("{PREFIX}{limit}.peak")).is_empty() {
+        if form.trimmed(&format!("{PREFIX}{limit}.peak")).is_empty() {
             form.insert(format!("{PREFIX}{limit}.peak_seconds"), String::new());
         }
     }
@@ -210,7 +210,7 @@ pub fn to_policy(form: &Sent) -> Result<ResourcePolicy, Vec<FieldError>> {
     let mut problems = Vec::new();
     for spec in specs() {
         let name = format!("{PREFIX}{}", spec.path);
-        let text = form.text(&name);
+        let text = form.trimmed(&name);
         let value = match spec.kind {
             Kind::Checkbox => Some(json!(form.on(&name))),
             _ if text.is_empty() && spec.required => {

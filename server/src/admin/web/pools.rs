@@ -90,15 +90,15 @@ fn pool_form(pool: &Pool) -> Sent {
 fn read(form: &Sent) -> Result<PoolInput> {
     let entries = |name: &str| {
         let separator = |c: char| c.is_whitespace() || c == ',';
-        form.text(name).split(separator).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+        form.trimmed(name).split(separator).filter(|text| !text.is_empty()).map(str::to_owned).collect()
     };
-    let host_id = match form.text("host_id") {
+    let host_id = match form.trimmed("host_id") {
         "" => None,
         text => Some(text.parse::<HostId>().map_err(|_| Error::invalid("host_id", "choice"))?),
     };
     Ok(PoolInput {
-        name: form.text("name").to_owned(),
-        network: form.text("network").to_owned(),
+        name: form.trimmed("name").to_owned(),
+        network: form.trimmed("network").to_owned(),
         excluded: entries("excluded"),
         nameservers: entries("nameservers"),
         host_id,

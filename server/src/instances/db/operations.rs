@@ -296,3 +296,12 @@ pub async fn alert(tx: &mut Tx, operation: &Operation) -> sqlx::Result<bool> {
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+/// Where somebody who may still sign in reads, and in which language.
+pub async fn reader(tx: &mut Tx, user: UserId) -> sqlx::Result<Option<(String, String)>> {
+    let row =
+        sqlx::query!("SELECT email, locale FROM users WHERE id = $1 AND disabled_at IS NULL", user.uuid())
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(row.map(|row| (row.email, row.locale)))
+}

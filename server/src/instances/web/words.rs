@@ -2,7 +2,7 @@
 //!
 //! Every key that is put together here is checked for every value and both languages by the test below.
 
-use crate::instances::operations::{Kind, Operation, OperationState};
+use crate::instances::operations::{Kind, Operation, OperationState, failure_key};
 use crate::web::page::Page;
 use jst_policy::lifecycle::InstanceState;
 
@@ -48,25 +48,6 @@ const STEPS: [&str; 9] = [
     "deleting",
 ];
 
-/// Failures that the platform knows by name.
-const FAILURES: [&str; 15] = [
-    "image_unavailable",
-    "image_invalid",
-    "storage_full",
-    "host_memory",
-    "network_setup",
-    "hypervisor_unavailable",
-    "hypervisor_refused",
-    "guest_unresponsive",
-    "guest_did_not_boot",
-    "disk_never_shrinks",
-    "capability_absent",
-    "lease_expired",
-    "deadline",
-    "guest_crashed",
-    "unknown",
-];
-
 pub fn step_word(page: &Page, step: &str) -> String {
     let step = STEPS.into_iter().find(|known| *known == step).unwrap_or("configuring");
     page.t(&format!("step-{step}"))
@@ -74,8 +55,7 @@ pub fn step_word(page: &Page, step: &str) -> String {
 
 /// What happened and what to do.
 pub fn failure_words(page: &Page, code: &str) -> String {
-    let code = FAILURES.into_iter().find(|known| *known == code).unwrap_or("unknown");
-    page.t(&format!("failure-{code}"))
+    page.t(&failure_key(code))
 }
 
 /// An operation as pages show it.
@@ -156,6 +136,7 @@ pub fn fields_words<'a>(page: &Page, fields: impl IntoIterator<Item = &'a str>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instances::operations;
     use crate::web::language::Language;
 
     #[test]
@@ -164,7 +145,7 @@ mod tests {
         keys.extend(InstanceState::ALL.map(|state| format!("instance-state-{}", state.name())));
         keys.extend(Kind::ALL.map(|kind| format!("operation-{}", kind.name())));
         keys.extend(STEPS.map(|step| format!("step-{step}")));
-        keys.extend(FAILURES.map(|code| format!("failure-{code}")));
+        keys.extend(operations::FAILURES.map(|code| format!("failure-{code}")));
         keys.extend(
             OperationState::ALL
                 .into_iter()
