@@ -59,10 +59,12 @@ export function passkeys(browser, start) {
         if (request.url().endsWith("/sign-in/passkey")) sent = request.postData();
       });
       await submit();
-      await page.waitForURL(/\/ssh-keys$/);
+      await page.waitForURL(({ pathname }) => pathname === "/ssh-keys");
     });
     await step("an answer is good once", async () => {
       assert.match(sent, /answer=.+/);
+      // Many authenticators do not count, so that the counter is no help.
+      platform.sql("UPDATE passkeys SET credential = jsonb_set(credential, '{cred,counter}', '0')");
       await signOut();
       const headers = { "content-type": "application/x-www-form-urlencoded" };
       const again = await context.request.post("/sign-in/passkey", { data: sent, headers, maxRedirects: 0 });
