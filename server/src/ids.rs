@@ -39,6 +39,7 @@ kinds! {
     InstanceId, Instance, "vm";
     OperationId, Operation, "op";
     TrialId, Trial, "trial";
+    AppealId, Appeal, "apl";
     MailId, Mail, "mail";
     AnnouncementId, Announcement, "ann";
     ImageImportId, ImageImport, "imp";

@@ -83,6 +83,7 @@ fn pages() -> Router<App> {
         .merge(crate::metrics::web::routes())
         .merge(crate::accounts::web::routes())
         .merge(crate::instances::web::routes())
+        .merge(crate::trials::web::routes())
         .merge(crate::consoles::web::routes())
         .merge(crate::billing::web::routes())
         .merge(crate::admin::routes())

@@ -459,6 +459,17 @@ admin-refusals = Refused lately
 admin-refusals-empty = Nobody was refused.
 admin-trial-refused-trial-used = This person has had a trial.
 admin-trial-refused-trial-network = Too many trials came from this network.
+admin-trial-refused-trial-disposable = The mailbox is at a service that gives them away for minutes.
+admin-trial-refused-trial-device = Somebody else had a trial with this browser.
+admin-appeals = People who ask for another look
+admin-appeal-grant = Let them try
+admin-appeal-decline = Decline
+admin-concern-appeals = { $count ->
+    [one] { $count } request about a refused trial waits
+   *[other] { $count } requests about refused trials wait
+ }
+flash-appeal-granted = They may start a trial now, and are told by mail.
+flash-appeal-declined = Declined; they are told by mail.
 admin-trial-refused-email-unverified = The mail address is not verified.
 
 # Mail
@@ -502,6 +513,12 @@ setting-trial-keep-days = An ended trial is kept for
 setting-trial-keep-days-hint = In this time it can still become a paid instance.
 setting-trials-per-ip-day = Trials from one network in 24 hours
 setting-trials-per-ip-day-hint = One IPv4 address, or one IPv6 /64.
+setting-trials-per-network-day = Trials from the network around it in 24 hours
+setting-trials-per-network-day-hint = One IPv4 /24, or one IPv6 /48.
+setting-trials-per-device = Trials with one browser
+setting-trials-per-device-hint = Of different people, in 90 days.
+setting-trial-outbound-mbit = How fast a trial may send
+setting-trial-outbound-mbit-hint = 0: as its plan says.
 setting-delete-grace-hours = A deletion can be undone for
 setting-delete-grace-hours-hint = Disks are kept this long.
 setting-image-max-gib = Largest image file

@@ -97,6 +97,18 @@ mail-operation-failed-body =
 
     { $link }
 
+mail-appeal-granted-subject = You can start your free trial
+mail-appeal-granted-body =
+    We have looked at your request: you can start your free trial now.
+
+    { $link }
+
+mail-appeal-declined-subject = Your request about a free trial
+mail-appeal-declined-body =
+    We have looked at your request and cannot offer a free trial. You can choose a plan at any time:
+
+    { $link }
+
 mail-invitation-subject = { $inviter } invites you to { $tenant }
 mail-invitation-body =
     { $inviter } invites you to work with the servers of { $tenant } on Jinshitong VPS.

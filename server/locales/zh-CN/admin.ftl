@@ -435,6 +435,14 @@ admin-refusals = 最近拒绝
 admin-refusals-empty = 没有被拒绝的试用。
 admin-trial-refused-trial-used = 该用户已使用过试用。
 admin-trial-refused-trial-network = 该网络的试用次数过多。
+admin-trial-refused-trial-disposable = 邮箱属于一次性邮箱服务。
+admin-trial-refused-trial-device = 已有其他人用此浏览器试用过。
+admin-appeals = 申请人工审核的用户
+admin-appeal-grant = 允许试用
+admin-appeal-decline = 拒绝
+admin-concern-appeals = { $count } 个试用审核申请等待处理
+flash-appeal-granted = 已允许试用，并以邮件通知。
+flash-appeal-declined = 已拒绝，并以邮件通知。
 admin-trial-refused-email-unverified = 邮箱尚未验证。
 
 # Mail
@@ -478,6 +486,12 @@ setting-trial-keep-days = 试用结束后保留
 setting-trial-keep-days-hint = 在此期间仍可转为付费实例。
 setting-trials-per-ip-day = 同一网络 24 小时内的试用次数
 setting-trials-per-ip-day-hint = 按一个 IPv4 地址或一个 IPv6 /64 计算。
+setting-trials-per-network-day = 所在网段 24 小时内的试用次数
+setting-trials-per-network-day-hint = 按一个 IPv4 /24 或一个 IPv6 /48 计算。
+setting-trials-per-device = 同一浏览器的试用次数
+setting-trials-per-device-hint = 90 天内不同用户的试用。
+setting-trial-outbound-mbit = 试用实例的发送速率
+setting-trial-outbound-mbit-hint = 0 表示与套餐相同。
 setting-delete-grace-hours = 删除后可撤销的时间
 setting-delete-grace-hours-hint = 磁盘会保留这么久。
 setting-image-max-gib = 镜像文件上限

@@ -97,6 +97,18 @@ mail-operation-failed-body =
 
     { $link }
 
+mail-appeal-granted-subject = 您可以开始免费试用
+mail-appeal-granted-body =
+    我们已审核您的申请：您现在可以开始免费试用。
+
+    { $link }
+
+mail-appeal-declined-subject = 关于您的试用申请
+mail-appeal-declined-body =
+    我们已审核您的申请，暂时无法提供免费试用。您可以随时选择套餐：
+
+    { $link }
+
 mail-invitation-subject = { $inviter } 邀请您加入 { $tenant }
 mail-invitation-body =
     { $inviter } 邀请您在金时通 VPS 上共同管理“{ $tenant }”的服务器。

@@ -153,7 +153,15 @@ async fn finish_alone(app: &App, caller: &Caller, user: &users::User, factors: F
     Ok(signed_in)
 }
 
-/// Notes from where a new session came, for the list that its owner sees.
-pub async fn describe_session(app: &App, caller: &Caller, id_hash: &[u8]) -> Result<()> {
-    Ok(sessions::describe(app.db.platform(), id_hash, caller.ip, &caller.user_agent).await?)
+/// Notes from where a new session came, for the list that its owner sees and for the rules of trials.
+pub async fn describe_session(
+    app: &App,
+    caller: &Caller,
+    id_hash: &[u8],
+    user: UserId,
+    device: Uuid,
+) -> Result<()> {
+    let pool = app.db.platform();
+    sessions::describe(pool, id_hash, caller.ip, &caller.user_agent).await?;
+    Ok(sessions::note_device(pool, user, device).await?)
 }

@@ -112,12 +112,12 @@ async fn begin(
         return Err(Error::refused("may-not-buy"));
     }
     if trial {
-        trials::check_person(&mut tx, actor).await?;
-        trials::check_network(&mut tx, actor, settings).await?;
+        trials::check(&mut tx, actor, settings).await?;
     }
     let Some(first) = placing::eligible(placement).next() else { return Ok(None) };
-    let policy = &wanted.plan.policy;
-    quotas::check(&mut tx, actor.tenant_id, &tenant, None, &Booking::of(policy)).await?;
+    let plan = &wanted.plan.policy;
+    let policy = if trial { trials::policy(plan, settings) } else { plan.clone() };
+    quotas::check(&mut tx, actor.tenant_id, &tenant, None, &Booking::of(&policy)).await?;
     let ids: Vec<uuid::Uuid> = wanted.ssh_keys.iter().map(|id| id.uuid()).collect();
     let keys = catalogue::ssh_keys(&mut tx, actor.tenant_id, Some(&ids)).await?;
     if keys.len() != ids.len() {
@@ -132,7 +132,7 @@ async fn begin(
         plan_id: wanted.plan.id,
         plan_version: wanted.plan.version,
         image_id: wanted.image.id,
-        policy: policy.clone(),
+        policy,
         restart_on_crash: wanted.plan.restart_on_crash,
         build: 1,
         build_generation: 1,

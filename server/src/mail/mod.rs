@@ -61,6 +61,8 @@ kinds! {
     AccountDeleted, "account-deleted";
     NewSignIn, "new-sign-in";
     OperationFailed, "operation-failed";
+    AppealGranted, "appeal-granted";
+    AppealDeclined, "appeal-declined";
 }
 
 /// What one may not want to be told by mail.  Everything else is always sent: what keeps an account safe, what ends

@@ -25,6 +25,12 @@ pub struct Settings {
     pub trial_keep_days: i64,
     /// Trials that may start from one IP address (IPv6: one /64) in 24 hours.
     pub trials_per_ip_day: i64,
+    /// The same for the network around it: an IPv4 /24 or an IPv6 /48.
+    pub trials_per_network_day: i64,
+    /// Trials of different people who signed in with one browser, in 90 days.
+    pub trials_per_device: i64,
+    /// How fast a trial may send, in Mbit/s; 0: as its plan says.
+    pub trial_outbound_mbit: i64,
     /// Hours in which a deletion can be undone.
     pub delete_grace_hours: i64,
     /// Largest image file that may be uploaded, in GiB.
@@ -39,6 +45,10 @@ impl Default for Settings {
             trial_days: 7,
             trial_keep_days: 7,
             trials_per_ip_day: 3,
+            trials_per_network_day: 10,
+            // A couple is more frequent than an attacker who keeps cookies (`jst-bench trials`).
+            trials_per_device: 2,
+            trial_outbound_mbit: 50,
             delete_grace_hours: 72,
             image_max_gib: 20,
         }
@@ -51,10 +61,13 @@ pub async fn get(executor: impl PgExecutor<'_>) -> sqlx::Result<Settings> {
 }
 
 /// Least and most of each number.
-pub const RANGES: [(&str, i64, i64); 5] = [
+pub const RANGES: [(&str, i64, i64); 8] = [
     ("trial_days", 1, 365),
     ("trial_keep_days", 0, 365),
     ("trials_per_ip_day", 1, 1000),
+    ("trials_per_network_day", 1, 100_000),
+    ("trials_per_device", 1, 1000),
+    ("trial_outbound_mbit", 0, 1_000_000),
     ("delete_grace_hours", 0, 8760),
     ("image_max_gib", 1, 1024),
 ];
@@ -65,6 +78,9 @@ impl Settings {
             self.trial_days,
             self.trial_keep_days,
             self.trials_per_ip_day,
+            self.trials_per_network_day,
+            self.trials_per_device,
+            self.trial_outbound_mbit,
             self.delete_grace_hours,
             self.image_max_gib,
         ];

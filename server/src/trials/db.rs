@@ -1,6 +1,7 @@
+use super::rules::Signals;
 use crate::auth::Actor;
 use crate::db::Tx;
-use crate::ids::{InstanceId, TenantId, TrialId, UserId};
+use crate::ids::{AppealId, InstanceId, TenantId, TrialId, UserId};
 use crate::settings::Settings;
 use ipnet::IpNet;
 use sqlx::PgPool;
@@ -27,10 +28,29 @@ pub async fn offer(pool: &PgPool, user: UserId, mailbox: &str) -> sqlx::Result<O
     .await
 }
 
-pub async fn recent_from(tx: &mut Tx, network: IpNet) -> sqlx::Result<i64> {
-    sqlx::query_scalar!("SELECT recent_trials($1::inet::cidr) AS \"count!\"", network as IpNet)
-        .fetch_one(&mut **tx)
-        .await
+/// Everything that only the database can count; the rest is as it is by default.
+pub async fn signals(
+    tx: &mut Tx,
+    user: UserId,
+    address: Option<IpNet>,
+    network: Option<IpNet>,
+) -> sqlx::Result<Signals> {
+    let row = sqlx::query!(
+        "SELECT granted AS \"granted!\", from_devices AS \"from_devices!\", from_address AS \"from_address!\", \
+         from_network AS \"from_network!\" FROM trial_signals($1, $2::inet::cidr, $3::inet::cidr)",
+        user.uuid(),
+        address as Option<IpNet>,
+        network as Option<IpNet>,
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    Ok(Signals {
+        granted: row.granted,
+        from_devices: row.from_devices,
+        from_address: row.from_address,
+        from_network: row.from_network,
+        ..Signals::default()
+    })
 }
 
 /// Returns when the trial ends.
@@ -226,4 +246,108 @@ pub async fn deleted(tx: &mut Tx, id: TrialId) -> sqlx::Result<bool> {
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+// Appeals --------------------------------------------------------------------------------------
+
+/// A request to look at a refusal, with who asked.
+pub struct Appeal {
+    pub id: AppealId,
+    pub user_id: UserId,
+    pub email: String,
+    pub locale: String,
+    pub reason: String,
+    pub message: String,
+    pub created_at: OffsetDateTime,
+    /// `granted` or `declined`.
+    pub decision: Option<String>,
+}
+
+struct AppealRow {
+    id: Uuid,
+    user_id: Uuid,
+    email: String,
+    locale: String,
+    reason: String,
+    message: String,
+    created_at: OffsetDateTime,
+    decision: Option<String>,
+}
+
+impl From<AppealRow> for Appeal {
+    fn from(row: AppealRow) -> Self {
+        Self {
+            id: row.id.into(),
+            user_id: row.user_id.into(),
+            email: row.email,
+            locale: row.locale,
+            reason: row.reason,
+            message: row.message,
+            created_at: row.created_at,
+            decision: row.decision,
+        }
+    }
+}
+
+/// Fails with the constraint `trial_appeals_one_open` while another one is open.  False when there were `max` of them.
+pub async fn appeal(tx: &mut Tx, user: UserId, reason: &str, message: &str, max: i64) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "INSERT INTO trial_appeals (id, user_id, reason, message) SELECT $1, $2, $3, $4 \
+         WHERE (SELECT count(*) FROM trial_appeals WHERE user_id = $2) < $5",
+        AppealId::new().uuid(),
+        user.uuid(),
+        reason,
+        message,
+        max,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The newest of somebody.
+pub async fn last_appeal(pool: &PgPool, user: UserId) -> sqlx::Result<Option<Appeal>> {
+    let row = sqlx::query_as!(
+        AppealRow,
+        "SELECT trial_appeals.id, user_id, email, locale, reason, message, trial_appeals.created_at, decision \
+         FROM trial_appeals JOIN users ON users.id = user_id WHERE user_id = $1 ORDER BY trial_appeals.id DESC LIMIT 1",
+        user.uuid(),
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(Appeal::from))
+}
+
+/// What waits, the oldest first.
+pub async fn open_appeals(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<Appeal>> {
+    let rows = sqlx::query_as!(
+        AppealRow,
+        "SELECT trial_appeals.id, user_id, email, locale, reason, message, trial_appeals.created_at, decision \
+         FROM trial_appeals JOIN users ON users.id = user_id WHERE decision IS NULL ORDER BY trial_appeals.id LIMIT $1",
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Appeal::from).collect())
+}
+
+/// Decides one that waits; none where nothing waits under this id.
+pub async fn decide_appeal(
+    tx: &mut Tx,
+    id: AppealId,
+    decision: &str,
+    by: UserId,
+) -> sqlx::Result<Option<Appeal>> {
+    let row = sqlx::query_as!(
+        AppealRow,
+        "UPDATE trial_appeals SET decision = $2, decided_at = now(), decided_by = $3 FROM users \
+         WHERE trial_appeals.id = $1 AND decision IS NULL AND users.id = user_id \
+         RETURNING trial_appeals.id, user_id, email, locale, reason, message, trial_appeals.created_at, decision",
+        id.uuid(),
+        decision,
+        by.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(row.map(Appeal::from))
 }

@@ -6,10 +6,13 @@
 //! ```
 //!
 //! A trial is an instance of a plan that is marked as one.  Who had one is remembered by person and
-//! by mailbox for ever; how many start from one network is limited by day; and outgoing mail is
-//! closed, because that is what trials are stolen for.
+//! by mailbox for ever; how many start from one network or browser is limited ([`rules`]); outgoing mail is
+//! closed and the way out is narrow, because that is what trials are stolen for.
 
+pub mod appeals;
 pub mod db;
+pub mod rules;
+pub mod web;
 
 use crate::accounts::email::mailbox;
 use crate::auth::Actor;
@@ -23,39 +26,52 @@ use crate::mail::{self, Mail};
 use crate::settings::Settings;
 use crate::state::App;
 use crate::web::language::Language;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use jst_policy::instance::ResourcePolicy;
+use jst_policy::units::KbitPerSec;
+use rules::{Limits, Refusal, Signals};
 use serde_json::json;
-use std::net::IpAddr;
 use time::OffsetDateTime;
 
 /// Outgoing TCP ports that are closed for trials: mail.
 pub const BLOCKED_PORTS: [u16; 1] = [25];
 
-/// Whether this person may start a trial at all.
-pub async fn check_person(tx: &mut Tx, actor: &Actor) -> Result<()> {
+/// Whether this person may start a trial now.  Trials wait for each other from here to the end of the transaction.
+pub async fn check(tx: &mut Tx, actor: &Actor, settings: &Settings) -> Result<()> {
     // A trial is a person's, and the customer would lose theirs to the administrator.
     if actor.acting {
         return Err(Error::refused("acting-trial"));
     }
-    if db::used_by(tx, actor.user_id).await? { Err(Error::refused("trial-used")) } else { Ok(()) }
+    judge(tx, actor, settings).await?.map_err(|refusal| Error::refused(refusal.code()))
 }
 
-/// Whether another trial may start from where this one is asked for.  Trials from one network
-/// wait for each other from here to the end of the transaction.
-pub async fn check_network(tx: &mut Tx, actor: &Actor, settings: &Settings) -> Result<()> {
-    let Some(ip) = actor.ip else { return Ok(()) };
-    if db::recent_from(tx, network(ip)).await? >= settings.trials_per_ip_day {
-        return Err(Error::refused("trial-network"));
-    }
-    Ok(())
+async fn judge(tx: &mut Tx, actor: &Actor, settings: &Settings) -> Result<Result<(), Refusal>> {
+    let signals = Signals {
+        had_one: db::used_by(tx, actor.user_id).await?,
+        disposable: rules::is_disposable(&mailbox(&actor.email)),
+        ..db::signals(tx, actor.user_id, actor.ip.map(rules::address), actor.ip.map(rules::network)).await?
+    };
+    let limits = Limits {
+        per_device: settings.trials_per_device,
+        per_address: settings.trials_per_ip_day,
+        per_network: settings.trials_per_network_day,
+    };
+    Ok(rules::judge(&signals, &limits))
 }
 
-/// One customer: an IPv4 address, or an IPv6 /64.
-fn network(ip: IpAddr) -> IpNet {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpNet::V4(Ipv4Net::from(ip)),
-        IpAddr::V6(ip) => IpNet::V6(Ipv6Net::new_assert(ip, 64).trunc()),
+/// What a trial of a plan gets: less of the way out, which is what trials are stolen for.
+pub fn policy(plan: &ResourcePolicy, settings: &Settings) -> ResourcePolicy {
+    let mut policy = plan.clone();
+    let Ok(most @ 1..) = u64::try_from(settings.trial_outbound_mbit) else { return policy };
+    let most = KbitPerSec(most * 1000);
+    let outbound = &mut policy.network.outbound;
+    let average = outbound.average.map_or(most, |average| average.min(most));
+    outbound.average = Some(average);
+    outbound.reservation = outbound.reservation.min(average);
+    outbound.peak = outbound.peak.map(|peak| peak.min(most)).filter(|peak| *peak > average);
+    if outbound.peak.is_none() {
+        outbound.burst = None;
     }
+    policy
 }
 
 /// Books the trial of a new instance, and tells by mail how long it runs.
@@ -72,7 +88,7 @@ pub async fn begin(
         Ok(expires) => expires,
         Err(error) => {
             return Err(match violated_constraint(&error) {
-                Some("trials_one_each") | Some("trials_one_mailbox") => Error::refused("trial-used"),
+                Some("trials_one_each") | Some("trials_one_mailbox") => Error::refused(Refusal::Used.code()),
                 _ => error.into(),
             });
         }
@@ -99,7 +115,12 @@ pub async fn offer(app: &App, actor: &Actor) -> Result<Option<String>> {
 
 /// Whether an error is a refusal by the rules of trials.
 pub fn is_refusal(error: &Error) -> bool {
-    matches!(error.code(), "trial-used" | "trial-network")
+    Refusal::ALL.into_iter().any(|refusal| refusal.code() == error.code())
+}
+
+/// Whether a person could decide otherwise.
+pub fn may_be_appealed(error: &Error) -> bool {
+    is_refusal(error) && error.code() != Refusal::Used.code()
 }
 
 /// Notes for the administrator who was refused a trial, and why.
@@ -171,17 +192,4 @@ pub async fn tell(
     ];
     mail::enqueue(tx, Mail { language, kind, recipient, arguments: &arguments }).await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_customer_is_an_address_or_a_64() {
-        let network = |ip: &str| network(ip.parse().unwrap()).to_string();
-        assert_eq!(network("203.0.113.7"), "203.0.113.7/32");
-        assert_eq!(network("::ffff:203.0.113.7"), "203.0.113.7/32");
-        assert_eq!(network("2001:db8::1:2:3:4"), "2001:db8::/64");
-    }
 }

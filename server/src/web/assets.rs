@@ -71,6 +71,11 @@ pub fn tree_url(folder: &str, file: &str) -> String {
     format!("/static/{hash}/{folder}/{file}")
 }
 
+/// The text of an asset that the server itself reads; "" where it was not built in.
+pub fn text(path: &str) -> String {
+    find(path).map_or_else(String::new, |asset| String::from_utf8_lossy(&asset.data).into_owned())
+}
+
 /// Serves an asset.  Style sheets import and link each other by relative names, so the hash in the
 /// path is not compared: it only makes the address new when the content is.
 pub async fn serve(Path((_hash, path)): Path<(String, String)>) -> Response {

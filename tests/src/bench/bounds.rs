@@ -58,3 +58,8 @@ pub const NETWORK_CHANGE_MS: f64 = 300.0;
 pub const PAGE_P99_MS: f64 = 20.0;
 /// Time for a page at full load, over that of a bare handler with one query: half its throughput.
 pub const PAGE_TIME_RATIO: f64 = 2.0;
+
+/// Honest people whom the rules of trials refuse, in percent of those who ask.
+pub const HONEST_REFUSED_PERCENT: f64 = 5.0;
+/// Attempts of attackers that get a trial, in percent of all: most of them have bought what makes them look honest.
+pub const ATTEMPTS_LET_THROUGH_PERCENT: f64 = 30.0;

@@ -13,3 +13,4 @@ pub mod pages;
 pub mod provision;
 pub mod report;
 pub mod resize;
+pub mod trials;

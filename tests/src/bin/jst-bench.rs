@@ -19,8 +19,9 @@ async fn main() -> anyhow::Result<()> {
         "pages" => bench::pages::run().await?,
         "provision" => bench::provision::run().await?,
         "resize" => bench::resize::run().await?,
+        "trials" => bench::trials::run(),
         _ => bail!(
-            "tests/bench NAME, where NAME is: billing, chaos, cpu, disk, memory, network, pages, provision, resize"
+            "tests/bench NAME, where NAME is: billing, chaos, cpu, disk, memory, network, pages, provision, resize, trials"
         ),
     };
     if !report.finish(&name)? {

@@ -4,6 +4,7 @@ use ipnet::IpNet;
 use sqlx::PgPool;
 use std::net::IpAddr;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 pub struct SessionRow {
     pub id_hash: Vec<u8>,
@@ -25,6 +26,19 @@ pub async fn describe(
         id_hash,
         ip.map(IpNet::from) as Option<IpNet>,
         user_agent,
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Notes with which browser somebody signed in.
+pub async fn note_device(pool: &PgPool, user: UserId, device: Uuid) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO user_devices (user_id, device) VALUES ($1, $2) \
+         ON CONFLICT (user_id, device) DO UPDATE SET seen_at = now()",
+        user.uuid(),
+        device,
     )
     .execute(pool)
     .await?;
@@ -102,6 +116,10 @@ pub async fn delete_expired(pool: &PgPool) -> sqlx::Result<()> {
         .execute(pool)
         .await?;
     sqlx::query!("DELETE FROM attempt_limits WHERE window_start < now() - interval '2 days'")
+        .execute(pool)
+        .await?;
+    // Longer than any rule of trials looks back, and no longer.
+    sqlx::query!("DELETE FROM user_devices WHERE seen_at < now() - interval '100 days'")
         .execute(pool)
         .await?;
     sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'")

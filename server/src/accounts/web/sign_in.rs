@@ -21,6 +21,9 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 use tower_sessions::Session;
+use uuid::Uuid;
+
+const DEVICE: &str = "jst_device";
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -169,14 +172,19 @@ async fn begin(
     who: SignedIn,
     next: &str,
 ) -> Result<Response> {
+    // A number that says nothing of the browser, so that trials of several people with one browser can be counted.
+    let device = crate::web::cookie(headers, DEVICE).and_then(|text| text.parse().ok());
+    let device: Uuid = device.unwrap_or_else(Uuid::new_v4);
+    let user = who.user.user_id;
     session.clear().await;
     session.cycle_id().await?;
     session.insert(SESSION_USER, who.user).await?;
     session.save().await?;
     if let Some(id) = session.id() {
-        sign_in::describe_session(app, caller, &id_hash(id)).await?;
+        sign_in::describe_session(app, caller, &id_hash(id), user, device).await?;
     }
     let mut response = Redirect::to(local_path(next).unwrap_or("/dashboard")).into_response();
+    set_cookie(app, &mut response, DEVICE, &device.to_string());
     // The language of the account, unless this browser was told another.
     if crate::web::cookie(headers, language::COOKIE).is_none()
         && let Some(language) = Language::from_code(&who.locale)

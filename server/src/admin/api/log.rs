@@ -1,11 +1,13 @@
 use crate::admin::db::{audit, mail, operations, trials};
 use crate::auth::Admin;
 use crate::error::{Error, Result};
-use crate::ids::{InstanceId, MailId, OperationId, TenantId, TrialId};
+use crate::ids::{AppealId, InstanceId, MailId, OperationId, TenantId, TrialId};
 use crate::instances::api::schema::OperationBody;
 use crate::instances::oversee;
 use crate::state::App;
-use crate::web::api::Problem;
+use crate::trials::appeals;
+use crate::trials::db::Appeal;
+use crate::web::api::{Problem, Refusals};
 use crate::web::json::Json;
 use crate::web::paging::{Listed, PageParams, Paging};
 use axum::extract::{Path, Query, State};
@@ -24,6 +26,8 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(retry_operation))
         .routes(routes!(cancel_operation))
         .routes(routes!(list_trials))
+        .routes(routes!(list_appeals))
+        .routes(routes!(decide_appeal))
         .routes(routes!(list_mail))
         .routes(routes!(show_mail))
         .routes(routes!(retry_mail))
@@ -197,6 +201,60 @@ async fn list_trials(
 ) -> Result<Json<Listed<TrialView>>> {
     let rows = trials::list(app.db.platform(), paging.after, paging.fetch()).await?;
     Ok(Json(Listed::new(rows, &paging, |row| row.id.to_string()).map(TrialView::from)))
+}
+
+/// A refused trial that somebody asked to have looked at.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TrialAppeal)]
+struct AppealView {
+    id: AppealId,
+    email: String,
+    /// Why a trial was refused: a code, as in the audit log.
+    #[schema(example = "trial-network")]
+    reason: String,
+    message: String,
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    created_at: OffsetDateTime,
+}
+
+/// Appeals that wait
+///
+/// The oldest first, at most 50.
+#[utoipa::path(get, path = "/api/v1/admin/trials/appeals", tag = "Administration: customers",
+    responses((status = 200, body = Vec<AppealView>)))]
+async fn list_appeals(State(app): State<App>, _: Admin) -> Result<Json<Vec<AppealView>>> {
+    let waiting = appeals::waiting(&app).await?.into_iter();
+    let view = |one: Appeal| AppealView {
+        id: one.id,
+        email: one.email,
+        reason: one.reason,
+        message: one.message,
+        created_at: one.created_at,
+    };
+    Ok(Json(waiting.map(view).collect()))
+}
+
+/// What an appeal is answered with.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TrialAppealDecision)]
+struct AppealDecision {
+    grant: bool,
+}
+
+/// Decide an appeal
+///
+/// Who asked is told by mail. Whoever is granted may start one trial from anywhere.
+#[utoipa::path(post, path = "/api/v1/admin/trials/appeals/{id}", tag = "Administration: customers",
+    params(("id" = String, Path)), request_body = AppealDecision, responses((status = 204), Refusals))]
+async fn decide_appeal(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+    Json(body): Json<AppealDecision>,
+) -> Result<StatusCode> {
+    appeals::decide(&app, &actor, id.parse()?, body.grant).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A mail of the outbox.

@@ -17,6 +17,8 @@ pub struct Overview {
     pub trials_running: i64,
     /// In the last 24 hours.
     pub trials_refused: i64,
+    /// Refusals that somebody asked to have looked at.
+    pub appeals_waiting: i64,
     pub customers: i64,
     pub mails_waiting: i64,
     pub mails_abandoned: i64,
@@ -45,6 +47,7 @@ pub async fn overview(pool: &PgPool) -> sqlx::Result<Overview> {
          (SELECT count(*) FROM trials WHERE expires_at > now() AND converted_at IS NULL AND deleted_at IS NULL) \
              AS \"trials_running!\", \
          (SELECT count(*) FROM events WHERE action = 'trial.refused' AND at > now() - interval '1 day') AS \"trials_refused!\", \
+         (SELECT count(*) FROM trial_appeals WHERE decision IS NULL) AS \"appeals_waiting!\", \
          (SELECT count(*) FROM tenants) AS \"customers!\", \
          (SELECT count(*) FROM mail_outbox WHERE sent_at IS NULL AND abandoned_at IS NULL) AS \"mails_waiting!\", \
          (SELECT count(*) FROM mail_outbox WHERE abandoned_at IS NOT NULL) AS \"mails_abandoned!\", \
@@ -70,6 +73,7 @@ pub async fn overview(pool: &PgPool) -> sqlx::Result<Overview> {
         operations_failed: row.operations_failed,
         trials_running: row.trials_running,
         trials_refused: row.trials_refused,
+        appeals_waiting: row.appeals_waiting,
         customers: row.customers,
         mails_waiting: row.mails_waiting,
         mails_abandoned: row.mails_abandoned,

@@ -51,6 +51,9 @@ fn read(form: &Sent) -> Result<Settings> {
         trial_days: figure("trial_days"),
         trial_keep_days: figure("trial_keep_days"),
         trials_per_ip_day: figure("trials_per_ip_day"),
+        trials_per_network_day: figure("trials_per_network_day"),
+        trials_per_device: figure("trials_per_device"),
+        trial_outbound_mbit: figure("trial_outbound_mbit"),
         delete_grace_hours: figure("delete_grace_hours"),
         image_max_gib: figure("image_max_gib"),
     };

@@ -4,19 +4,25 @@ use super::{next_href, state_kind, word};
 use crate::admin::db::audit::{self, EventRow};
 use crate::admin::db::trials::{self as db, TrialRow};
 use crate::auth::Admin;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::TrialId;
 use crate::state::App;
+use crate::trials::appeals;
+use crate::trials::db::Appeal;
+use crate::web::flash;
 use crate::web::page::Page;
 use crate::web::paging::{Listed, Paging};
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::Router;
-use axum::extract::State;
-use axum::routing::get;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
 
 pub fn routes() -> Router<App> {
-    Router::new().route("/admin/trials", get(list))
+    Router::new()
+        .route("/admin/trials", get(list))
+        .route("/admin/trials/appeals/{id}/{decision}", post(decide))
 }
 
 /// Refusals on the page; the audit log has all of them.
@@ -28,6 +34,7 @@ struct ListPage {
     page: Page,
     rows: Vec<TrialRow>,
     refusals: Vec<EventRow>,
+    appeals: Vec<Appeal>,
     next: String,
 }
 
@@ -44,6 +51,10 @@ impl ListPage {
         let reason = event.data["reason"].as_str().unwrap_or_default();
         word(&self.page, "trial-refused", reason)
     }
+
+    fn why(&self, appeal: &Appeal) -> String {
+        word(&self.page, "trial-refused", &appeal.reason)
+    }
 }
 
 async fn list(State(app): State<App>, _: Admin, page: Page, paging: Paging<TrialId>) -> Result<ListPage> {
@@ -53,5 +64,20 @@ async fn list(State(app): State<App>, _: Admin, page: Page, paging: Paging<Trial
     let next = next_href("/admin/trials", &[], &listed);
     let filter = audit::Filter { action: "trial.refused", ..Default::default() };
     let refusals = audit::list(pool, &filter, None, REFUSALS).await?;
-    Ok(ListPage { page, rows: listed.items, refusals, next })
+    let appeals = appeals::waiting(&app).await?;
+    Ok(ListPage { page, rows: listed.items, refusals, appeals, next })
+}
+
+async fn decide(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path((id, decision)): Path<(String, String)>,
+) -> Result<Response> {
+    let grant = match decision.as_str() {
+        "grant" => true,
+        "decline" => false,
+        _ => return Err(Error::NotFound),
+    };
+    appeals::decide(&app, &actor, id.parse()?, grant).await?;
+    Ok(flash::redirect("/admin/trials", if grant { "appeal-granted" } else { "appeal-declined" }))
 }

@@ -1,5 +1,6 @@
 //! The customer's first page.
 
+use super::new::PlanCard;
 use super::words::{OperationWords, state_look, state_word};
 use crate::auth::Actor;
 use crate::error::Result;
@@ -56,6 +57,9 @@ impl Row {
 struct TrialCard {
     href: String,
     name: String,
+    /// The plan that it is a trial of, and its price; "" where that is not sold.
+    plan: String,
+    price: String,
     days_left: i64,
     ended: bool,
     expires_at: time::OffsetDateTime,
@@ -83,6 +87,8 @@ async fn show(State(app): State<App>, page: Page, actor: Actor) -> Result<Dashbo
         Some(TrialCard {
             href: format!("/instances/{}/resize", view.instance.id),
             name: view.instance.name.clone(),
+            plan: if view.plan.trial_only() { String::new() } else { view.plan.slug.clone() },
+            price: PlanCard::of(&page, &view.plan, true, false).note,
             days_left: trial.days_left,
             ended: trial.days_left == 0,
             expires_at: trial.expires_at,

@@ -15,6 +15,7 @@ pub mod words;
 
 use crate::error::{Error, FieldError, Result};
 use crate::state::App;
+use crate::trials;
 use crate::web::errors;
 use crate::web::page::Page;
 use axum::Router;
@@ -39,6 +40,8 @@ pub struct Refusal {
     pub errors: Vec<FieldError>,
     /// About the whole and no field; "" for none.
     pub message: String,
+    /// A person may be asked to look at it.
+    pub appeal: bool,
     pub status: StatusCode,
 }
 
@@ -48,10 +51,10 @@ impl Refusal {
     pub fn of(error: Error, page: &Page) -> Result<Self> {
         let status = error.status();
         match error {
-            Error::Invalid(errors) => Ok(Self { errors, message: String::new(), status }),
+            Error::Invalid(errors) => Ok(Self { errors, status, ..Self::default() }),
             Error::Refused { .. } => {
                 let (_, message) = errors::words(&error, page.language);
-                Ok(Self { errors: Vec::new(), message, status })
+                Ok(Self { message, appeal: trials::may_be_appealed(&error), status, ..Self::default() })
             }
             other => Err(other),
         }

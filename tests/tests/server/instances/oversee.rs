@@ -5,7 +5,7 @@ use jst_protocol::report::{FailureCode, Observed, Outcome};
 use jst_tests::Api;
 use serde_json::{Value, json};
 
-async fn admin(desk: &Desk) -> Api {
+pub async fn admin(desk: &Desk) -> Api {
     desk.platform.api(&desk.platform.admin_token().await)
 }
 

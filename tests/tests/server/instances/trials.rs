@@ -205,3 +205,115 @@ async fn what_is_only_tried_is_not_had_for_nothing() {
     assert_eq!(code(customer.act(&id, "resize", json!({ "plan": "small" })).await), "plan-trial-only");
     desk.platform.stop().await;
 }
+
+#[tokio::test]
+async fn a_trial_is_narrow_until_it_is_bought() {
+    let desk = Desk::open().await;
+    let admin = super::oversee::admin(&desk).await;
+    admin.patch("/api/v1/admin/settings", json!({ "trial_outbound_mbit": 5 })).await.expect(200);
+    let customer = desk.stranger("try@example.com").await;
+    let id = desk.running(&customer, "try", "small").await;
+    let outbound = |instance: &serde_json::Value| instance["policy"]["network"]["outbound"].clone();
+    assert_eq!(outbound(&customer.instance(&id).await)["average"], 5000);
+    let told = desk.told(&id).await.unwrap();
+    let Presence::Present { spec, .. } = &told.presence else { panic!("{told:?}") };
+    assert_eq!(
+        spec.policy.network.outbound.average.map(|rate| rate.get()),
+        Some(5000),
+        "the host is told so"
+    );
+    sqlx::query("UPDATE tenants SET may_buy = true").execute(desk.pool()).await.unwrap();
+    customer.act(&id, "resize", json!({ "plan": "small" })).await.expect(202);
+    assert_ne!(outbound(&customer.instance(&id).await)["average"], 5000, "what is bought is the plan");
+    desk.books_agree().await;
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_mailbox_for_minutes_gets_no_trial() {
+    let desk = Desk::open().await;
+    let customer = desk.stranger("x@deep.mailinator.com").await;
+    assert_eq!(customer.try_create("t", "small").await.expect(403).json()["code"], "trial-disposable");
+    let refused = desk.event("trial.refused").await.unwrap();
+    assert_eq!(text(&refused["reason"]), "trial-disposable");
+    desk.platform.stop().await;
+}
+
+/// Two people who signed in with one browser.
+async fn share_a_browser(desk: &Desk) {
+    sqlx::query("INSERT INTO user_devices (user_id, device) SELECT id, '00000000-0000-4000-8000-000000000001' FROM users")
+        .execute(desk.pool())
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn who_is_refused_may_ask_and_be_let_in() {
+    let desk = Desk::open().await;
+    let admin = super::oversee::admin(&desk).await;
+    admin.patch("/api/v1/admin/settings", json!({ "trials_per_device": 1 })).await.expect(200);
+    let (first, second) = (desk.stranger("one@example.com").await, desk.stranger("two@example.com").await);
+    share_a_browser(&desk).await;
+    first.create("t", "small").await;
+    assert_eq!(second.try_create("t", "small").await.expect(403).json()["code"], "trial-device");
+
+    let browser = desk.platform.customer("three@example.com").await;
+    let page = browser.get("/trial/appeal").await.expect(200).body;
+    assert!(page.contains("Nothing stands in the way"), "{page}");
+    browser.post("/trial/appeal", &[("message", "please")]).await.expect(409);
+    share_a_browser_with(&desk, "three@example.com").await;
+    let page = browser.get("/trial/appeal").await.expect(200).body;
+    assert!(page.contains("with this browser"), "{page}");
+    for wrong in ["", "  ", "x".repeat(2001).as_str()] {
+        browser.post("/trial/appeal", &[("message", wrong)]).await.expect(422);
+    }
+    let message = "We are two. <script>alert(1)</script>";
+    browser.post("/trial/appeal", &[("message", message)]).await.expect(303);
+    browser.post("/trial/appeal", &[("message", "again")]).await.expect(409);
+
+    let waiting = admin.get("/api/v1/admin/trials/appeals").await.expect(200).json();
+    assert_eq!((text(&waiting[0]["message"]), text(&waiting[0]["reason"])), (message, "trial-device"));
+    let overview = admin.get("/api/v1/admin/overview").await.expect(200).json();
+    assert_eq!(overview["appeals_waiting"], 1);
+    let path = format!("/api/v1/admin/trials/appeals/{}", text(&waiting[0]["id"]));
+    second.api.post(&path, json!({ "grant": true })).await.expect(404);
+    admin.post(&path, json!({ "grant": "yes" })).await.expect(422);
+    admin.post(&path, json!({ "grant": true })).await.expect(204);
+    admin.post(&path, json!({ "grant": false })).await.expect(404);
+    assert_eq!(mails(&desk, "appeal-granted").await, 1);
+    let page = browser.get("/trial/appeal").await.expect(200).body;
+    assert!(page.contains("Granted") && page.contains("&#60;script&#62;"), "{page}");
+    // Let in, once.
+    assert!(browser.get("/dashboard").await.expect(200).body.contains("plan=small"));
+    desk.platform.stop().await;
+}
+
+async fn share_a_browser_with(desk: &Desk, email: &str) {
+    sqlx::query(
+        "INSERT INTO user_devices (user_id, device) SELECT id, '00000000-0000-4000-8000-000000000001' \
+         FROM users WHERE email = $1",
+    )
+    .bind(email)
+    .execute(desk.pool())
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_browser_is_known_by_its_cookie_and_not_by_what_it_says() {
+    let desk = Desk::open().await;
+    let devices = || async {
+        sqlx::query_scalar::<_, i64>("SELECT count(DISTINCT device) FROM user_devices")
+            .fetch_one(desk.pool())
+            .await
+            .unwrap()
+    };
+    let browser = desk.platform.customer("one@example.com").await;
+    assert_eq!(devices().await, 1);
+    browser.post("/sign-out", &[]).await.expect(303);
+    browser.sign_in("one@example.com", jst_tests::platform::PASSWORD).await;
+    assert_eq!(devices().await, 1, "the same browser");
+    desk.platform.customer("two@example.com").await;
+    assert_eq!(devices().await, 2);
+    desk.platform.stop().await;
+}
