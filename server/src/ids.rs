@@ -46,6 +46,7 @@ kinds! {
     InvoiceId, Invoice, "bill";
     CreditNoteId, CreditNote, "note";
     VoucherId, Voucher, "vch";
+    PaymentId, Payment, "pay";
 }
 
 /// An identifier of one kind of thing.

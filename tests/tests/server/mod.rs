@@ -16,5 +16,6 @@ mod image_imports;
 mod instances;
 mod keys_and_tokens;
 mod mail;
+mod payments;
 mod second_factor;
 mod team;
