@@ -39,7 +39,8 @@ async fn what_is_paid_counts_once_with_every_provider() {
         assert!(payment[way].is_string() && payment[none].is_null(), "{payment}");
         if provider == "alipay" {
             // Alipay hears of it when the customer comes.
-            let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+            let http =
+                reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
             let answer = http.get(text(&payment["pay_url"])).send().await.unwrap();
             let status = answer.status();
             assert_eq!(status, 303, "{}", answer.text().await.unwrap());
@@ -89,11 +90,13 @@ async fn who_pays_is_released_at_once() {
     let id = till.desk.running(&customer, "web", "flat").await;
     till.at(2 * super::super::billing::DAY).await;
     till.review().await;
-    sqlx::query("UPDATE billing_accounts SET overdue_since = now() - interval '10 days' WHERE tenant_id = $1")
-        .bind(customer.tenant)
-        .execute(counter.pool())
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE billing_accounts SET overdue_since = now() - interval '10 days' WHERE tenant_id = $1",
+    )
+    .bind(customer.tenant)
+    .execute(counter.pool())
+    .await
+    .unwrap();
     till.review().await;
     let locked = customer.api.get(&format!("/api/v1/instances/{id}")).await.expect(200).json();
     assert_eq!(till.account(&customer).await["stage"], "suspended", "{locked}");
@@ -129,7 +132,8 @@ async fn pages_lead_there_and_back() {
         assert!(page.contains(word), "{fields:?}: {page}");
     }
     // Stripe: a page that leads on by itself, and a button where it does not.
-    let there = own.post("/billing/payments", &[("amount", "12.50"), ("provider", "stripe")]).await.expect(303);
+    let there =
+        own.post("/billing/payments", &[("amount", "12.50"), ("provider", "stripe")]).await.expect(303);
     let page = own.get(&there.location).await.expect(200);
     let refresh = page.headers["refresh"].to_str().unwrap().to_owned();
     let url = refresh.strip_prefix("0; url=").unwrap();

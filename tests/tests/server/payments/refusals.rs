@@ -22,8 +22,16 @@ async fn bad_settings_are_refused_field_by_field() {
     let (keyless, serialless) = (format!("SERIAL\n{broken}"), good.clone());
     let twice = format!("A B\n{good}");
     let cases: [(&str, &str, Vec<&str>); 14] = [
-        ("stripe", "base_url", vec!["nowhere", "http://api.stripe.com", "https://a:b@c.d", "file:///etc", &long]),
-        ("stripe", "secret_key", vec!["pk_test_1234567890", "sk_", "sk_live 12345678", "sk_live_\u{4e2d}\u{4e2d}12345678"]),
+        (
+            "stripe",
+            "base_url",
+            vec!["nowhere", "http://api.stripe.com", "https://a:b@c.d", "file:///etc", &long],
+        ),
+        (
+            "stripe",
+            "secret_key",
+            vec!["pk_test_1234567890", "sk_", "sk_live 12345678", "sk_live_\u{4e2d}\u{4e2d}12345678"],
+        ),
         ("stripe", "webhook_secret", vec!["secret", "whsec_", "whsec_a b c d e f g"]),
         ("alipay", "base_url", vec!["http://openapi.alipay.com/gateway.do", "//openapi.alipay.com"]),
         ("alipay", "app_id", vec!["12345", "20140723x0007148", "１２３４５６", "-123456"]),
@@ -34,7 +42,11 @@ async fn bad_settings_are_refused_field_by_field() {
         ("wechat", "merchant_id", vec!["123", "12300001O9"]),
         ("wechat", "serial", vec!["12", "not hexadecimal", "zzzzzzzzzz"]),
         ("wechat", "private_key", vec!["none", good]),
-        ("wechat", "api_v3_key", vec!["short", "0123456789abcdefghijklmnopqrstuv0", "0123456789abcdefghijklmnopqrst u"]),
+        (
+            "wechat",
+            "api_v3_key",
+            vec!["short", "0123456789abcdefghijklmnopqrstuv0", "0123456789abcdefghijklmnopqrst u"],
+        ),
         ("wechat", "platform_keys", vec![&serialless, "SERIAL", &keyless, &twice, "A\nB"]),
     ];
     let before = admin.get("/api/v1/admin/payment-providers").await.expect(200).json();
@@ -74,10 +86,11 @@ async fn secrets_are_sealed_and_never_shown_again() {
         shown += &browser.get(&format!("/admin/billing/payment-providers/{provider}")).await.expect(200).body;
     }
     shown += &browser.get("/admin/audit").await.expect(200).body;
-    let stored: String = sqlx::query_scalar("SELECT string_agg(payment_providers::text, '') FROM payment_providers")
-        .fetch_one(counter.pool())
-        .await
-        .unwrap();
+    let stored: String =
+        sqlx::query_scalar("SELECT string_agg(payment_providers::text, '') FROM payment_providers")
+            .fetch_one(counter.pool())
+            .await
+            .unwrap();
     let events: String = sqlx::query_scalar("SELECT string_agg(data::text, '') FROM events")
         .fetch_one(counter.pool())
         .await
@@ -87,7 +100,8 @@ async fn secrets_are_sealed_and_never_shown_again() {
     }
     // A refused form does not bring what was typed as a secret back.
     let page = "/admin/billing/payment-providers/stripe";
-    let fields = [("enabled", "on"), ("secret_key", "pk_typed_by_mistake"), ("base_url", "http://example.com")];
+    let fields =
+        [("enabled", "on"), ("secret_key", "pk_typed_by_mistake"), ("base_url", "http://example.com")];
     let refused = browser.post(page, &fields).await.expect(422).body;
     assert!(refused.contains("http://example.com") && !refused.contains("pk_typed_by_mistake"), "{refused}");
     // Empty keeps; off hides from customers and still takes what comes.
@@ -198,7 +212,14 @@ async fn what_contradicts_or_is_unknown_is_kept_for_the_operator() {
     let mut transaction = wechat_transaction(&theirs.number, 1000, "CNY");
     transaction["mchid"] = json!("9999999999");
     send(wechat("evt_account", "TRANSACTION.SUCCESS", &transaction, now(), Signer::Provider)).await;
-    send(stripe("evt_kind", "customer.created", &json!({ "id": "cus_1", "email": "a@b.c" }), now(), Signer::Provider)).await;
+    send(stripe(
+        "evt_kind",
+        "customer.created",
+        &json!({ "id": "cus_1", "email": "a@b.c" }),
+        now(),
+        Signer::Provider,
+    ))
+    .await;
     counter.settled().await;
     let states: Vec<(String, String, String)> =
         sqlx::query_as("SELECT event_id, state, reason FROM payment_events ORDER BY event_id")
@@ -233,7 +254,8 @@ async fn what_contradicts_or_is_unknown_is_kept_for_the_operator() {
         items.into_iter().find(|item| item["event_id"] == id).unwrap()["id"].to_string()
     };
     let nobody_s = find("evt_nobody");
-    let shown = counter.till.admin.get(&format!("/api/v1/admin/payment-events/{}", find("evt_kind"))).await.json();
+    let shown =
+        counter.till.admin.get(&format!("/api/v1/admin/payment-events/{}", find("evt_kind"))).await.json();
     assert!(text(&shown["body"]).contains("cus_1") && !text(&shown["body"]).contains("a@b.c"), "{shown}");
     sqlx::query(
         "INSERT INTO payments (id, tenant_id, currency, provider, amount, created_by, expires_at) \
@@ -249,7 +271,8 @@ async fn what_contradicts_or_is_unknown_is_kept_for_the_operator() {
     counter.settled().await;
     assert_eq!(counter.balance(&customer).await, 1000);
     // Once is enough.
-    let again = counter.till.admin.post(&format!("/api/v1/admin/payment-events/{nobody_s}/retry"), json!({})).await;
+    let again =
+        counter.till.admin.post(&format!("/api/v1/admin/payment-events/{nobody_s}/retry"), json!({})).await;
     assert_eq!(again.expect(409).json()["code"], "payment-event-settled");
     counter.till.admin.post("/api/v1/admin/payment-events/999999/retry", json!({})).await.expect(404);
     for language in ["zh-CN", "en"] {
