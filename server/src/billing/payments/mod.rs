@@ -117,8 +117,10 @@ pub async fn create(app: &App, actor: &Actor, new: &NewPayment) -> Result<Paymen
         problems.push(FieldError::new("provider", "choice"));
     }
     let Some(gateway) = gateway.filter(|_| problems.is_empty()) else { return Err(Error::Invalid(problems)) };
+    drop(tx);
     limits::count(app.db.platform(), &format!("payment:{tenant}"), BEGUN).await?;
 
+    let mut tx = app.db.begin_platform().await?;
     let id = PaymentId::new();
     let amount = Money::new(account.currency, new.amount);
     let expires_at = db::insert(&mut tx, id, tenant, new.provider, amount, &actor.email, VALID_HOURS).await?;
