@@ -161,7 +161,7 @@ pub fn stripe(id: &str, kind: &str, object: &Value, at: i64, signer: Signer) -> 
     mac.update(format!("{at}.{body}").as_bytes());
     let code = hex::encode(mac.finalize().into_bytes());
     let headers = vec![
-        ("stripe-signature", format!("t={at},v1={code},v0={}", "6ffbb59b2300aae63f272406069a9788")),
+        ("stripe-signature", format!("t={at},v1={code},v0=6ffbb59b2300aae63f272406069a9788")),
         ("content-type", "application/json; charset=utf-8".to_owned()),
     ];
     Notification { provider: "stripe", headers, body: body.into_bytes() }
@@ -204,7 +204,7 @@ pub fn alipay(id: &str, number: &str, fields: &[(&str, String)], signer: Signer)
         ("app_id", ALIPAY_APP),
         ("charset", "utf-8"),
         ("version", "1.0"),
-        ("trade_no", &format!("20260102{number}")),
+        ("trade_no", format!("20260102{number}").as_str()),
         ("out_trade_no", number),
         ("buyer_logon_id", "159****5620"),
         ("seller_id", "2088101106499364"),

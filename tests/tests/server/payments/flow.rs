@@ -105,7 +105,7 @@ async fn who_pays_is_released_at_once() {
     counter.simulator.tell(&number(&first), Tell::Paid, 1).await.unwrap();
     counter.settled().await;
     assert_eq!(till.account(&customer).await["stage"], "suspended");
-    let second = begin(&customer, "stripe", 5_000, "USD").await;
+    let second = begin(&customer, "stripe", 50_000, "USD").await;
     counter.simulator.tell(&number(&second), Tell::Paid, 1).await.unwrap();
     counter.settled().await;
     assert_eq!(till.account(&customer).await["stage"], "clear");

@@ -6,7 +6,7 @@ mod inbound;
 mod orders;
 mod refusals;
 
-use super::billing::{Till, id};
+use super::billing::Till;
 use super::instances::desk::Customer;
 use jst_tests::eventually;
 use jst_tests::payments::simulator::Simulator;
