@@ -42,7 +42,8 @@ fn answer(provider: Provider, status: StatusCode) -> Response {
         Provider::Stripe => {
             ("application/json", if well { "{\"received\":true}" } else { "{\"received\":false}" })
         }
-        Provider::Alipay => ("text/plain", if well { "success" } else { "fail" }),
+        // Not plain text: a refusal in plain text is taken for one that has no page yet, and gets one.
+        Provider::Alipay => ("text/html; charset=utf-8", if well { "success" } else { "fail" }),
         Provider::Wechat if well => ("application/json", "{\"code\":\"SUCCESS\",\"message\":\"\"}"),
         Provider::Wechat => ("application/json", "{\"code\":\"FAIL\",\"message\":\"refused\"}"),
     };
