@@ -76,6 +76,11 @@ impl Error {
         Self::Refused { status: StatusCode::UNAUTHORIZED, code, arguments: Vec::new() }
     }
 
+    /// 502: somebody whom we need for it did not do their part.
+    pub fn unavailable(code: &'static str) -> Self {
+        Self::Refused { status: StatusCode::BAD_GATEWAY, code, arguments: Vec::new() }
+    }
+
     pub fn with(mut self, name: &'static str, value: impl ToString) -> Self {
         if let Self::Refused { arguments, .. } = &mut self {
             arguments.push((name, value.to_string()));

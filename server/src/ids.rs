@@ -48,6 +48,7 @@ kinds! {
     CreditNoteId, CreditNote, "note";
     VoucherId, Voucher, "vch";
     PasskeyId, Passkey, "pk";
+    PaymentId, Payment, "pay";
 }
 
 /// An identifier of one kind of thing.

@@ -86,6 +86,7 @@ fn pages() -> Router<App> {
         .merge(crate::trials::web::routes())
         .merge(crate::consoles::web::routes())
         .merge(crate::billing::web::routes())
+        .merge(crate::billing::payments::web::routes())
         .merge(crate::admin::routes())
         .merge(crate::search::web::routes())
 }
@@ -97,6 +98,7 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::instances::api::routes())
         .merge(crate::consoles::api::routes())
         .merge(crate::billing::api::routes())
+        .merge(crate::billing::payments::api::routes())
         .merge(crate::plans::api::routes())
         .merge(crate::images::api::routes())
         .merge(crate::admin::api::routes())

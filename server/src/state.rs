@@ -18,4 +18,6 @@ pub struct App {
     pub ca: Arc<Ca>,
     pub notices: Notices,
     pub consoles: Meeting,
+    /// Wakes the worker that applies what payment providers have told.
+    pub payments_told: Arc<tokio::sync::Notify>,
 }

@@ -123,5 +123,33 @@ export async function furnish(platform, browser, email = "you@example.com") {
   await platform.operationEnds(token, (await api("POST", `/instances/${made.archive}/actions/shutdown`)).id);
   await platform.operationEnds(token, (await api("DELETE", `/instances/${made.old}`)).id);
   inventHistory(platform, made["web-1"]);
-  return { email, token, pages: Object.values(made).map((id) => `/instances/${id}`) };
+  const payments = await inventPayments(platform, email);
+  return { email, token, pages: [...Object.values(made).map((id) => `/instances/${id}`), "/billing/payments", ...payments] };
+}
+
+/** A way to pay, payments of each kind that no provider was asked for, and what a provider told of one. Gives the pages of those. */
+async function inventPayments(platform, email) {
+  await platform.api("PUT", "/admin/payment-providers/stripe", {
+    enabled: true,
+    values: { secret_key: "sk_test_4eC39HqLyjWDarjtT1zdp7dc", webhook_secret: "whsec_C2FVsBQIhrscChlQIMV" },
+  });
+  const ids = ["1", "2", "3"].map((n) => `0193${n.padStart(28, "0")}`);
+  const rows = [
+    ["stripe", 5000, "pending", "https://checkout.stripe.com/c/pay/cs_test_a1b2c3", null],
+    ["wechat", 12000, "pending", "weixin://wxpay/bizpayurl?pr=nWpr6Rhzz", null],
+    ["alipay", 8800, "paid", "https://openapi.alipay.com/gateway.do", "now()"],
+  ];
+  platform.sql(
+    rows
+      .map(
+        ([provider, amount, state, target, paid], n) =>
+          `INSERT INTO payments (id, tenant_id, currency, provider, amount, state, target, created_by, expires_at, paid_at)
+           SELECT '${ids[n]}', tenant_id, currency, '${provider}', ${amount}, '${state}', '${target}', '${email}', now() + interval '2 hours', ${paid}
+           FROM billing_accounts JOIN memberships USING (tenant_id) JOIN users ON users.id = user_id WHERE email = '${email}' ORDER BY role DESC LIMIT 1;`,
+      )
+      .join("\n") +
+      `INSERT INTO payment_events (provider, event_id, kind, body, state, reason)
+       VALUES ('stripe', 'evt_1NG8Du2eZvKYlo2CUI79vXWy', 'checkout.session.completed', '{"id":"evt_1NG8Du2eZvKYlo2CUI79vXWy","type":"checkout.session.completed"}', 'disputed', 'amount');`,
+  );
+  return [`/billing/payments/pay_${ids[0]}?cancelled=1`, `/billing/payments/pay_${ids[1]}?back=1`];
 }

@@ -9,7 +9,7 @@ import { PASSWORD } from "./platform.js";
 /** Where each reader starts. No page links some of these: mails do, or mistakes. */
 const PUBLIC = ["/", "/sign-in", "/sign-up", "/sign-up/done", "/verify?token=none", "/verify/resend", "/forgot", "/reset?token=none", "/no-such-page", "/help?q=ssh", "/help?q=nowhere"];
 /** Pages of one kind that differ enough to be seen more than once. */
-const SEVERAL = { "/instances/:id": 4, "/admin/instances/:id": 2 };
+const SEVERAL = { "/instances/:id": 4, "/admin/instances/:id": 2, "/billing/payments/:id": 2 };
 const MOST_PAGES = 120;
 /** Both are read side by side. */
 const LANGUAGES = ["en", "zh-CN"];

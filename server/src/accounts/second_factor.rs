@@ -195,7 +195,7 @@ fn recovery_hash(code: &str) -> Vec<u8> {
 }
 
 /// The dark modules of a QR code as one SVG path, with the quiet zone of four modules around.
-fn qr(text: &str) -> Result<(String, usize)> {
+pub fn qr(text: &str) -> Result<(String, usize)> {
     const QUIET: usize = 4;
     let code = QRBuilder::new(text).build().map_err(|error| anyhow::anyhow!("no QR code: {error:?}"))?;
     let mut path = String::new();

@@ -19,6 +19,7 @@ pub mod dunning;
 pub mod entitlement;
 pub mod invoices;
 pub mod money;
+pub mod payments;
 pub mod settings;
 pub mod standing;
 pub mod vouchers;

@@ -7,7 +7,7 @@ use super::db::accounts::Entry;
 use super::invoices::{CreditNote, Invoice, credit_note_number, invoice_number};
 use super::money::Money;
 use super::standing::{self, Standing};
-use super::{csv, db, vouchers};
+use super::{csv, db, payments, vouchers};
 use crate::auth::{Actor, Role};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{InvoiceId, TenantId};
@@ -105,6 +105,8 @@ struct AccountPage {
     invoices: Vec<Invoice>,
     /// May redeem vouchers.
     owner: bool,
+    /// And can pay through a provider.
+    pays_here: bool,
     code: String,
     errors: Vec<FieldError>,
 }
@@ -117,12 +119,15 @@ impl AccountPage {
         let mut tx = app.db.tenant(actor.tenant_id).await?;
         let standing = standing::of(&mut tx, actor.tenant_id).await?;
         let zone = standing.settings.zone();
+        let owner = actor.role >= Role::Owner;
         Ok(Self {
+            pays_here: owner
+                && !payments::settings::offered(app, standing.account.currency).await?.is_empty(),
             available: standing.available()?,
             lines: standing.lines.iter().map(|line| LineView::new(&page, &zone, line)).collect(),
             entries: db::accounts::entries(&mut tx, actor.tenant_id, None, SHOWN).await?,
             invoices: db::invoices::list(&mut tx, Some(actor.tenant_id), None, SHOWN).await?,
-            owner: actor.role >= Role::Owner,
+            owner,
             code: String::new(),
             errors: Vec::new(),
             standing,
@@ -244,6 +249,7 @@ impl Document {
 struct InvoicePage {
     page: Page,
     document: Document,
+    pays_here: bool,
 }
 
 async fn invoice(
@@ -253,5 +259,6 @@ async fn invoice(
     Path(id): Path<String>,
 ) -> Result<InvoicePage> {
     let document = Document::load(&app, &page, Some(actor.tenant_id), id.parse()?).await?;
-    Ok(InvoicePage { page, document })
+    let offered = payments::settings::offered(&app, document.invoice.total.currency).await?;
+    Ok(InvoicePage { page, document, pays_here: actor.role >= Role::Owner && !offered.is_empty() })
 }

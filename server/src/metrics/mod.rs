@@ -23,6 +23,9 @@ pub const CONSOLES_OPEN: &str = "jst_consoles_open";
 /// Consoles that ended, by reason.
 pub const CONSOLES_ENDED: &str = "jst_consoles_ended_total";
 
+/// Notifications of payment providers that were refused, by provider and reason.
+pub const PAYMENTS_REFUSED: &str = "jst_payment_notifications_refused_total";
+
 /// The recorder of this process.  There is one however many servers a test starts in it.
 fn handle() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -54,6 +57,7 @@ fn describe() {
     describe_gauge!(AGENTS_WAITING, "Agents' requests for desired state that are held open");
     describe_gauge!(CONSOLES_OPEN, "Consoles that are open, by kind");
     describe_counter!(CONSOLES_ENDED, "Consoles that ended, by reason");
+    describe_counter!(PAYMENTS_REFUSED, "Payment notifications that were refused, by provider and reason");
     describe_gauge!("jst_hosts", "Hosts by state and whether their agent holds a lease");
     describe_gauge!("jst_instances", "Instances by state");
     describe_gauge!("jst_operations_open", "Operations that have not ended, by kind");

@@ -18,5 +18,6 @@ mod keys_and_tokens;
 mod mail;
 mod notifications;
 mod passkeys;
+mod payments;
 mod second_factor;
 mod team;

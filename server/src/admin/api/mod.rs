@@ -9,6 +9,7 @@ mod image_imports;
 mod images;
 mod instances;
 mod log;
+mod payments;
 mod platform;
 mod pools;
 
@@ -28,4 +29,5 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(announcements::routes())
         .merge(log::routes())
         .merge(billing::routes())
+        .merge(payments::routes())
 }

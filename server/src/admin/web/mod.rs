@@ -14,6 +14,7 @@ mod instances;
 mod mail;
 mod operations;
 mod overview;
+mod payments;
 mod placement;
 mod plans;
 mod policy_form;
@@ -40,6 +41,7 @@ pub fn routes() -> Router<App> {
         .merge(customers::routes())
         .merge(trials::routes())
         .merge(billing::routes())
+        .merge(payments::routes())
         .merge(mail::routes())
         .merge(announcements::routes())
         .merge(audit::routes())

@@ -173,6 +173,16 @@ const WORDS: &[(&str, &str)] = &[
     ("Record a payment, a refund or a credit", "登记付款、退款或赠金"),
     ("The ledger of an instance", "实例的计量台账"),
     ("Make a voucher", "生成代金券"),
+    ("List payments, the newest first", "列出在线支付，从新到旧"),
+    ("Begin a payment", "发起支付"),
+    ("One payment", "一笔支付"),
+    ("The ways to pay in the account's currency", "账户币种可用的支付方式"),
+    ("All payments, the newest first", "全部在线支付，从新到旧"),
+    ("What payment providers have told, the newest first", "支付渠道的通知，从新到旧"),
+    ("One event of a payment provider", "一条支付渠道通知"),
+    ("Read and apply an event of a payment provider again", "重新读取并处理支付渠道通知"),
+    ("The payment providers and their settings", "支付渠道及其设置"),
+    ("Change the settings of a payment provider", "修改支付渠道设置"),
 ];
 
 #[cfg(test)]

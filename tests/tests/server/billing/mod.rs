@@ -26,7 +26,12 @@ impl Till {
     /// The plan `small` is a trial of 2 cents an hour and 10 dollars a month at most, `large` costs 5 cents an hour
     /// and 25 dollars at most, `flat` 31 dollars a month.
     pub async fn open() -> Self {
-        let desk = Desk::open().await;
+        Self::open_with(&[]).await
+    }
+
+    /// The same, with more arguments for the server's command line.
+    pub async fn open_with(arguments: &[&str]) -> Self {
+        let desk = Desk::on(jst_tests::Platform::start_with(arguments).await).await;
         desk.plan("flat", false, super::instances::desk::policy(2, 512, 256, 1024)).await;
         for (slug, hourly, monthly) in [("small", 20_000, 1000), ("large", 50_000, 2500), ("flat", 0, 3100)] {
             sqlx::query(
