@@ -46,6 +46,9 @@ kinds! {
     InvoiceId, Invoice, "bill";
     CreditNoteId, CreditNote, "note";
     VoucherId, Voucher, "vch";
+    WebhookId, Webhook, "hook";
+    MessageId, Message, "msg";
+    DeliveryId, Delivery, "dlv";
 }
 
 /// An identifier of one kind of thing.

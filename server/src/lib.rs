@@ -35,4 +35,5 @@ pub mod settings;
 pub mod state;
 pub mod trials;
 pub mod web;
+pub mod webhooks;
 pub mod worker;

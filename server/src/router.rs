@@ -85,6 +85,7 @@ fn pages() -> Router<App> {
         .merge(crate::instances::web::routes())
         .merge(crate::consoles::web::routes())
         .merge(crate::billing::web::routes())
+        .merge(crate::webhooks::web::routes())
         .merge(crate::admin::routes())
         .merge(crate::search::web::routes())
 }
@@ -96,6 +97,7 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::instances::api::routes())
         .merge(crate::consoles::api::routes())
         .merge(crate::billing::api::routes())
+        .merge(crate::webhooks::api::routes())
         .merge(crate::plans::api::routes())
         .merge(crate::images::api::routes())
         .merge(crate::admin::api::routes())

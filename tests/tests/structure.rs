@@ -199,6 +199,20 @@ fn lower_floors_do_not_know_the_upper_ones() {
         ("trials", &["billing", "admin", "agent_api", "worker"]),
         ("billing", &["consoles", "admin", "agent_api", "worker", "search"]),
         ("consoles", &["billing", "admin", "agent_api", "worker"]),
+        (
+            "webhooks",
+            &[
+                "accounts",
+                "billing",
+                "consoles",
+                "instances",
+                "trials",
+                "hosts",
+                "admin",
+                "agent_api",
+                "worker",
+            ],
+        ),
     ];
     let mut offenders = Vec::new();
     for (floor, above) in floors {

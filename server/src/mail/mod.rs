@@ -58,6 +58,7 @@ kinds! {
     AccountSuspended, "account-suspended";
     AccountReleased, "account-released";
     AccountDeleted, "account-deleted";
+    WebhookDisabled, "webhook-disabled";
 }
 
 /// One mail, before it is put into words.

@@ -9,6 +9,7 @@ pub mod purge;
 mod reconciler;
 pub mod samples;
 pub mod trials;
+pub mod webhooks;
 
 use crate::state::App;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(imports::run(app.clone(), stop.clone()));
     tasks.spawn(samples::run(app.clone(), stop.clone()));
     tasks.spawn(billing::run(app.clone(), stop.clone()));
+    tasks.spawn(webhooks::run(app.clone(), stop.clone()));
     // Deadlines are minutes and grace periods hours: seconds are soon enough.
     let seconds = Duration::from_secs;
     tasks.spawn(reconciler::run("deadlines", seconds(5), app.clone(), stop.clone(), deadlines::pass));
