@@ -187,6 +187,8 @@ impl Stack {
             .args(["--agent-listen", self.agent_url.trim_start_matches("https://")])
             .args(["--public-url", &self.url])
             .arg("--allow-simulated")
+            // Receivers of webhooks are on this machine.
+            .args(["--outbound-allow", "127.0.0.0/8"])
             // Tests ask faster than people do.
             .args(["--api-requests-per-second", "1000"])
             .stdin(Stdio::null());

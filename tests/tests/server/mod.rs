@@ -18,3 +18,4 @@ mod keys_and_tokens;
 mod mail;
 mod second_factor;
 mod team;
+mod webhooks;

@@ -108,8 +108,8 @@ pub async fn attempts(tx: &mut Tx, id: DeliveryId) -> sqlx::Result<Vec<Attempt>>
 /// The first attempt of a new series is due now.
 pub async fn begin_again(tx: &mut Tx, id: DeliveryId) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL \
-         WHERE id = $1",
+        "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL, \
+         leased_until = NULL WHERE id = $1",
         id.uuid(),
     )
     .execute(&mut **tx)

@@ -101,12 +101,10 @@ pub async fn note_attempt(tx: &mut Tx, claimed: &Claimed, sent: &Sent<'_>) -> sq
     Ok(true)
 }
 
-/// Ends a delivery.  One that was asked for again while it was under way goes on.
+/// Ends a delivery, unless its lease had run out and somebody else has begun another attempt.
 pub async fn end(tx: &mut Tx, claimed: &Claimed, state: &str) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE webhook_deliveries SET leased_until = NULL, \
-         state = CASE WHEN attempts = $3 THEN $2 ELSE state END, ended_at = CASE WHEN attempts = $3 THEN now() END \
-         WHERE id = $1",
+        "UPDATE webhook_deliveries SET leased_until = NULL, state = $2, ended_at = now() WHERE id = $1 AND attempts = $3",
         claimed.id.uuid(),
         state,
         claimed.attempts,
@@ -116,11 +114,11 @@ pub async fn end(tx: &mut Tx, claimed: &Claimed, state: &str) -> sqlx::Result<()
     Ok(())
 }
 
+/// The next attempt is due after so many seconds.
 pub async fn postpone(tx: &mut Tx, claimed: &Claimed, seconds: f64) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE webhook_deliveries SET leased_until = NULL, \
-         next_attempt_at = CASE WHEN attempts = $3 THEN now() + make_interval(secs => $2) ELSE next_attempt_at END \
-         WHERE id = $1",
+        "UPDATE webhook_deliveries SET leased_until = NULL, next_attempt_at = now() + make_interval(secs => $2) \
+         WHERE id = $1 AND attempts = $3",
         claimed.id.uuid(),
         seconds,
         claimed.attempts,
