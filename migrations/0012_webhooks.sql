@@ -127,6 +127,8 @@ INSERT INTO webhook_types (action, type, subject, facts, changes) VALUES
     ('billing.released', 'billing.released', 'tenant_id', '{available}', '{}'),
     ('host.enrolled', 'host.enrolled', 'host_id', '{hostname,agent_version}', '{}'),
     ('host.enrolled_again', 'host.enrolled', 'host_id', '{hostname,agent_version}', '{}'),
+    ('host.lost', 'host.lost', 'host_id', '{name,last_seen_at}', '{}'),
+    ('host.returned', 'host.returned', 'host_id', '{name}', '{}'),
     ('host.facts_reported', 'host.reported', 'host_id', '{qualification,agent_version,cpus,memory_mib,storage_mib,capabilities}', '{}'),
     ('host.updated', 'host.updated', 'host_id', '{}', '{*}'),
     ('host.repaired', 'host.repaired', 'host_id', '{fields,at}', '{}'),
@@ -229,6 +231,9 @@ $$;
 CREATE TRIGGER account_entries_log AFTER INSERT ON account_entries
     FOR EACH ROW WHEN (NEW.kind IN ('payment', 'refund', 'credit', 'voucher'))
     EXECUTE FUNCTION log_entry();
+
+-- Since when a host is known to be away, so that it is told once.
+ALTER TABLE hosts ADD COLUMN away_since timestamptz;
 
 -- What waits for one endpoint is nobody else's business.
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_endpoints TO jst_tenant;

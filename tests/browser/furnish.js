@@ -122,6 +122,10 @@ export async function furnish(platform, browser, email = "you@example.com") {
   await create("old", "small");
   await platform.operationEnds(token, (await api("POST", `/instances/${made.archive}/actions/shutdown`)).id);
   await platform.operationEnds(token, (await api("DELETE", `/instances/${made.old}`)).id);
+  // Nobody is there: its log shows what a failure looks like.
+  const hook = await api("POST", "/webhooks", { url: "https://webhooks.invalid/hook", types: ["instance.created", "operation.failed"] });
+  const test = await api("POST", `/webhooks/${hook.id}/test`);
   inventHistory(platform, made["web-1"]);
-  return { email, token, pages: Object.values(made).map((id) => `/instances/${id}`) };
+  const pages = Object.values(made).map((id) => `/instances/${id}`);
+  return { email, token, pages: [...pages, `/webhooks/${hook.id}`, `/webhooks/${hook.id}/deliveries/${test.id}`] };
 }

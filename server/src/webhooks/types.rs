@@ -44,8 +44,15 @@ const OF_TENANTS: [&str; 26] = [
 ];
 
 /// Told to the operator only.
-const OF_HOSTS: [&str; 5] =
-    ["host.enrolled", "host.reported", "host.updated", "host.repaired", "host.certificates_revoked"];
+const OF_HOSTS: [&str; 7] = [
+    "host.enrolled",
+    "host.lost",
+    "host.returned",
+    "host.reported",
+    "host.updated",
+    "host.repaired",
+    "host.certificates_revoked",
+];
 
 /// What an endpoint of this side can be told, in the order in which it is listed.
 pub fn offered(side: Side) -> Vec<&'static str> {
@@ -131,6 +138,10 @@ pub enum WebhookEvent {
     BillingReleased(StandingData),
     #[serde(rename = "host.enrolled")]
     HostEnrolled(HostEnrolledData),
+    #[serde(rename = "host.lost")]
+    HostLost(HostLostData),
+    #[serde(rename = "host.returned")]
+    HostReturned(HostReturnedData),
     #[serde(rename = "host.reported")]
     HostReported(HostReportedData),
     #[serde(rename = "host.updated")]
@@ -324,6 +335,22 @@ pub struct HostEnrolledData {
     pub host_id: String,
     pub hostname: String,
     pub agent_version: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostLostData {
+    pub host_id: String,
+    pub name: String,
+    #[schema(format = DateTime)]
+    pub last_seen_at: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HostReturnedData {
+    pub host_id: String,
+    pub name: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

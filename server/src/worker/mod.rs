@@ -26,6 +26,13 @@ pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     // Deadlines are minutes and grace periods hours: seconds are soon enough.
     let seconds = Duration::from_secs;
     tasks.spawn(reconciler::run("deadlines", seconds(5), app.clone(), stop.clone(), deadlines::pass));
+    tasks.spawn(reconciler::run(
+        "presence",
+        seconds(5),
+        app.clone(),
+        stop.clone(),
+        crate::hosts::presence::pass,
+    ));
     tasks.spawn(reconciler::run("purge", seconds(10), app.clone(), stop.clone(), purge::pass));
     tasks.spawn(reconciler::run("trials", seconds(30), app.clone(), stop.clone(), trials::pass));
 }

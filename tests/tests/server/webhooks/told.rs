@@ -111,6 +111,14 @@ async fn a_life_with_money_is_told_in_the_promised_shapes() {
     let host = format!("/api/v1/admin/hosts/{}", till.desk.host);
     till.admin.patch(&host, json!({ "overcommit_cpu_permille": 3000 })).await.expect(200);
 
+    for interval in ["-1 minute", "1 hour"] {
+        let lease = format!("UPDATE hosts SET lease_until = now() + interval '{interval}'");
+        sqlx::query(sqlx::AssertSqlSafe(lease)).execute(till.desk.pool()).await.unwrap();
+        for _ in 0..2 {
+            jst_server::hosts::presence::pass(till.desk.platform.app().clone()).await.unwrap();
+        }
+    }
+
     let messages = messages(&till).await;
     let of = |kind: &str| -> Vec<&Value> {
         messages.iter().filter(|(name, _)| name == kind).map(|(_, data)| data).collect()
@@ -134,6 +142,8 @@ async fn a_life_with_money_is_told_in_the_promised_shapes() {
         "payment.refunded",
         "credit.added",
         "host.updated",
+        "host.lost",
+        "host.returned",
     ] {
         assert!(
             !of(kind).is_empty(),
@@ -148,6 +158,7 @@ async fn a_life_with_money_is_told_in_the_promised_shapes() {
     }
     assert_eq!(of("trial.started")[0]["instance_id"], json!(trial));
     assert_eq!(of("invoice.issued")[0]["invoice_id"], json!(invoice));
+    assert_eq!((of("host.lost").len(), of("host.returned").len()), (1, 1));
     let payment = of("payment.received");
     assert_eq!(payment.len(), 1);
     assert_eq!(
