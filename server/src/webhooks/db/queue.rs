@@ -34,12 +34,12 @@ pub async fn claim(pool: &PgPool, limit: i64, each: i64, lease_seconds: f64) -> 
              ORDER BY next_attempt_at LIMIT greatest(0, $2::bigint - (SELECT count(*) FROM webhook_deliveries AS leased \
                  WHERE leased.endpoint_id = endpoints.id AND leased.leased_until > now()))) AS waiting \
              ORDER BY waiting.next_attempt_at LIMIT $1), \
-         taken AS (SELECT id FROM webhook_deliveries WHERE id IN (SELECT id FROM due) AND state = 'pending' \
+         taken AS (SELECT id FROM webhook_deliveries WHERE id = ANY (ARRAY(SELECT id FROM due)) AND state = 'pending' \
              AND (leased_until IS NULL OR leased_until <= now()) FOR UPDATE SKIP LOCKED) \
          UPDATE webhook_deliveries AS deliveries \
          SET attempts = attempts + 1, leased_until = now() + make_interval(secs => $3) \
          FROM webhook_messages AS messages, webhook_endpoints AS endpoints \
-         WHERE deliveries.id IN (SELECT id FROM taken) AND messages.id = message_id AND endpoints.id = endpoint_id \
+         WHERE deliveries.id = ANY (ARRAY(SELECT id FROM taken)) AND messages.id = message_id AND endpoints.id = endpoint_id \
          RETURNING deliveries.id, message_id, endpoint_id, endpoints.tenant_id, url, body, probe, attempts, secret, \
              CASE WHEN old_secret_until > now() THEN old_secret END AS old_secret",
         limit,
