@@ -177,8 +177,8 @@ async fn a_rotated_secret_overlaps_with_the_one_before() {
             ["webhook_endpoints", "webhook_messages", "webhook_attempts", "events", "idempotency_keys"]
         {
             let query = format!(
-                "SELECT count(*) FROM {table} AS row WHERE row::text LIKE '%' || $1 || '%' \
-                 OR row::text LIKE '%' || encode(convert_to($1, 'UTF8'), 'hex') || '%'"
+                "SELECT count(*) FROM {table} AS kept WHERE kept::text LIKE '%' || $1 || '%' \
+                 OR kept::text LIKE '%' || encode(convert_to($1, 'UTF8'), 'hex') || '%'"
             );
             let found: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
                 .bind(secret)

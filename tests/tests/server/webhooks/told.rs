@@ -64,12 +64,17 @@ async fn a_life_with_money_is_told_in_the_promised_shapes() {
     let api = &customer.api;
 
     // An instance's whole life.
-    let trial = till.desk.running(&customer, "try", "small").await;
+    let trial = json!({ "name": "try", "plan": "small", "image": "test", "trial": true });
+    let trial = api.post("/api/v1/instances", trial).await.expect(202).json();
+    let trial = text(&trial["instance_id"]).to_owned();
+    till.desk.obey().await;
     customer.act(&trial, "resize", json!({ "plan": "large" })).await.expect(202);
     let flat = till.desk.running(&customer, "db", "flat").await;
     let put = |path: &'static str, body: Value| {
         api.put(Box::leak(format!("/api/v1/instances/{flat}/{path}").into_boxed_str()), body)
     };
+    // The second wish replaces the first.
+    put("name", json!({ "name": "shop" })).await.expect(202);
     put("name", json!({ "name": "web" })).await.expect(202);
     put("firewall", json!({ "inbound": [] })).await.expect(202);
     api.patch(&format!("/api/v1/instances/{flat}"), json!({ "delete_protection": true })).await.expect(200);
@@ -80,8 +85,6 @@ async fn a_life_with_money_is_told_in_the_promised_shapes() {
     let mut crashed = obeyed(&told);
     crashed.observed = Observed::Crashed;
     till.desk.report(&[crashed]).await;
-    customer.act(&flat, "start", json!({})).await.expect(202);
-    customer.act(&flat, "power-off", json!({})).await.expect(202);
     till.desk.obey().await;
     let doomed = customer.create("doomed", "large").await;
     let mut failed = obeyed(&till.desk.told(&doomed).await.unwrap());
