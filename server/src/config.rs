@@ -57,7 +57,8 @@ pub struct Config {
     #[arg(long, env = "JST_API_REQUESTS_PER_SECOND", default_value = "20")]
     pub api_requests_per_second: NonZeroU32,
 
-    /// Networks of your own from which images may be fetched although they are not public, such as 10.1.0.0/16.
+    /// Networks of your own from which images may be fetched, and to which webhooks may be sent, although they are not
+    /// public, such as 10.1.0.0/16.
     #[arg(long, env = "JST_OUTBOUND_ALLOW", value_delimiter = ',')]
     pub outbound_allow: Vec<ipnet::IpNet>,
 

@@ -49,6 +49,9 @@ kinds! {
     VoucherId, Voucher, "vch";
     PasskeyId, Passkey, "pk";
     PaymentId, Payment, "pay";
+    WebhookId, Webhook, "hook";
+    MessageId, Message, "msg";
+    DeliveryId, Delivery, "dlv";
 }
 
 /// An identifier of one kind of thing.

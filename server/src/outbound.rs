@@ -7,7 +7,7 @@
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, ClientBuilder, Url, redirect};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,12 +55,27 @@ const CONNECT: Duration = Duration::from_secs(10);
 pub enum Forbidden {
     #[error("only http and https are asked")]
     Scheme,
+    #[error("without encryption only the operator's own networks are asked")]
+    Unencrypted,
     #[error("the address must not carry a name and a password")]
     Credentials,
     #[error("the address is not a public one")]
     Address,
     #[error("too many redirections")]
     Redirects,
+}
+
+impl Forbidden {
+    /// Selects the message `invalid-<code>`.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Scheme => "url-scheme",
+            Self::Unencrypted => "url-unencrypted",
+            Self::Credentials => "url-credentials",
+            Self::Address => "url-address",
+            Self::Redirects => "url-redirects",
+        }
+    }
 }
 
 /// Which addresses may be asked.
@@ -108,6 +123,51 @@ impl Guard {
         }
     }
 
+    /// Permits nothing but the operator's own networks.
+    pub fn own_networks(&self) -> Self {
+        let everything = ["0.0.0.0/0", "::/0"].map(|text| text.parse().expect("a constant network"));
+        Self { forbidden: everything.into(), ..self.clone() }
+    }
+
+    /// Like [`Guard::check`] for an address that is sent what others must not read: unencrypted only into the
+    /// operator's own networks.
+    pub fn check_confidential(&self, url: &Url) -> Result<(), Forbidden> {
+        self.check(url)?;
+        if url.scheme() == "https" {
+            return Ok(());
+        }
+        // What a name means is found out when it is asked.
+        if self.allowed.is_empty() {
+            return Err(Forbidden::Unencrypted);
+        }
+        self.own_networks().check(url).map_err(|_| Forbidden::Unencrypted)
+    }
+
+    /// A client for one request to an address that [`Guard::check_confidential`] has passed: it follows nothing, and
+    /// keeps no connection.
+    pub fn confidential_client(
+        &self,
+        url: &Url,
+        connect: Duration,
+        whole: Duration,
+    ) -> reqwest::Result<Client> {
+        let guard = if url.scheme() == "https" { self.clone() } else { self.own_networks() };
+        guard
+            .builder(SystemNames)
+            .redirect(redirect::Policy::none())
+            .connect_timeout(connect)
+            .timeout(whole)
+            .pool_max_idle_per_host(0)
+            .build()
+    }
+
+    fn builder(&self, names: impl Resolve + 'static) -> ClientBuilder {
+        Client::builder()
+            .no_proxy()
+            .dns_resolver(Arc::new(Permitted { guard: self.clone(), names }))
+            .user_agent(concat!("jinshitong-vps/", env!("CARGO_PKG_VERSION")))
+    }
+
     /// A client that asks nothing else.  It follows redirections, each of which is checked like the first address.
     pub fn client(&self) -> reqwest::Result<Client> {
         let guard = self.clone();
@@ -120,23 +180,36 @@ impl Guard {
                 Err(forbidden) => attempt.error(forbidden),
             }
         });
-        Client::builder()
-            .no_proxy()
-            .redirect(policy)
-            .connect_timeout(CONNECT)
-            .dns_resolver(Arc::new(self.clone()))
-            .user_agent(concat!("jinshitong-vps/", env!("CARGO_PKG_VERSION")))
-            .build()
+        self.builder(SystemNames).redirect(policy).connect_timeout(CONNECT).build()
     }
 }
 
-impl Resolve for Guard {
+/// The names that this machine knows.
+struct SystemNames;
+
+impl Resolve for SystemNames {
     fn resolve(&self, name: Name) -> Resolving {
-        let guard = self.clone();
         Box::pin(async move {
             // The port is the URL's; the resolver's answer has none.
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let permitted: Vec<SocketAddr> = found.filter(|found| guard.permits(found.ip())).collect();
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Of what names mean, the addresses that a guard permits: the connection goes to one of these, whatever a name
+/// means a moment later.
+struct Permitted<N> {
+    guard: Guard,
+    names: N,
+}
+
+impl<N: Resolve> Resolve for Permitted<N> {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.guard.clone();
+        let found = self.names.resolve(name);
+        Box::pin(async move {
+            let permitted: Vec<SocketAddr> = found.await?.filter(|found| guard.permits(found.ip())).collect();
             if permitted.is_empty() {
                 return Err(Forbidden::Address.into());
             }
@@ -221,6 +294,51 @@ mod tests {
         let client = Guard::new(&[]).client().unwrap();
         let error = client.get(format!("http://localhost:{port}/")).send().await.unwrap_err();
         assert_eq!(forbidden(&error), Some(Forbidden::Address), "{error:?}");
+        let came = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+        assert!(came.is_err(), "nobody connected");
+    }
+    #[test]
+    fn unencrypted_only_the_operators_own_networks_are_asked() {
+        let verdict =
+            |allowed: &[IpNet], url: &str| Guard::new(allowed).check_confidential(&url.parse().unwrap());
+        let own: IpNet = "10.1.0.0/16".parse().unwrap();
+        assert_eq!(verdict(&[], "https://example.com/"), Ok(()));
+        assert_eq!(verdict(&[], "http://example.com/"), Err(Forbidden::Unencrypted));
+        assert_eq!(verdict(&[], "https://10.1.0.1/"), Err(Forbidden::Address));
+        assert_eq!(verdict(&[own], "http://10.1.0.1/"), Ok(()));
+        assert_eq!(verdict(&[own], "https://10.1.0.1/"), Ok(()));
+        assert_eq!(verdict(&[own], "http://93.184.215.14/"), Err(Forbidden::Unencrypted));
+        assert_eq!(verdict(&[own], "http://10.2.0.1/"), Err(Forbidden::Address));
+        // It is asked for its address first, and then only if that is one of the operator's own.
+        assert_eq!(verdict(&[own], "http://inside.example/"), Ok(()));
+        assert!(!Guard::new(&[own]).own_networks().permits("93.184.215.14".parse().unwrap()));
+    }
+
+    /// A name that means something public to whoever looks first, and this machine to whoever looks again.
+    struct Rebound(std::sync::atomic::AtomicUsize);
+
+    impl Resolve for Rebound {
+        fn resolve(&self, _: Name) -> Resolving {
+            let looks = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let address = if looks == 0 { "192.0.2.1:0" } else { "127.0.0.1:0" };
+            let found = vec![address.parse::<SocketAddr>().unwrap()];
+            Box::pin(async move { Ok(Box::new(found.into_iter()) as Addrs) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_changes_its_meaning_leads_nowhere() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let guard = Guard::new(&["192.0.2.0/24".parse().unwrap()]);
+        let names = Rebound(std::sync::atomic::AtomicUsize::new(0));
+        let client = guard.builder(names).connect_timeout(Duration::from_millis(200)).build().unwrap();
+        // The first look passes, and the connection goes there and nowhere else.
+        let first = client.get(format!("http://rebound.test:{port}/")).send().await.unwrap_err();
+        assert_eq!(forbidden(&first), None, "{first:?}");
+        let second = client.get(format!("http://rebound.test:{port}/")).send().await.unwrap_err();
+        assert_eq!(forbidden(&second), Some(Forbidden::Address), "{second:?}");
         let came = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
         assert!(came.is_err(), "nobody connected");
     }

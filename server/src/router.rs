@@ -87,6 +87,7 @@ fn pages() -> Router<App> {
         .merge(crate::consoles::web::routes())
         .merge(crate::billing::web::routes())
         .merge(crate::billing::payments::web::routes())
+        .merge(crate::webhooks::web::routes())
         .merge(crate::admin::routes())
         .merge(crate::search::web::routes())
 }
@@ -99,6 +100,7 @@ pub fn api_routes() -> OpenApiRouter<App> {
         .merge(crate::consoles::api::routes())
         .merge(crate::billing::api::routes())
         .merge(crate::billing::payments::api::routes())
+        .merge(crate::webhooks::api::routes())
         .merge(crate::plans::api::routes())
         .merge(crate::images::api::routes())
         .merge(crate::admin::api::routes())

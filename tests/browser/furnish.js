@@ -122,16 +122,21 @@ export async function furnish(platform, browser, email = "you@example.com") {
   await create("old", "small");
   await platform.operationEnds(token, (await api("POST", `/instances/${made.archive}/actions/shutdown`)).id);
   await platform.operationEnds(token, (await api("DELETE", `/instances/${made.old}`)).id);
+  // Nobody is there: its log shows what a failure looks like.
+  const hook = await api("POST", "/webhooks", { url: "https://webhooks.invalid/hook", types: ["instance.created", "operation.failed"] });
+  const test = await api("POST", `/webhooks/${hook.id}/test`);
   inventHistory(platform, made["web-1"]);
   const payments = await inventPayments(platform, email);
-  return { email, token, pages: [...Object.values(made).map((id) => `/instances/${id}`), "/billing/payments", ...payments] };
+  const instances = Object.values(made).map((id) => `/instances/${id}`);
+  const webhooks = [`/webhooks/${hook.id}`, `/webhooks/${hook.id}/deliveries/${test.id}`];
+  return { email, token, pages: [...instances, "/billing/payments", ...payments, ...webhooks] };
 }
 
 /** A way to pay, payments of each kind that no provider was asked for, and what a provider told of one. Gives the pages of those. */
 async function inventPayments(platform, email) {
   await platform.api("PUT", "/admin/payment-providers/stripe", {
     enabled: true,
-    values: { secret_key: "sk_test_4eC39HqLyjWDarjtT1zdp7dc", webhook_secret: "whsec_C2FVsBQIhrscChlQIMV" },
+    values: { secret_key: "sk_test_of_the_pages", webhook_secret: "whsec_of_the_pages" },
   });
   const ids = ["1", "2", "3"].map((n) => `0193${n.padStart(28, "0")}`);
   const rows = [

@@ -30,6 +30,7 @@ export function hostile(browser, start) {
     const token = await apiToken(owner.context);
     const api = (method, path, body) => platform.api(method, path, body, token);
     await api("POST", "/ssh-keys", { name: TEXTS.image, public_key: sshKey("x") });
+    const hook = await api("POST", "/webhooks", { url: "https://webhooks.invalid/", name: TEXTS.script });
     const made = [];
     for (const name of Object.values(TEXTS)) {
       const operation = await api("POST", "/instances", { name, plan: "small", image: "test", ssh_keys: [], trial: false, user_data: `#!/bin/sh\n# ${name}` });
@@ -45,7 +46,7 @@ export function hostile(browser, start) {
     const admin = await visitor(browser, platform);
     await signIn(admin.page, platform.admin_email, PASSWORD);
     const { items } = await platform.api("GET", `/admin/customers?search=${encodeURIComponent(email)}`);
-    const ofOwner = ["/dashboard", "/instances", "/ssh-keys", "/team", "/activity", "/status", "/search?q=W", ...made.flatMap((id) => ["", "/history", "/settings", "/delete"].map((page) => `/instances/${id}${page}`))];
+    const ofOwner = ["/dashboard", "/instances", "/ssh-keys", "/team", "/activity", "/status", "/search?q=W", "/webhooks", `/webhooks/${hook.id}`, ...made.flatMap((id) => ["", "/history", "/settings", "/delete"].map((page) => `/instances/${id}${page}`))];
     const ofAdmin = ["/admin", "/admin/instances", "/admin/operations", "/admin/operations?state=failed", "/admin/customers", `/admin/customers/${items[0].id}`, "/admin/audit", "/admin/announcements", `/admin/announcements/${announcement}`, `/admin/instances/${made[0]}`, "/admin/search?q=script"];
     for (const [who, { page, problems }, paths] of [["customer", owner, ofOwner], ["administrator", admin, ofAdmin]])
       await t.test(`hostile text: pages of the ${who}`, async () => {
@@ -67,7 +68,7 @@ export function hostile(browser, start) {
       });
 
     for (const [who, { page, context }, paths] of [
-      ["customer", owner, ["/instances/new", "/ssh-keys", "/team", "/api-tokens", `/instances/${made[0]}/settings`, `/instances/${made[0]}/networking`, `/instances/${made[0]}/rebuild`, `/instances/${made[0]}/resize`, "/search", "/help"]],
+      ["customer", owner, ["/instances/new", "/ssh-keys", "/team", "/api-tokens", "/webhooks", `/webhooks/${hook.id}`, `/instances/${made[0]}/settings`, `/instances/${made[0]}/networking`, `/instances/${made[0]}/rebuild`, `/instances/${made[0]}/resize`, "/search", "/help"]],
       ["administrator", admin, ["/admin/plans/new", "/admin/pools/new", "/admin/announcements/new", "/admin/settings", "/admin/hosts/enrol", "/admin/customers", "/admin/audit", "/admin/images/new", "/admin/placement"]],
       ["visitor", await visitor(browser, platform), ["/sign-in", "/sign-up", "/forgot", "/help"]],
     ])

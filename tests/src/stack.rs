@@ -188,6 +188,8 @@ impl Stack {
             // Passkeys belong to a name.
             .args(["--public-url", &self.url.replace("127.0.0.1", "localhost")])
             .arg("--allow-simulated")
+            // Receivers of webhooks are on this machine.
+            .args(["--outbound-allow", "127.0.0.0/8"])
             // Tests ask faster than people do.
             .args(["--api-requests-per-second", "1000"])
             .stdin(Stdio::null());

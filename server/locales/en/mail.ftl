@@ -192,3 +192,13 @@ mail-account-deleted-body =
     Your account stands at { $available } and was not paid for a long time. Your instances were deleted. Contact us at once if you want them back.
 
     { $link }
+
+mail-webhook-disabled-subject = The webhook { $name } was disabled
+mail-webhook-disabled-body =
+    We stopped sending messages to { $url }.
+
+    { $reason }.
+
+    Put right what is wrong, send a test, and enable the webhook again. What waited for it until then is sent when you do so.
+
+    { $link }

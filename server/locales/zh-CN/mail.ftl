@@ -192,3 +192,13 @@ mail-account-deleted-body =
     您的账户目前为 { $available }，长期未付款，实例已删除。如需恢复，请立即联系我们。
 
     { $link }
+
+mail-webhook-disabled-subject = Webhook { $name } 已停用
+mail-webhook-disabled-body =
+    我们已停止向 { $url } 发送消息。
+
+    { $reason }。
+
+    请排除问题，发送一次测试，然后重新启用该 Webhook。停用前等待发送的消息会在启用后发出。
+
+    { $link }

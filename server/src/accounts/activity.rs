@@ -82,6 +82,7 @@ mod tests {
         "tenant",
         "trial",
         "voucher",
+        "webhook",
     ];
 
     fn sources(folder: &std::path::Path, found: &mut Vec<String>) {
@@ -89,6 +90,8 @@ mod tests {
             let path = entry.path();
             if path.is_dir() {
                 sources(&path, found);
+            } else if path.ends_with("webhooks/types.rs") {
+                // The names under which webhooks are told, which are no actions.
             } else if path.extension().is_some_and(|have| have == "rs") {
                 found.push(std::fs::read_to_string(path).unwrap());
             }

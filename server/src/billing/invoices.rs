@@ -142,14 +142,15 @@ async fn issue(
     let id = InvoiceId::new();
     let number = db::invoices::take_number(tx, "invoice").await?;
     let new = db::invoices::NewInvoice { id, number, account: &account, month, settings, rate, taxed };
-    db::invoices::insert(tx, &new).await?;
+    let due_at = db::invoices::insert(tx, &new).await?;
     db::invoices::insert_lines(tx, id, tenant, &lines).await?;
     let reference = id.to_string();
     let owed = Taxed { net: -taxed.net, tax: -taxed.tax };
     let entries = Entries { account: &account, invoice: id, reference: &reference, actor: "invoices" };
     entries.enter(tx, EntryKind::Invoice, owed, &invoice_number(number)).await?;
     let total = Money::new(account.currency, taxed.total());
-    let data = json!({ "number": invoice_number(number), "total": total });
+    let data = json!({ "invoice_id": id, "number": invoice_number(number), "total": total,
+        "due_at": due_at.unix_timestamp() });
     accounts::record(tx, &Source::system("invoices"), tenant, "invoice.issued", data).await?;
     let facts = [("number", invoice_number(number)), ("total", total.to_string()), ("month", month.name())];
     entitlement::tell(tx, app, tenant, mail::Kind::InvoiceIssued, &facts).await
@@ -227,7 +228,8 @@ pub async fn credit(app: &App, actor: &Actor, id: InvoiceId, new: &NewCreditNote
     let reference = note.to_string();
     let entries = Entries { account: &account, invoice: id, reference: &reference, actor: &actor.email };
     entries.enter(&mut tx, EntryKind::CreditNote, amount, &credit_note_number(number)).await?;
-    let data = json!({ "number": credit_note_number(number), "invoice": invoice_number(invoice.number),
+    let data = json!({ "credit_note_id": note, "number": credit_note_number(number),
+        "invoice_id": id, "invoice": invoice_number(invoice.number),
         "total": Money::new(account.currency, new.amount), "reason": reason });
     accounts::record(&mut tx, &actor.into(), invoice.tenant, "invoice.credited", data).await?;
     tx.commit().await?;

@@ -1,8 +1,8 @@
 //! The append-only log of what happened.
 //!
 //! A use case records its event in the transaction of its change, so that neither can be without
-//! the other.  The audit page, live pages and later webhooks read the log (metering does not: see billing); no lower
-//! floor of the server knows them.
+//! the other.  The audit page and live pages read the log, and a trigger of its table writes what webhooks are told
+//! (metering does not need it: see billing); no lower floor of the server knows them.
 
 pub mod notices;
 

@@ -432,3 +432,24 @@ pub async fn write_decided(
     .await?;
     Ok(())
 }
+
+/// Hosts whose lease has run out since the last look: their names, and when they were last heard of.
+pub async fn note_lost(tx: &mut Tx) -> sqlx::Result<Vec<(HostId, String, Option<OffsetDateTime>)>> {
+    let rows = sqlx::query!(
+        "UPDATE hosts SET away_since = now() WHERE away_since IS NULL AND lease_until < now() \
+         RETURNING id, name, last_seen_at",
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id.into(), row.name, row.last_seen_at)).collect())
+}
+
+/// Hosts that were away and have a lease again.
+pub async fn note_returned(tx: &mut Tx) -> sqlx::Result<Vec<(HostId, String)>> {
+    let rows = sqlx::query!(
+        "UPDATE hosts SET away_since = NULL WHERE away_since IS NOT NULL AND lease_until >= now() RETURNING id, name",
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id.into(), row.name)).collect())
+}

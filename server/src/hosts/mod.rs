@@ -17,6 +17,7 @@ mod candidates;
 pub mod db;
 pub mod edit;
 pub mod enrol;
+pub mod presence;
 pub mod report;
 
 pub use candidates::candidates;

@@ -63,6 +63,7 @@ kinds! {
     OperationFailed, "operation-failed";
     AppealGranted, "appeal-granted";
     AppealDeclined, "appeal-declined";
+    WebhookDisabled, "webhook-disabled";
 }
 
 /// What one may not want to be told by mail.  Everything else is always sent: what keeps an account safe, what ends

@@ -21,6 +21,7 @@ const PORTAL: &[Place] = &[
     ("/ssh-keys", "key-round", "nav-ssh-keys"),
     ("/team", "users", "nav-team"),
     ("/api-tokens", "code", "nav-api-tokens"),
+    ("/webhooks", "webhook", "nav-webhooks"),
     ("/activity", "activity", "nav-activity"),
     ("/security", "shield-check", "nav-security"),
     ("/notifications", "bell", "nav-notifications"),
@@ -41,6 +42,7 @@ const ADMIN: &[Place] = &[
     ("/admin/trials", "ticket", "nav-trials"),
     ("/admin/mail", "mail", "nav-mail"),
     ("/admin/audit", "book-open", "nav-audit"),
+    ("/admin/webhooks", "webhook", "nav-webhooks"),
     ("/admin/settings", "settings", "nav-settings"),
 ];
 

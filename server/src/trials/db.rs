@@ -149,6 +149,7 @@ pub async fn of_tenant(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<Vec<Trial>
 #[derive(Clone, Debug)]
 pub struct Due {
     pub id: TrialId,
+    pub tenant_id: TenantId,
     pub instance_id: InstanceId,
     pub expires_at: OffsetDateTime,
     pub email: String,
@@ -157,6 +158,7 @@ pub struct Due {
 
 struct DueRow {
     id: Uuid,
+    tenant_id: Uuid,
     instance_id: Uuid,
     expires_at: OffsetDateTime,
     email: String,
@@ -167,6 +169,7 @@ impl From<DueRow> for Due {
     fn from(row: DueRow) -> Self {
         Self {
             id: row.id.into(),
+            tenant_id: row.tenant_id.into(),
             instance_id: row.instance_id.into(),
             expires_at: row.expires_at,
             email: row.email,
@@ -180,7 +183,7 @@ impl From<DueRow> for Due {
 pub async fn due_for_reminder(tx: &mut Tx) -> sqlx::Result<Option<Due>> {
     let row = sqlx::query_as!(
         DueRow,
-        "SELECT trials.id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
+        "SELECT trials.id, trials.tenant_id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
          WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at IS NULL AND expires_at > now() \
          AND EXISTS (SELECT FROM (VALUES (interval '3 days'), (interval '1 day')) AS marks (before) \
              WHERE expires_at - before <= now() AND expires_at - before > started_at \
@@ -201,7 +204,7 @@ pub async fn reminded(tx: &mut Tx, id: TrialId) -> sqlx::Result<()> {
 pub async fn due_for_stop(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<Due>> {
     let rows = sqlx::query_as!(
         DueRow,
-        "SELECT trials.id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
+        "SELECT trials.id, trials.tenant_id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
          WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at IS NULL AND expires_at <= now() \
          ORDER BY expires_at LIMIT $1",
         limit,
@@ -215,7 +218,7 @@ pub async fn due_for_stop(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<D
 pub async fn due_for_deletion(pool: &sqlx::PgPool, keep_days: i32, limit: i64) -> sqlx::Result<Vec<Due>> {
     let rows = sqlx::query_as!(
         DueRow,
-        "SELECT trials.id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
+        "SELECT trials.id, trials.tenant_id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
          WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at + make_interval(days => $1) <= now() \
          ORDER BY expires_at LIMIT $2",
         keep_days,

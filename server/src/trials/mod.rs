@@ -19,7 +19,7 @@ use crate::auth::Actor;
 use crate::db::Tx;
 use crate::error::{Error, Result, violated_constraint};
 use crate::events::{self, Event, Source};
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, TenantId};
 use crate::instances::Instance;
 use crate::instances::work::Work;
 use crate::mail::{self, Mail};
@@ -93,10 +93,33 @@ pub async fn begin(
             });
         }
     };
+    let source = Source::from(actor);
+    record(tx, &source, "trial.started", instance.tenant_id, instance.id, &instance.name, expires).await?;
     let language = Language::from_code(&actor.locale).unwrap_or_default();
     let link = instance_link(public_url, instance.id);
     let news = News { name: &instance.name, at: expires, link: &link };
     tell(tx, language, mail::Kind::TrialStarted, &actor.email, news).await
+}
+
+/// Notes a step of a trial with the time at which it ends.
+pub async fn record(
+    tx: &mut Tx,
+    source: &Source,
+    action: &'static str,
+    tenant: TenantId,
+    instance: InstanceId,
+    name: &str,
+    expires: OffsetDateTime,
+) -> Result<()> {
+    let subject_id = instance.to_string();
+    let event = Event {
+        tenant: Some(tenant),
+        action,
+        subject_kind: "instance",
+        subject_id: &subject_id,
+        data: json!({ "name": name, "expires_at": expires.unix_timestamp() }),
+    };
+    Ok(events::record(tx, source, event).await?)
 }
 
 pub fn instance_link(public_url: &str, id: InstanceId) -> String {

@@ -10,6 +10,7 @@ pub mod purge;
 mod reconciler;
 pub mod samples;
 pub mod trials;
+pub mod webhooks;
 
 use crate::state::App;
 use std::time::Duration;
@@ -23,9 +24,17 @@ pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(samples::run(app.clone(), stop.clone()));
     tasks.spawn(billing::run(app.clone(), stop.clone()));
     tasks.spawn(payments::run(app.clone(), stop.clone()));
+    tasks.spawn(webhooks::run(app.clone(), stop.clone()));
     // Deadlines are minutes and grace periods hours: seconds are soon enough.
     let seconds = Duration::from_secs;
     tasks.spawn(reconciler::run("deadlines", seconds(5), app.clone(), stop.clone(), deadlines::pass));
+    tasks.spawn(reconciler::run(
+        "presence",
+        seconds(5),
+        app.clone(),
+        stop.clone(),
+        crate::hosts::presence::pass,
+    ));
     tasks.spawn(reconciler::run("purge", seconds(10), app.clone(), stop.clone(), purge::pass));
     tasks.spawn(reconciler::run("trials", seconds(30), app.clone(), stop.clone(), trials::pass));
 }

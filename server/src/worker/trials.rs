@@ -4,6 +4,7 @@
 //! once, whichever replica comes first and whenever one dies.
 
 use crate::error::Result;
+use crate::events::Source;
 use crate::instances::delete::mark_deleted;
 use crate::instances::operations::Kind;
 use crate::instances::work::Work;
@@ -11,7 +12,7 @@ use crate::mail;
 use crate::settings;
 use crate::state::App;
 use crate::trials::db::{self, Due};
-use crate::trials::{EXPIRED, News, instance_link, tell};
+use crate::trials::{EXPIRED, News, instance_link, record, tell};
 use crate::web::language::Language;
 use jst_policy::lifecycle::Power;
 use serde_json::json;
@@ -42,6 +43,9 @@ async fn remind_one(app: &App) -> Result<bool> {
     let Some(due) = db::due_for_reminder(&mut tx).await? else { return Ok(false) };
     db::reminded(&mut tx, due.id).await?;
     if let Some(name) = crate::instances::db::name(&mut tx, due.instance_id).await? {
+        let source = Source::system("trials");
+        let (tenant, instance) = (due.tenant_id, due.instance_id);
+        record(&mut tx, &source, "trial.reminded", tenant, instance, &name, due.expires_at).await?;
         let link = instance_link(&app.config.public_url, due.instance_id);
         let news = News { name: &name, at: due.expires_at, link: &link };
         tell(&mut tx, language(&due), mail::Kind::TrialEnding, &due.email, news).await?;

@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub const STRIPE_KEY: &str = "sk_test_4eC39HqLyjWDarjtT1zdp7dc";
-pub const STRIPE_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV";
+pub const STRIPE_KEY: &str = "sk_test_of_the_simulator_0123456789";
+pub const STRIPE_SECRET: &str = "whsec_of_the_simulator_0123456789";
 pub const ALIPAY_APP: &str = "2014072300007148";
 pub const WECHAT_APP: &str = "wxd678efh567hg6787";
 pub const WECHAT_MERCHANT: &str = "1230000109";

@@ -21,3 +21,4 @@ mod passkeys;
 mod payments;
 mod second_factor;
 mod team;
+mod webhooks;

@@ -17,7 +17,7 @@ pub struct EventRow {
     pub data: Value,
 }
 
-/// A tenant's events, the newest first.
+/// A tenant's events, the newest first.  The ends of operations and the entries of the account have lists of their own.
 pub async fn list(
     tx: &mut Tx,
     tenant: TenantId,
@@ -26,7 +26,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<EventRow>> {
     let rows = sqlx::query!(
         "SELECT id, at, actor_kind, actor_label, ip AS \"ip: IpNet\", action, subject_kind, subject_id, data FROM events \
-         WHERE tenant_id = $1 AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
+         WHERE tenant_id = $1 AND subject_kind NOT IN ('operation', 'entry') AND ($2::bigint IS NULL OR id < $2) ORDER BY id DESC LIMIT $3",
         tenant.uuid(),
         after,
         fetch,

@@ -126,7 +126,8 @@ pub struct NewInvoice<'a> {
     pub taxed: Taxed,
 }
 
-pub async fn insert(tx: &mut Tx, new: &NewInvoice<'_>) -> sqlx::Result<()> {
+/// Gives when it is due.
+pub async fn insert(tx: &mut Tx, new: &NewInvoice<'_>) -> sqlx::Result<OffsetDateTime> {
     let NewInvoice { account, settings, taxed, .. } = new;
     let billed_to = match account.billed_to.as_str() {
         "" => &account.tenant_name,
@@ -134,10 +135,11 @@ pub async fn insert(tx: &mut Tx, new: &NewInvoice<'_>) -> sqlx::Result<()> {
     };
     // A prepaid account pays at once.
     let days = if account.prepaid { 0 } else { settings.due_days };
-    sqlx::query!(
+    sqlx::query_scalar!(
         "INSERT INTO invoices (id, number, tenant_id, currency, month, time_zone, due_at, net, tax, total, tax_rate, \
          tax_included, issuer, billed_to) \
-         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(days => $7::integer), $8, $9, $10, $11, $12, $13, $14)",
+         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(days => $7::integer), $8, $9, $10, $11, $12, $13, $14) \
+         RETURNING due_at",
         new.id.uuid(),
         new.number,
         account.tenant.uuid(),
@@ -153,9 +155,8 @@ pub async fn insert(tx: &mut Tx, new: &NewInvoice<'_>) -> sqlx::Result<()> {
         settings.issuer,
         billed_to,
     )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// All lines in one statement.

@@ -15,7 +15,7 @@ use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result};
 use crate::events::{self, Event, Source};
 use crate::ids::ImageImportId;
-use crate::outbound::{self, Forbidden, Guard};
+use crate::outbound::{self, Guard};
 use crate::state::App;
 use crate::web::language::Language;
 use reqwest::Url;
@@ -128,7 +128,7 @@ pub async fn start(app: &App, actor: &Actor, new: &NewImport) -> Result<Import> 
     match url.parse::<Url>() {
         Ok(parsed) if url.len() <= 2000 => {
             if let Err(forbidden) = Guard::new(&app.config.outbound_allow).check(&parsed) {
-                problems.push(FieldError::new("url", forbidden_code(forbidden)));
+                problems.push(FieldError::new("url", forbidden.code()));
             }
         }
         _ => problems.push(FieldError::new("url", "url")),
@@ -228,24 +228,13 @@ impl From<sqlx::Error> for Stopped {
 impl From<reqwest::Error> for Stopped {
     fn from(error: reqwest::Error) -> Self {
         match outbound::forbidden(&error) {
-            Some(forbidden) => {
-                Self::Failed(Failure::with(&format!("invalid-{}", forbidden_code(forbidden)), &[]))
-            }
+            Some(forbidden) => Self::Failed(Failure::with(&format!("invalid-{}", forbidden.code()), &[])),
             // The address stands beside it, and the chain of causes says what happened.
             None => Self::Away(Failure::new(
                 "image-import-unreachable",
                 format!("{:#}", anyhow::Error::from(error.without_url())),
             )),
         }
-    }
-}
-
-const fn forbidden_code(forbidden: Forbidden) -> &'static str {
-    match forbidden {
-        Forbidden::Scheme => "url-scheme",
-        Forbidden::Credentials => "url-credentials",
-        Forbidden::Address => "url-address",
-        Forbidden::Redirects => "url-redirects",
     }
 }
 

@@ -8,7 +8,6 @@ mod pages;
 
 use super::instances::desk::{Customer, Desk};
 use serde_json::{Value, json};
-use sqlx::{Connection, Executor};
 use uuid::Uuid;
 
 /// A desk whose meters' clock stands still until it is set.
@@ -59,10 +58,7 @@ impl Till {
 
     /// As who owns the tables, whom the server never is.
     pub async fn as_owner(&self, statements: &'static str) {
-        let options = self.desk.pool().connect_options();
-        let mut connection = sqlx::PgConnection::connect_with(&options).await.unwrap();
-        connection.execute(statements).await.unwrap();
-        connection.close().await.unwrap();
+        self.desk.as_owner(statements).await;
     }
 
     /// Sets the clock to so many seconds after [`START`].

@@ -8,7 +8,7 @@ use jst_server::ids::{HostId, InstanceId, OperationId};
 use jst_server::instances::{desired, reports};
 use jst_tests::{Answer, Api, Platform};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use sqlx::{Connection, Executor, PgPool};
 use uuid::Uuid;
 
 pub struct Desk {
@@ -181,6 +181,14 @@ impl Desk {
         .await
         .unwrap();
         assert_eq!(wrong, Vec::<String>::new(), "booked figures are not the sums of the bookings");
+    }
+
+    /// As who owns the tables, whom the server never is.
+    pub async fn as_owner(&self, statements: &'static str) {
+        let options = self.pool().connect_options();
+        let mut connection = sqlx::PgConnection::connect_with(&options).await.unwrap();
+        connection.execute(statements).await.unwrap();
+        connection.close().await.unwrap();
     }
 
     pub async fn count(&self, query: &'static str) -> i64 {
