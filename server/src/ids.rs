@@ -46,6 +46,8 @@ kinds! {
     InvoiceId, Invoice, "bill";
     CreditNoteId, CreditNote, "note";
     VoucherId, Voucher, "vch";
+    BillingSystemId, BillingSystem, "bsys";
+    ServiceId, Service, "svc";
 }
 
 /// An identifier of one kind of thing.

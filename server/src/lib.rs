@@ -9,6 +9,7 @@ pub mod agent_api;
 pub mod announcements;
 pub mod auth;
 pub mod billing;
+pub mod billing_systems;
 pub mod ca;
 pub mod config;
 pub mod consoles;

@@ -69,12 +69,13 @@ mod tests {
     use super::*;
 
     /// The subjects of events that a tenant sees.
-    const SUBJECTS: [&str; 11] = [
+    const SUBJECTS: [&str; 12] = [
         "account",
         "api_token",
         "billing",
         "instance",
         "invoice",
+        "service",
         "session",
         "ssh_key",
         "team",

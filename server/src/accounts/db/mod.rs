@@ -7,6 +7,7 @@ pub mod activity;
 pub mod invitations;
 pub mod members;
 pub mod sessions;
+pub mod sign_in_links;
 pub mod ssh_keys;
 pub mod tokens;
 pub mod users;

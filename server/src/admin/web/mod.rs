@@ -3,6 +3,7 @@
 mod announcements;
 mod audit;
 mod billing;
+mod billing_systems;
 mod console;
 mod customers;
 mod division;
@@ -40,6 +41,7 @@ pub fn routes() -> Router<App> {
         .merge(customers::routes())
         .merge(trials::routes())
         .merge(billing::routes())
+        .merge(billing_systems::routes())
         .merge(mail::routes())
         .merge(announcements::routes())
         .merge(audit::routes())
