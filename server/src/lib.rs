@@ -1,7 +1,7 @@
 //! The central server: portal, administration, API and control plane of the platform.
 //!
-//! Floors; imports only go down: main → router → agent_api, admin, worker → billing, consoles → instances → hosts, plans,
-//! images, networks, accounts → auth, web, events, mail.
+//! Floors; imports only go down: main → router → agent_api, admin, worker → billing_systems → billing, consoles → instances →
+//! hosts, plans, images, networks, accounts → auth, web, events, mail.
 
 pub mod accounts;
 pub mod admin;

@@ -149,6 +149,9 @@ $host->configure('http://192.0.2.1', $token, true);
 $words($host->test(), 'no address but this machine is spoken to without TLS');
 $host->configure($url, $token, false);
 $words($host->test(), 'and this machine only where it is allowed');
+$host->configure(getenv('JST_UNTRUSTED'), $token, true);
+$said = $host->test();
+check(is_string($said) && stripos($said, 'certificate') !== false, 'a certificate that nobody vouches for is refused: ' . var_export($said, true));
 $host->configure($url, substr($token, 0, -1) . ($token[-1] === '0' ? '1' : '0'), true);
 $words($host->test(), 'a wrong token is refused in words');
 

@@ -33,6 +33,35 @@ class Jinshitong extends Module
         return $this->fields($service)[self::HOSTNAME] ?? null;
     }
 
+    /** The list of platforms. */
+    public function manageModule($module, array &$vars)
+    {
+        return $this->page('manage', ['module' => $module]);
+    }
+
+    public function manageAddRow(array &$vars)
+    {
+        return $this->page('row', ['vars' => (object) $vars]);
+    }
+
+    public function manageEditRow($module_row, array &$vars)
+    {
+        return $this->page('row', ['vars' => (object) ($vars !== [] ? $vars : (array) $module_row->meta)]);
+    }
+
+    /** A view; what it shows is escaped there. */
+    private function page(string $name, array $shown): string
+    {
+        $this->view = new View($name, 'default');
+        $this->view->setDefaultView('components' . DS . 'modules' . DS . 'jinshitong' . DS);
+        Loader::loadHelpers($this, ['Form', 'Html', 'Widget']);
+        foreach ($shown as $key => $value) {
+            $this->view->set($key, $value);
+        }
+
+        return $this->view->fetch();
+    }
+
     /** @param array $vars host, token, allow_http_on_loopback */
     public function addModuleRow(array &$vars)
     {

@@ -74,7 +74,7 @@ namespace {
             $parts = parse_url($address);
             $this->server = [
                 'serverid' => 7, 'serverhostname' => $parts['host'], 'serverport' => (string) ($parts['port'] ?? ''),
-                'serversecure' => $allowHttpOnLoopback ? '' : 'on', 'serverpassword' => $token,
+                'serversecure' => $parts['scheme'] === 'http' && $allowHttpOnLoopback ? '' : 'on', 'serverpassword' => $token,
             ];
         }
 
