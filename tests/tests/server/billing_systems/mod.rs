@@ -220,22 +220,21 @@ async fn what_is_sold_elsewhere_is_metered_and_not_billed() {
         network_out_bytes: 7_000,
         ..Default::default()
     };
-    let report = jst_protocol::report::InstanceReport {
-        usage: Some(usage),
-        ..super::instances::desk::obeyed(&told)
-    };
+    let report =
+        jst_protocol::report::InstanceReport { usage: Some(usage), ..super::instances::desk::obeyed(&told) };
     shop.desk.report(&[report]).await;
-    let kinds: Vec<String> = sqlx::query_scalar("SELECT kind FROM ledger ORDER BY n")
-        .fetch_all(shop.desk.pool())
-        .await
-        .unwrap();
+    let kinds: Vec<String> =
+        sqlx::query_scalar("SELECT kind FROM ledger ORDER BY n").fetch_all(shop.desk.pool()).await.unwrap();
     assert_eq!(kinds, ["external"]);
     let used = shop.api.get("/billing/v1/usage?since=2026-01-01T00:00:00Z").await.expect(200).json();
     let used = &used["items"][0];
     assert_eq!((&used["traffic_in_bytes"], &used["traffic_out_bytes"]), (&json!(5_000), &json!(7_000)));
     assert_eq!(used["intervals"][0]["plan"], "small");
     let later = shop.api.get("/billing/v1/usage?since=2100-01-01T00:00:00Z").await.expect(200).json();
-    assert_eq!((&later["items"][0]["metered_seconds"], &later["items"][0]["intervals"]), (&json!(0), &json!([])));
+    assert_eq!(
+        (&later["items"][0]["metered_seconds"], &later["items"][0]["intervals"]),
+        (&json!(0), &json!([]))
+    );
 
     // The customer owes nothing, whatever the plan costs.
     let admin = shop.desk.platform.api(&shop.desk.platform.admin_token().await);
@@ -268,6 +267,8 @@ async fn what_is_sold_elsewhere_is_metered_and_not_billed() {
     shop.say(&service, "terminate", 2).await.expect(202);
     let undo = customer.post(&format!("{path}/actions/undelete"), json!({})).await;
     assert_eq!(undo.expect(403).json()["code"], "sold-elsewhere");
+    // Nor does it begin something of its own there, also once its address is confirmed.
+    sqlx::query("UPDATE users SET email_verified_at = now()").execute(shop.desk.pool()).await.unwrap();
     let more = json!({ "name": "more", "plan": "large", "image": "test" });
     assert_eq!(customer.post("/api/v1/instances", more).await.expect(403).json()["code"], "may-not-buy");
     shop.desk.platform.stop().await;
@@ -290,7 +291,10 @@ async fn stock_counts_what_fits() {
     assert_eq!(plans["items"].as_array().unwrap().len(), 3);
     assert_eq!(shop.api.get("/billing/v1/images").await.expect(200).json()["items"][0]["slug"], "test");
     // What the portal does not offer can be sold all the same.
-    sqlx::query("UPDATE plans SET public = false WHERE slug = 'small'").execute(shop.desk.pool()).await.unwrap();
+    sqlx::query("UPDATE plans SET public = false WHERE slug = 'small'")
+        .execute(shop.desk.pool())
+        .await
+        .unwrap();
     shop.running("42").await;
     // One order, one answer, whatever is between.
     let body = json!({ "entitlement_version": 5 });

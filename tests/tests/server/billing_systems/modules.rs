@@ -32,7 +32,10 @@ async fn fulfils(module: &str) {
         }
     };
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.ends_with("FULFILLED\n") && err.is_empty(), "{module}:\n{out}\n{err}");
+    assert!(
+        output.status.success() && out.ends_with("FULFILLED\n") && err.is_empty(),
+        "{module}:\n{out}\n{err}"
+    );
     // The address that the module was given is one that works.
     let link = out.lines().find_map(|line| line.strip_prefix("SIGN-ON ")).expect("a link");
     let answer = shop.desk.platform.client().get(link).await;

@@ -190,6 +190,9 @@ async fn two_locks_do_not_undo_each_other() {
     assert_eq!(reason().await.unwrap(), "service_suspended");
     shop.say(&service, "unsuspend", 5).await.expect(202);
     shop.desk.obey().await;
-    assert_eq!((reason().await.unwrap().as_str(), &shop.service("42").await["state"]), ("", &json!("running")));
+    assert_eq!(
+        (reason().await.unwrap().as_str(), &shop.service("42").await["state"]),
+        ("", &json!("running"))
+    );
     shop.desk.platform.stop().await;
 }

@@ -22,11 +22,13 @@ async fn a_link_signs_its_owner_in_once_at_the_instance() {
     let shop = Shop::open().await;
     let service = shop.running("42").await;
     let path = link(&shop, "42").await;
-    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM sign_in_links WHERE sign_in_links::text LIKE '%' || $1 || '%'")
-        .bind(path.rsplit('=').next().unwrap())
-        .fetch_one(shop.desk.pool())
-        .await
-        .unwrap();
+    let kept: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sign_in_links WHERE sign_in_links::text LIKE '%' || $1 || '%'",
+    )
+    .bind(path.rsplit('=').next().unwrap())
+    .fetch_one(shop.desk.pool())
+    .await
+    .unwrap();
     assert_eq!(kept, 0, "a hash is kept and not the link");
     // Whoever only looks at a link does not use it up.
     let head = shop.desk.platform.api("").send(reqwest::Method::HEAD, &path, None, &[]).await;
@@ -36,7 +38,8 @@ async fn a_link_signs_its_owner_in_once_at_the_instance() {
     let elsewhere = format!("{path}&next=https://evil.example");
     let answers = futures::future::join_all(browsers.iter().map(|browser| browser.get(&elsewhere))).await;
     let place = format!("/instances/{}", text(&service["instance_id"]));
-    let inside: Vec<_> = answers.iter().zip(&browsers).filter(|(answer, _)| answer.location == place).collect();
+    let inside: Vec<_> =
+        answers.iter().zip(&browsers).filter(|(answer, _)| answer.location == place).collect();
     assert_eq!(inside.len(), 1, "{answers:?}");
     assert!(answers.iter().filter(|answer| answer.location == "/sign-in").count() == 3, "{answers:?}");
     let browser = inside[0].1;

@@ -24,12 +24,13 @@ async fn each_kind_of_token_has_its_own_door() {
     for api in [&customer.api, &administrator] {
         assert_eq!(api.put("/billing/v1/services/42", order(1)).await.status, 401);
     }
-    for path in ["instances", "account", "admin/hosts", "admin/customers", "ssh-keys", "billing", "operations"] {
+    for path in
+        ["instances", "account", "admin/hosts", "admin/customers", "ssh-keys", "billing", "operations"]
+    {
         assert_eq!(shop.api.get(&format!("/api/v1/{path}")).await.status, 401, "{path}");
     }
     let new = json!({ "name": "x", "plan": "small", "image": "test" });
     assert_eq!(shop.api.post("/api/v1/instances", new).await.status, 401);
-    assert_ne!(shop.api.get("/metrics").await.status, 200);
     // Pages ask for a session, which a token is not.
     assert!(shop.api.get("/admin").await.location.starts_with("/sign-in"));
     assert!(shop.api.get("/dashboard").await.location.starts_with("/sign-in"));
