@@ -131,6 +131,14 @@ $still = $client->service($host->reference(1));
 check($still['entitlement'] === 'active' && $still['state'] === 'running', 'the second one is untouched');
 $host->keepId(1, $second['id']);
 
+// What is answered with something else is no success either: here a decision that was made an hour ahead.
+$ahead = ['entitlement_version' => BillingClient::version() + 3_600_000];
+(new ReflectionMethod($client, 'request'))->invoke($client, 'POST', '/services/' . rawurlencode($host->reference(1)) . '/unsuspend', $ahead);
+foreach (['suspend', 'terminate'] as $call) {
+    $words($host->{$call}(1), "$call says that a later decision is in force");
+}
+check($client->service($host->reference(1))['entitlement'] === 'active', 'which it is');
+
 // Nothing but the truth when the platform is not there.  Nobody listens on the port of discard.
 $host->configure('http://127.0.0.1:9', $token, true);
 foreach (['test', 'create', 'suspend', 'unsuspend', 'renew', 'terminate', 'undoTerminate'] as $call) {
@@ -146,7 +154,8 @@ $words($problem, 'and it says why');
 
 // Nor is the token shown to whoever listens.
 $host->configure('http://192.0.2.1', $token, true);
-$words($host->test(), 'no address but this machine is spoken to without TLS');
+$said = $host->test();
+check(is_string($said) && str_contains($said, 'https'), 'no address but this machine is spoken to without TLS: ' . var_export($said, true));
 $host->configure($url, $token, false);
 $words($host->test(), 'and this machine only where it is allowed');
 $host->configure(getenv('JST_UNTRUSTED'), $token, true);

@@ -223,8 +223,19 @@ final class BillingClient
             throw new BillingException('The id of the service is not known here. Was it created?');
         }
         $body = $more + ['entitlement_version' => self::version(), 'service_id' => $serviceId];
+        $service = $this->request('POST', $this->path($reference) . '/' . $action, $body);
+        // The platform answers an older decision with what is in force.  That is no success of this one.
+        $asked = match ($action) {
+            'suspend' => ['entitlement' => 'suspended'],
+            'terminate' => ['entitlement' => 'terminated'],
+            'change-plan' => ['plan' => $more['plan']],
+            default => ['entitlement' => 'active'],
+        };
+        if (array_intersect_key($service, $asked) !== $asked) {
+            throw new BillingException('A later decision is in force at the platform, where the service is ' . ($service['entitlement'] ?? 'unknown') . ' with the plan ' . ($service['plan'] ?? 'unknown') . '. Is the clock of this machine right?');
+        }
 
-        return $this->request('POST', $this->path($reference) . '/' . $action, $body);
+        return $service;
     }
 
     private function path(string $reference): string
