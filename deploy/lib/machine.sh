@@ -48,6 +48,8 @@ database_packages=(postgresql)
 hypervisor_packages=(qemu-utils/bookworm qemu-system-x86 libvirt-daemon-system libvirt-clients dnsmasq-base
     nftables iproute2)
 tool_packages=(python3 curl openssh-client)
+# For the contract of the modules for billing systems.
+module_packages=(php-cli php-curl)
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "${1%%/*}" 2>/dev/null)" = installed ]; }
 

@@ -52,6 +52,8 @@ kinds! {
     WebhookId, Webhook, "hook";
     MessageId, Message, "msg";
     DeliveryId, Delivery, "dlv";
+    BillingSystemId, BillingSystem, "bsys";
+    ServiceId, Service, "svc";
 }
 
 /// An identifier of one kind of thing.

@@ -1,6 +1,7 @@
 //! The central server: portal, administration, API and control plane of the platform.
 //!
-//! Floors; imports only go down: main → router → agent_api, admin, worker → billing, consoles, webhooks → instances →
+//! Floors; imports only go down: main → router → agent_api, admin, worker → billing_systems → billing, consoles,
+//! webhooks → instances →
 //! hosts, plans, images, networks, accounts → auth, web, events, mail.
 
 pub mod accounts;
@@ -9,6 +10,7 @@ pub mod agent_api;
 pub mod announcements;
 pub mod auth;
 pub mod billing;
+pub mod billing_systems;
 pub mod ca;
 pub mod config;
 pub mod consoles;

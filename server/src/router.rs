@@ -39,6 +39,7 @@ pub fn router(app: App) -> Router {
     let (api, document) = api_routes().split_for_parts();
     let limits = rate_limit::ApiLimits::new(app.config.api_requests_per_second);
     let api = crate::web::api::with_description(api, document)
+        .merge(crate::billing_systems::api::routes())
         .layer(from_fn_with_state(app.clone(), idempotency::layer))
         .layer(from_fn_with_state((app.clone(), limits), rate_limit::limit));
 

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { visitor } from "./chromium.js";
+import { signIn, visitor } from "./chromium.js";
 import { inventHistory } from "./history.js";
 import { PASSWORD } from "./platform.js";
 
@@ -91,6 +91,33 @@ export async function joinTeam(platform, browser, send, email, owner, team) {
   await invite("/team/invitations", { email, role: "operator" });
   await context.close();
   await send("/invitation", { token: await platform.tokenInMail(email, "/invitation?token=") });
+}
+
+/** A billing system with a service, connected as an administrator does it. */
+export async function connectShop(platform, browser) {
+  const { context, page } = await visitor(browser, platform);
+  await signIn(page, platform.admin_email, PASSWORD);
+  const form = new URLSearchParams({ name: "WHMCS" });
+  for (const scope of ["read", "provision", "terminate", "sso"]) form.append("scopes", scope);
+  const answer = await context.request.post("/admin/billing-systems", {
+    data: form.toString(),
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+    failOnStatusCode: true,
+  });
+  const token = (await answer.text()).match(/data-copy="(jstb_[\w-]+)"/)[1];
+  const order = {
+    owner: { reference: "client-7", email: "shopper@example.com", name: "Lin" },
+    plan: "small",
+    image: "test",
+    hostname: "blog.example.com",
+    entitlement_version: 1,
+  };
+  await context.request.put("/billing/v1/services/whmcs-1042", {
+    data: order,
+    headers: { authorization: `Bearer ${token}` },
+    failOnStatusCode: true,
+  });
+  await context.close();
 }
 
 /** A customer with running and stopped instances, a key, a token, an open invitation, and a second team. */

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { accessibility, overflow, texts, untranslated } from "./checks.js";
 import { pictures, settle, signIn, visitor, SIZES } from "./chromium.js";
-import { furnish } from "./furnish.js";
+import { connectShop, furnish } from "./furnish.js";
 import { PASSWORD } from "./platform.js";
 
 /** Where each reader starts. No page links some of these: mails do, or mistakes. */
@@ -38,6 +38,7 @@ export function pages(browser, start) {
   test("every page", async (t) => {
     const platform = await start();
     const customer = await furnish(platform, browser);
+    await connectShop(platform, browser);
     const readers = {
       public: { seeds: PUBLIC },
       customer: { seeds: ["/dashboard", ...customer.pages], email: customer.email },

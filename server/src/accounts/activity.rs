@@ -76,6 +76,7 @@ mod tests {
         "instance",
         "invoice",
         "payment",
+        "service",
         "session",
         "ssh_key",
         "team",

@@ -19,6 +19,7 @@ pub mod recovery;
 pub mod second_factor;
 pub mod sessions;
 pub mod sign_in;
+pub mod sign_in_links;
 pub mod sign_up;
 pub mod ssh_keys;
 pub mod tokens;

@@ -65,7 +65,7 @@ pub async fn with_code(app: &App, caller: &Caller, ticket: &str, code: &str) -> 
     finish_alone(app, caller, &user, Factors::PasswordAndCode).await
 }
 
-async fn ticket(app: &App, user: &users::User) -> Result<String> {
+pub(super) async fn ticket(app: &App, user: &users::User) -> Result<String> {
     let expires = users::now(app.db.platform()).await? + TICKET_SECONDS;
     let content =
         [&user.id.uuid().as_bytes()[..], &expires.to_be_bytes(), &token_hash(&user.password_hash)[..16]]

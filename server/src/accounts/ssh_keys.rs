@@ -68,6 +68,19 @@ pub async fn add(app: &App, actor: &Actor, key_name: &str, public_key: &str) -> 
     Ok(SshKey { id, name: key_name, public_key: line, fingerprint, created_at })
 }
 
+/// The id of a key that the tenant has, or has from now on under a name made of its fingerprint.
+pub async fn ensure(app: &App, actor: &Actor, public_key: &str) -> Result<SshKeyId> {
+    let parsed = parse(public_key).map_err(|error| Error::Invalid(vec![error]))?;
+    let fingerprint = parsed.fingerprint(HashAlg::Sha256).to_string();
+    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    if let Some(id) = ssh_keys::by_fingerprint(&mut tx, actor.tenant_id, &fingerprint).await? {
+        return Ok(id);
+    }
+    drop(tx);
+    let short: String = fingerprint.trim_start_matches("SHA256:").chars().take(12).collect();
+    Ok(add(app, actor, &format!("key {short}"), public_key).await?.id)
+}
+
 /// Instances that have the key keep it; new ones cannot get it any more.
 pub async fn delete(app: &App, actor: &Actor, id: SshKeyId) -> Result<()> {
     actor.may_operate()?;

@@ -1,6 +1,6 @@
 use super::{Actor, Role};
 use crate::db::Tx;
-use crate::ids::{TenantId, TokenId, UserId};
+use crate::ids::{BillingSystemId, TenantId, TokenId, UserId};
 use sqlx::PgPool;
 use sqlx::types::Json;
 use std::net::IpAddr;
@@ -122,6 +122,37 @@ pub async fn token(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<TokenRow>>
         id: row.id.into(),
         user_id: row.user_id.into(),
         tenant_id: row.tenant_id.into(),
+        scopes: row.scopes,
+    }))
+}
+
+pub struct BillingTokenRow {
+    pub id: TokenId,
+    pub system: BillingSystemId,
+    pub name: String,
+    pub scopes: Vec<String>,
+}
+
+/// A billing system's token that is not revoked; its last use is noted to the minute.
+pub async fn billing_token(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<BillingTokenRow>> {
+    let row = sqlx::query!(
+        "SELECT tokens.id, system_id, name, scopes, coalesce(last_used_at < now() - interval '1 minute', true) AS \"stale!\" \
+         FROM billing_system_tokens AS tokens JOIN billing_systems ON billing_systems.id = system_id \
+         WHERE token_hash = $1 AND revoked_at IS NULL",
+        hash,
+    )
+    .fetch_optional(pool)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.stale {
+        sqlx::query!("UPDATE billing_system_tokens SET last_used_at = now() WHERE id = $1", row.id)
+            .execute(pool)
+            .await?;
+    }
+    Ok(Some(BillingTokenRow {
+        id: row.id.into(),
+        system: row.system_id.into(),
+        name: row.name,
         scopes: row.scopes,
     }))
 }

@@ -5,6 +5,7 @@
 //! that no other site can make a browser use it.
 
 pub mod acting;
+pub mod billing_system;
 pub mod db;
 pub mod limits;
 pub mod password;
@@ -161,12 +162,7 @@ async fn from_session(parts: &mut Parts, app: &App) -> Result<Actor> {
 }
 
 async fn from_token(parts: &mut Parts, app: &App) -> Result<Actor> {
-    let token = parts
-        .headers
-        .get(axum::http::header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "))
-        .ok_or(Error::Unauthenticated)?;
+    let token = bearer(parts)?;
     if !token::checksum_holds(token) {
         return Err(Error::Unauthenticated);
     }
@@ -184,6 +180,11 @@ async fn from_token(parts: &mut Parts, app: &App) -> Result<Actor> {
     // A token is never wider than its scopes, whoever owns it.
     row.is_admin &= found.scopes.iter().any(|scope| scope == "admin");
     Ok(row.into_actor(Some(found.id), row_ip(parts, app), request_id(parts)))
+}
+
+fn bearer(parts: &Parts) -> Result<&str> {
+    let value = parts.headers.get(axum::http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Error::Unauthenticated)
 }
 
 fn row_ip(parts: &Parts, app: &App) -> Option<IpAddr> {

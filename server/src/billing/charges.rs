@@ -21,6 +21,8 @@ pub enum Kind {
     Trial,
     /// Deleted, and kept for the grace period: free.
     Retained,
+    /// Sold by a billing system of the operator's, which bills for it.
+    External,
 }
 
 /// What was agreed upon, in the customer's currency.

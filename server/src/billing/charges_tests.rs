@@ -62,7 +62,7 @@ fn months_are_charged_in_advance_and_given_back() {
 #[test]
 fn trials_and_what_is_deleted_are_free() {
     let start = november().start;
-    for kind in [Kind::Trial, Kind::Retained] {
+    for kind in [Kind::Trial, Kind::Retained, Kind::External] {
         let interval = Interval { kind, ..sold(1, BY_THE_MONTH, start, None) };
         let passed = [TrafficHour { hour: start + HOUR, bytes: 1 << 40 }];
         assert_eq!(charges(&[interval], &passed, &november(), november().end).unwrap(), []);

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::events::Source;
 use crate::ids::{InstanceId, TenantId};
 use crate::instances::delete::mark_deleted;
-use crate::instances::{Kind, work::Work};
+use crate::instances::{Kind, Operation, work::Work};
 use crate::mail::{self, Mail};
 use crate::state::App;
 use crate::web::language::Language;
@@ -148,29 +148,40 @@ async fn settle_one(app: &App, tenant: TenantId, id: InstanceId) -> Result<()> {
     let stage = stage.as_deref().and_then(Stage::parse).unwrap_or(Stage::Clear);
     let locked = work.instance.lock_reason.as_deref() == Some(LOCK);
     let there = work.instance.deleted_at.is_none() && !work.instance.has_failed();
-    let name = json!({ "name": work.instance.name });
     if stage == Stage::Deleted && there {
         work.instance.delete_protection = false;
         let hours = crate::instances::delete::grace_hours(app, false).await?;
         mark_deleted(&mut work, hours).await?;
     } else if stage.is_locked() && there && work.instance.lock_reason.is_none() {
-        db::entitlement::remember_power(&mut work.tx, tenant, id, work.instance.power).await?;
-        work.instance.lock_reason = Some(LOCK.to_owned());
-        work.instance.power = Power::Stopped;
-        work.write(Kind::Shutdown, "instance.suspended", name).await?;
+        lock(&mut work, LOCK, "instance.suspended").await?;
     } else if !stage.is_locked() && locked {
-        let ran = db::entitlement::ran_before(&mut work.tx, id).await?;
-        work.instance.lock_reason = None;
-        if ran && there {
-            work.instance.power = Power::Running;
-            work.write(Kind::Start, "instance.released", name).await?;
-        } else {
-            work.save().await?;
-            work.record("instance.released", name).await?;
-        }
+        release(&mut work, "instance.released").await?;
     } else {
         return Ok(());
     }
     work.tx.commit().await?;
     Ok(())
+}
+
+/// Stops an instance that nobody keeps stopped yet, and remembers whether it ran.
+pub async fn lock(work: &mut Work, reason: &str, event: &'static str) -> Result<Operation> {
+    let (tenant, id) = (work.instance.tenant_id, work.instance.id);
+    db::entitlement::remember_power(&mut work.tx, tenant, id, work.instance.power).await?;
+    work.instance.lock_reason = Some(reason.to_owned());
+    work.instance.power = Power::Stopped;
+    work.write(Kind::Shutdown, event, json!({ "name": work.instance.name })).await
+}
+
+/// Lets go of an instance, and starts it again if it ran.
+pub async fn release(work: &mut Work, event: &'static str) -> Result<Option<Operation>> {
+    let ran = db::entitlement::ran_before(&mut work.tx, work.instance.id).await?;
+    let name = json!({ "name": work.instance.name });
+    work.instance.lock_reason = None;
+    if ran && work.instance.deleted_at.is_none() && !work.instance.has_failed() {
+        work.instance.power = Power::Running;
+        return Ok(Some(work.write(Kind::Start, event, name).await?));
+    }
+    work.save().await?;
+    work.record(event, name).await?;
+    Ok(None)
 }

@@ -44,6 +44,9 @@ pub struct NewInstance {
     pub user_data: String,
     /// As a free trial.  Absent: exactly when the plan offers one and the tenant cannot buy yet.
     pub trial: Option<bool>,
+    /// Sold by another system than ours, which has chosen the id: it decides what its customer may have, so that neither
+    /// quotas nor the right to buy count, and it may sell what we do not offer.
+    pub sold: Option<InstanceId>,
 }
 
 /// The same, found to be right.
@@ -55,6 +58,22 @@ struct Wanted {
     ssh_keys: Vec<SshKeyId>,
     user_data: Option<String>,
     trial: Option<bool>,
+    sold: Option<InstanceId>,
+}
+
+/// Whether it could be made now, without making it.
+pub async fn rehearse(app: &App, actor: &Actor, new: NewInstance) -> Result<()> {
+    let wanted = check(app, actor, new).await?;
+    if wanted.plan.trial_only() {
+        return Err(Error::refused("plan-trial-only"));
+    }
+    let settings = settings::get(app.db.platform()).await?;
+    let requirements = placing::requirements(app, &settings, &wanted.plan.policy, &wanted.image);
+    let placement = placing::judge(app, actor, &requirements).await?;
+    match placing::eligible(&placement).next() {
+        Some(_) => Ok(()),
+        None => Err(placing::refusal(&placement)),
+    }
 }
 
 /// Books and begins an instance.
@@ -104,11 +123,12 @@ async fn begin(
         return Err(Error::refused("tenant-suspended"));
     }
     let trial_only = wanted.plan.trial_only();
-    let trial = wanted.trial.unwrap_or(trial_only || (wanted.plan.trial && !tenant.may_buy));
+    let buys = tenant.may_buy || wanted.sold.is_some();
+    let trial = wanted.trial.unwrap_or(trial_only || (wanted.plan.trial && !buys));
     if trial_only && !trial {
         return Err(Error::refused("plan-trial-only"));
     }
-    if !tenant.may_buy && !trial {
+    if !buys && !trial {
         return Err(Error::refused("may-not-buy"));
     }
     if trial {
@@ -117,14 +137,17 @@ async fn begin(
     let Some(first) = placing::eligible(placement).next() else { return Ok(None) };
     let plan = &wanted.plan.policy;
     let policy = if trial { trials::policy(plan, settings) } else { plan.clone() };
-    quotas::check(&mut tx, actor.tenant_id, &tenant, None, &Booking::of(&policy)).await?;
+    // What a billing system sells is bounded by the hoster's own stock, not by a quota of ours.
+    if wanted.sold.is_none() {
+        quotas::check(&mut tx, actor.tenant_id, &tenant, None, &Booking::of(&policy)).await?;
+    }
     let ids: Vec<uuid::Uuid> = wanted.ssh_keys.iter().map(|id| id.uuid()).collect();
     let keys = catalogue::ssh_keys(&mut tx, actor.tenant_id, Some(&ids)).await?;
     if keys.len() != ids.len() {
         return Err(Error::invalid("ssh_keys", "ssh-key-unknown"));
     }
     let mut instance = Instance {
-        id: InstanceId::new(),
+        id: wanted.sold.unwrap_or_default(),
         tenant_id: actor.tenant_id,
         host_id: first,
         name: wanted.name.clone(),
@@ -188,11 +211,12 @@ async fn begin(
 /// Everything that can be said about the input alone, all at once.
 async fn check(app: &App, actor: &Actor, new: NewInstance) -> Result<Wanted> {
     let mut errors = Vec::new();
-    let plan = find_plan(app, actor, &new.plan).await?;
+    let sold = new.sold.is_some();
+    let plan = any_plan(app, &new.plan).await?.filter(|plan| sold || plan.public || actor.is_admin);
     if plan.is_none() {
         errors.push(FieldError::new("plan", if new.plan.trim().is_empty() { "required" } else { "choice" }));
     }
-    let image = find_image(app, actor, &new.image).await?;
+    let image = any_image(app, &new.image).await?.filter(|image| sold || image.public || actor.is_admin);
     match (&image, &plan) {
         (None, _) => errors
             .push(FieldError::new("image", if new.image.trim().is_empty() { "required" } else { "choice" })),
@@ -232,7 +256,7 @@ async fn check(app: &App, actor: &Actor, new: NewInstance) -> Result<Wanted> {
     };
     match (plan, image) {
         (Some(plan), Some(image)) if errors.is_empty() => {
-            Ok(Wanted { plan, image, name, hostname, ssh_keys, user_data, trial: new.trial })
+            Ok(Wanted { plan, image, name, hostname, ssh_keys, user_data, trial: new.trial, sold: new.sold })
         }
         _ => Err(Error::Invalid(errors)),
     }
@@ -240,22 +264,32 @@ async fn check(app: &App, actor: &Actor, new: NewInstance) -> Result<Wanted> {
 
 /// A plan that this actor may choose, by slug or id.
 pub async fn find_plan(app: &App, actor: &Actor, text: &str) -> Result<Option<Plan>> {
+    Ok(any_plan(app, text).await?.filter(|plan| plan.public || actor.is_admin))
+}
+
+/// A plan that is not retired, whether or not customers see it.
+pub async fn any_plan(app: &App, text: &str) -> Result<Option<Plan>> {
     let text = text.trim();
     let found = match text.parse::<PlanId>() {
         Ok(id) => plans::db::by_id(app.db.platform(), id).await?,
         Err(_) => plans::db::by_slug(app.db.platform(), text).await?,
     };
-    Ok(found.filter(|plan| !plan.retired && (plan.public || actor.is_admin)))
+    Ok(found.filter(|plan| !plan.retired))
 }
 
 /// An image that this actor may choose, by slug or id.
 pub async fn find_image(app: &App, actor: &Actor, text: &str) -> Result<Option<Image>> {
+    Ok(any_image(app, text).await?.filter(|image| image.public || actor.is_admin))
+}
+
+/// An image that is not retired, whether or not customers see it.
+pub async fn any_image(app: &App, text: &str) -> Result<Option<Image>> {
     let text = text.trim();
     let found = match text.parse::<ImageId>() {
         Ok(id) => images::db::by_id(app.db.platform(), id).await?,
         Err(_) => images::db::by_slug(app.db.platform(), text).await?,
     };
-    Ok(found.filter(|image| !image.retired && (image.public || actor.is_admin)))
+    Ok(found.filter(|image| !image.retired))
 }
 
 /// What of the image does not fit into the policy.

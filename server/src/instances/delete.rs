@@ -37,6 +37,7 @@ pub enum When {
 /// Deletes an instance.  A protected one only after its protection was lifted.
 pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Result<Operation> {
     let mut work = Work::open(app, actor, id).await?;
+    state::check_seller(&mut work, actor).await?;
     // Who deleted with a grace period may still choose not to wait for its end.
     let shortens = when == When::Now && is_retained(&work.instance);
     if !shortens {
@@ -101,6 +102,7 @@ pub fn is_absent(instance: &Instance) -> bool {
 /// Brings a deleted instance back, stopped.
 pub async fn undelete(app: &App, actor: &Actor, id: InstanceId) -> Result<Operation> {
     let mut work = Work::begin(app, actor, id, Request::Undelete).await?;
+    state::check_seller(&mut work, actor).await?;
     work.instance.deleted_at = None;
     work.instance.purge_at = None;
     work.instance.power = Power::Stopped;

@@ -4,7 +4,7 @@
 //! What the change means for the running guest is told before and shown after: most fields are in
 //! force at once, some wait for a restart, and a disk never shrinks.
 
-use super::create::find_plan;
+use super::create::{any_plan, find_plan};
 use super::db::{bookings, catalogue};
 use super::model::Instance;
 use super::operations::{Kind, Operation};
@@ -68,11 +68,21 @@ fn limits(instance: &Instance) -> GuestLimits {
 /// Moves an instance to another plan.  A trial that is moved to a plan that is sold is bought with
 /// its disk and its addresses.
 pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Result<Operation> {
+    resize_to(app, actor, id, known(find_plan(app, actor, plan).await?, plan)?, false).await
+}
+
+/// The same at the word of the system that sells the instance: neither quotas nor the right to buy count, and it may
+/// sell what we do not offer.
+pub async fn resize_sold(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Result<Operation> {
+    resize_to(app, actor, id, known(any_plan(app, plan).await?, plan)?, true).await
+}
+
+fn known(plan: Option<Plan>, text: &str) -> Result<Plan> {
+    plan.ok_or_else(|| Error::invalid("plan", if text.trim().is_empty() { "required" } else { "choice" }))
+}
+
+async fn resize_to(app: &App, actor: &Actor, id: InstanceId, plan: Plan, sold: bool) -> Result<Operation> {
     actor.may_operate()?;
-    let plan = find_plan(app, actor, plan)
-        .await?
-        .ok_or_else(|| FieldError::new("plan", if plan.trim().is_empty() { "required" } else { "choice" }));
-    let plan = plan.map_err(|error| Error::Invalid(vec![error]))?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     // The tenant's row before the instance's, as everywhere.
     let tenant = catalogue::lock_tenant(&mut tx, actor.tenant_id).await?;
@@ -82,8 +92,11 @@ pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Res
     if tenant.suspended {
         return Err(Error::refused("tenant-suspended"));
     }
-    if !tenant.may_buy {
-        return Err(Error::refused("may-not-buy"));
+    if !sold {
+        super::state::check_seller(&mut work, actor).await?;
+        if !tenant.may_buy {
+            return Err(Error::refused("may-not-buy"));
+        }
     }
     if plan.trial_only() {
         return Err(Error::refused("plan-trial-only"));
@@ -96,14 +109,10 @@ pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Res
     }
     let preview = Preview::of(&work.instance, &plan);
     let old = work.instance.policy.clone();
-    quotas::check(
-        &mut work.tx,
-        actor.tenant_id,
-        &tenant,
-        Some(&Booking::of(&old)),
-        &Booking::of(&preview.policy),
-    )
-    .await?;
+    if !sold {
+        let booked = (Booking::of(&old), Booking::of(&preview.policy));
+        quotas::check(&mut work.tx, actor.tenant_id, &tenant, Some(&booked.0), &booked.1).await?;
+    }
     let from = crate::plans::db::by_id(&mut *work.tx, work.instance.plan_id).await?.map(|plan| plan.slug);
     let instance = &mut work.instance;
     instance.plan_id = plan.id;

@@ -4,7 +4,10 @@
 //! whenever one of its causes changes, and stored, so that lists can be filtered by it and pages be
 //! woken by it.
 
+use super::db;
 use super::model::Instance;
+use super::work::Work;
+use crate::auth::Actor;
 use crate::error::{Error, Result};
 use jst_policy::lifecycle::{Build, Deletion, InstanceState, Observation, Request};
 use jst_protocol::report::{Observed, Outcome};
@@ -60,6 +63,18 @@ fn check_lock(instance: &Instance, request: Request) -> Result<()> {
         Some("trial_expired") if locked => Err(Error::refused("trial-expired")),
         Some(_) if locked => Err(Error::refused("instance-locked")),
         _ => Ok(()),
+    }
+}
+
+/// Whoever sells an instance decides about its plan and its end.  Customers of another system are told where to ask;
+/// administrators know what they do.
+pub async fn check_seller(work: &mut Work, actor: &Actor) -> Result<()> {
+    if actor.is_admin {
+        return Ok(());
+    }
+    match db::seller(&mut work.tx, work.instance.id).await? {
+        Some(seller) => Err(Error::refused("sold-elsewhere").with("seller", seller)),
+        None => Ok(()),
     }
 }
 

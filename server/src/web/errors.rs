@@ -28,7 +28,8 @@ pub async fn render(State(app): State<App>, request: Request, next: Next) -> Res
     let (mut parts, body) = request.into_parts();
     let frame =
         (parts.method.clone(), parts.uri.clone(), super::client::request_id(&parts).unwrap_or_default());
-    let api = parts.uri.path().starts_with("/api/") || parts.uri.path().starts_with("/billing/v1/");
+    let api = parts.uri.path().starts_with("/api/")
+        || parts.uri.path().starts_with(crate::auth::billing_system::PATH);
     // Only what the frame of an error page needs is kept; the body goes on to the handler.
     let mut shell = axum::http::Request::new(()).into_parts().0;
     shell.method = parts.method.clone();

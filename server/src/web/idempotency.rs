@@ -11,11 +11,14 @@
 
 use super::db::{self, Booked};
 use crate::auth::Actor;
+use crate::auth::billing_system::{self, BillingSystem};
 use crate::error::{Error, Result};
+use crate::ids::TenantId;
 use crate::state::App;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -24,6 +27,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use utoipa::IntoParams;
+use uuid::Uuid;
 
 pub const HEADER: &str = "idempotency-key";
 const MAX_KEY_BYTES: usize = 255;
@@ -46,24 +50,46 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
     once(app, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
+/// Who asks, and among whose keys this one is.
+#[derive(Clone, Copy)]
+struct Asker {
+    who: Uuid,
+    scope: TenantId,
+}
+
+impl Asker {
+    /// Handlers find who asks among the extensions, and with it the key for their events.
+    async fn of(parts: &mut Parts, app: &App, key: &str) -> Result<Self> {
+        if parts.uri.path().starts_with(billing_system::PATH) {
+            let mut system = BillingSystem::from_request_parts(parts, app).await?;
+            system.idempotency_key = Some(key.to_owned());
+            let asker = Self { who: system.id.uuid(), scope: system.key_scope() };
+            parts.extensions.insert(Arc::new(system));
+            return Ok(asker);
+        }
+        let mut actor = Actor::from_request_parts(parts, app).await?;
+        actor.idempotency_key = Some(key.to_owned());
+        let asker = Self { who: actor.user_id.uuid(), scope: actor.tenant_id };
+        parts.extensions.insert(Arc::new(actor));
+        Ok(asker)
+    }
+}
+
 async fn once(app: App, request: Request, next: Next) -> Result<Response> {
     let (mut parts, body) = request.into_parts();
-    let mut actor = Actor::from_request_parts(&mut parts, &app).await?;
     let key = key(&parts.headers)?;
-    actor.idempotency_key = Some(key.clone());
-    // Handlers find the actor here, and with it the key for their events.
-    parts.extensions.insert(Arc::new(actor.clone()));
+    let asker = Asker::of(&mut parts, &app, &key).await?;
     let body = axum::body::to_bytes(body, crate::router::MAX_BODY_BYTES).await.map_err(|_| {
         Error::Refused { status: StatusCode::PAYLOAD_TOO_LARGE, code: "too-large", arguments: Vec::new() }
     })?;
-    // The person is part of the request: nobody is shown what somebody else was answered.
+    // Who asks is part of the request: nobody is shown what somebody else was answered.
     let hash = request_hash(&[
-        actor.user_id.uuid().as_bytes(),
+        asker.who.as_bytes(),
         parts.method.as_str().as_bytes(),
         parts.uri.to_string().as_bytes(),
         &body,
     ]);
-    match db::book_key(&app.db, actor.tenant_id, &key, &hash).await? {
+    match db::book_key(&app.db, asker.scope, &key, &hash).await? {
         Booked::Fresh => {}
         Booked::Other => return Err(Error::invalid("Idempotency-Key", "idempotency-key-reused")),
         Booked::Unfinished => return Err(Error::conflict("idempotency-in-progress")),
@@ -74,32 +100,32 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response> {
                 arguments: vec![("subject", subject)],
             });
         }
-        Booked::Answered { status, sealed } => return replay(&app, &actor, &key, status, &sealed),
+        Booked::Answered { status, sealed } => return replay(&app, asker, &key, status, &sealed),
     }
     let request = Request::from_parts(parts, Body::from(body));
     let work = tokio::spawn(async move {
         let response = next.run(request).await;
-        keep(&app, &actor, &key, response).await
+        keep(&app, asker, &key, response).await
     });
     work.await.map_err(|error| Error::Internal(anyhow::Error::new(error)))?
 }
 
 /// Keeps the answer of a success, and frees the key after anything else.
-async fn keep(app: &App, actor: &Actor, key: &str, response: Response) -> Result<Response> {
+async fn keep(app: &App, asker: Asker, key: &str, response: Response) -> Result<Response> {
     if !response.status().is_success() {
-        db::free_key(&app.db, actor.tenant_id, key).await?;
+        db::free_key(&app.db, asker.scope, key).await?;
         return Ok(response);
     }
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.map_err(anyhow::Error::from)?;
-    let sealed = STANDARD.encode(app.sealer.seal(&row_name(actor, key), &body));
-    db::keep_answer(&app.db, actor.tenant_id, key, parts.status.as_u16(), &sealed).await?;
+    let sealed = STANDARD.encode(app.sealer.seal(&row_name(asker, key), &body));
+    db::keep_answer(&app.db, asker.scope, key, parts.status.as_u16(), &sealed).await?;
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn replay(app: &App, actor: &Actor, key: &str, status: u16, sealed: &str) -> Result<Response> {
+fn replay(app: &App, asker: Asker, key: &str, status: u16, sealed: &str) -> Result<Response> {
     let sealed = STANDARD.decode(sealed).map_err(anyhow::Error::from)?;
-    let body = app.sealer.open_sealed(&row_name(actor, key), &sealed)?;
+    let body = app.sealer.open_sealed(&row_name(asker, key), &sealed)?;
     let status = StatusCode::from_u16(status).map_err(anyhow::Error::from)?;
     let mut response = (status, Bytes::from(body)).into_response();
     let headers = response.headers_mut();
@@ -108,8 +134,8 @@ fn replay(app: &App, actor: &Actor, key: &str, status: u16, sealed: &str) -> Res
     Ok(response)
 }
 
-fn row_name(actor: &Actor, key: &str) -> String {
-    format!("idempotency_keys/{}/{key}", actor.tenant_id)
+fn row_name(asker: Asker, key: &str) -> String {
+    format!("idempotency_keys/{}/{key}", asker.scope)
 }
 
 fn key(headers: &HeaderMap) -> Result<String> {

@@ -36,5 +36,7 @@ pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
         crate::hosts::presence::pass,
     ));
     tasks.spawn(reconciler::run("purge", seconds(10), app.clone(), stop.clone(), purge::pass));
+    let services = crate::billing_systems::decisions::pass;
+    tasks.spawn(reconciler::run("billing systems", seconds(30), app.clone(), stop.clone(), services));
     tasks.spawn(reconciler::run("trials", seconds(30), app.clone(), stop.clone(), trials::pass));
 }

@@ -7,6 +7,7 @@ mod agent_api;
 mod announcements;
 mod api_frame;
 mod billing;
+mod billing_systems;
 mod catalogue;
 mod cli;
 mod consoles;

@@ -9,6 +9,7 @@ pub mod members;
 pub mod notifications;
 pub mod passkeys;
 pub mod sessions;
+pub mod sign_in_links;
 pub mod ssh_keys;
 pub mod tokens;
 pub mod users;

@@ -115,6 +115,9 @@ pub async fn delete_expired(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'")
         .execute(pool)
         .await?;
+    sqlx::query!("DELETE FROM sign_in_links WHERE expires_at < now() - interval '1 day'")
+        .execute(pool)
+        .await?;
     sqlx::query!("DELETE FROM attempt_limits WHERE window_start < now() - interval '2 days'")
         .execute(pool)
         .await?;

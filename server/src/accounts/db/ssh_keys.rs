@@ -100,3 +100,18 @@ pub async fn delete(tx: &mut Tx, tenant: TenantId, id: SshKeyId) -> sqlx::Result
     .fetch_optional(&mut **tx)
     .await
 }
+
+pub async fn by_fingerprint(
+    tx: &mut Tx,
+    tenant: TenantId,
+    fingerprint: &str,
+) -> sqlx::Result<Option<SshKeyId>> {
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM ssh_keys WHERE tenant_id = $1 AND fingerprint = $2",
+        tenant.uuid(),
+        fingerprint,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(SshKeyId::from))
+}

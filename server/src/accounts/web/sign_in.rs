@@ -1,8 +1,9 @@
 //! Signing in and out.
 
-use super::field_errors;
+use super::{LinkQuery, field_errors};
 use crate::accounts::passkeys;
 use crate::accounts::sign_in::{self, SignedIn, Step};
+use crate::accounts::sign_in_links;
 use crate::auth::SESSION_USER;
 use crate::error::{Error, FieldError, Result};
 use crate::state::App;
@@ -14,7 +15,7 @@ use crate::web::{flash, local_path, set_cookie};
 use askama::Template;
 use askama_web::WebTemplate;
 use axum::extract::{Form, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -32,6 +33,7 @@ pub fn routes() -> Router<App> {
         .route("/sign-in/passkey", post(submit_passkey))
         .route("/sign-in/passkey/question", post(ask_for_passkey))
         .route("/sign-out", post(sign_out))
+        .route("/sso", get(by_link))
 }
 
 #[derive(Default, Deserialize)]
@@ -160,6 +162,33 @@ async fn submit_passkey(
                 SignInPage::new(&app, page, SignInForm { next: form.next, ..Default::default() }, errors);
             Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response())
         }
+    }
+}
+
+/// A link of a billing system's, which works once.
+async fn by_link(
+    State(app): State<App>,
+    page: Page,
+    caller: Caller,
+    session: Session,
+    method: Method,
+    headers: HeaderMap,
+    Query(query): Query<LinkQuery>,
+) -> Result<Response> {
+    // Programs that only look at a link must not use it up.
+    if method != Method::GET {
+        return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
+    }
+    match sign_in_links::use_up(&app, &caller, &query.token).await {
+        Ok((Step::Done(who), path)) => begin(&app, &caller, &session, &headers, who, &path).await,
+        Ok((Step::CodeNeeded { ticket }, next)) => {
+            let form = CodeForm { ticket, next, code: String::new() };
+            Ok(CodePage { page, form, errors: Vec::new() }.into_response())
+        }
+        Err(Error::Refused { code: "link-spent", .. }) => {
+            Ok(flash::redirect_error("/sign-in", "sign-in-link-spent"))
+        }
+        Err(error) => Err(error),
     }
 }
 

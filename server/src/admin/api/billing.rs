@@ -234,7 +234,8 @@ struct LedgerView {
 #[schema(as = LedgerInterval)]
 struct IntervalView {
     n: i32,
-    /// `sold`, `trial`, or `retained`: deleted, and kept for the grace period.
+    /// `sold`, `trial`, `external` (sold by a billing system of the operator's), or `retained`: deleted, and kept for the
+    /// grace period.
     kind: &'static str,
     plan_en: String,
     plan_zh: String,
@@ -257,6 +258,7 @@ const fn kind_name(kind: Kind) -> &'static str {
         Kind::Sold => "sold",
         Kind::Trial => "trial",
         Kind::Retained => "retained",
+        Kind::External => "external",
     }
 }
 

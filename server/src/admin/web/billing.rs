@@ -466,6 +466,7 @@ fn interval_views(page: &Page, metered: &Metered) -> Vec<IntervalView> {
             Kind::Sold => ("running", "admin-ledger-sold"),
             Kind::Trial => ("working", "admin-ledger-trial"),
             Kind::Retained => ("stopped", "admin-ledger-retained"),
+            Kind::External => ("running", "admin-ledger-external"),
         };
         let name = match page.language {
             crate::web::language::Language::English => &plan.name_en,

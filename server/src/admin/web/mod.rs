@@ -3,6 +3,7 @@
 mod announcements;
 mod audit;
 mod billing;
+mod billing_systems;
 mod console;
 mod customers;
 mod division;
@@ -42,6 +43,7 @@ pub fn routes() -> Router<App> {
         .merge(trials::routes())
         .merge(billing::routes())
         .merge(payments::routes())
+        .merge(billing_systems::routes())
         .merge(mail::routes())
         .merge(announcements::routes())
         .merge(audit::routes())

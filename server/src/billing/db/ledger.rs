@@ -12,6 +12,7 @@ fn kind(word: &str) -> sqlx::Result<Kind> {
         "sold" => Some(Kind::Sold),
         "trial" => Some(Kind::Trial),
         "retained" => Some(Kind::Retained),
+        "external" => Some(Kind::External),
         _ => None,
     };
     known("kind", word, kind)

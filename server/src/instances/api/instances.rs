@@ -64,6 +64,7 @@ async fn create(State(app): State<App>, actor: Actor, Json(body): Json<CreateBod
         ssh_keys: body.ssh_keys,
         user_data: body.user_data.unwrap_or_default(),
         trial: body.trial,
+        sold: None,
     };
     let operation = create::create(&app, &actor, new).await?;
     Ok((StatusCode::ACCEPTED, Json(operation.into())))

@@ -312,3 +312,14 @@ pub async fn due_for_purge(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<
 pub async fn name(tx: &mut Tx, id: InstanceId) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!("SELECT name FROM instances WHERE id = $1", id.uuid()).fetch_optional(&mut **tx).await
 }
+
+/// The billing system that sells an instance, where that is not ourselves.
+pub async fn seller(tx: &mut Tx, id: InstanceId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "SELECT systems.name FROM billing_services JOIN billing_systems AS systems ON systems.id = system_id \
+         WHERE instance_id = $1",
+        id.uuid()
+    )
+    .fetch_optional(&mut **tx)
+    .await
+}

@@ -203,6 +203,7 @@ pub async fn create(
         ssh_keys: form.ssh_keys.clone(),
         user_data: form.user_data.clone(),
         trial: None,
+        sold: None,
     };
     match create::create(&app, &actor, new).await {
         Ok(operation) => {
