@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     /// The subjects of events that a tenant sees.
-    const SUBJECTS: [&str; 12] = [
+    const SUBJECTS: [&str; 14] = [
         "account",
         "api_token",
         "billing",
