@@ -73,7 +73,6 @@ pub async fn begin(app: &App, actor: &Actor, called: &str, current_password: &st
     let user = confirm_password(app, actor, current_password).await?;
     let pool = app.db.platform();
     let known = db::passkeys::credential_ids(pool, user.id).await?;
-    let known = known.into_iter().map(Into::into).collect();
     let (options, state) = party
         .start_passkey_registration(user.id.uuid(), &user.email, &user.email, Some(known))
         .map_err(anyhow::Error::from)?;
