@@ -41,7 +41,8 @@ report_build() {
 }
 
 explain_build() {
-    grep -A 12 '^error' "$1" | head -40 >&2 || true
+    grep -E -A 12 '^error|panicked at' "$1" | cut -c 1-300 | head -40 >&2 || true
+    ! grep -q 'No space left on device' "$1" || fail 'the build failed: the disk is full' 'make room, and run this again'
     show_log "$1" 3
     ! grep -q 'no cached data for this query' "$1" ||
         fail 'the build failed: .sqlx does not know a query of the server' 'run tests/queries, which writes .sqlx anew'

@@ -336,8 +336,6 @@ fn keys_used() -> BTreeMap<String, String> {
         }
     }
     for (path, text) in files("server/src", "rs") {
-        // Fields of a form that was sent are no messages.
-        let text = text.replace("form.text(", "");
         for call in [".t(\"", ".t1(\"", ".t2(\"", ".text(\"", ".text_with(\""] {
             quoted(&text, call, &mut |key| note(key, &path));
         }

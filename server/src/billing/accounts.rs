@@ -101,19 +101,32 @@ pub struct NewEntry<'a> {
     pub actor: &'a str,
 }
 
-/// Writes an entry.  Nothing moves nothing, and leaves no entry.
+/// Writes an entry.  Nothing moves nothing, and leaves no entry.  The first payment opens the account for orders; only the
+/// first, so that an operator who closes it later is not overruled by the next.
 pub async fn enter(tx: &mut Tx, entry: &NewEntry<'_>) -> Result<()> {
     let (debit, credit) = match entry.amount.minor {
         0 => return Ok(()),
         minor if minor > 0 => (entry.kind.other(), "customer"),
         _ => ("customer", entry.kind.other()),
     };
-    db::accounts::insert_entry(tx, entry, debit, credit).await.map_err(|error| {
-        match violated_constraint(&error) {
-            Some("account_entries_once") => Error::invalid("reference", "reference-taken"),
-            _ => error.into(),
-        }
-    })
+    db::accounts::insert_entry(tx, entry, debit, credit).await.map_err(|error| match violated_constraint(
+        &error,
+    ) {
+        Some("account_entries_once") => Error::invalid("reference", "reference-taken"),
+        _ => error.into(),
+    })?;
+    if entry.kind == EntryKind::Payment && db::accounts::open_for_orders(tx, entry.tenant).await? {
+        let source = Source::system("billing");
+        record(
+            tx,
+            &source,
+            entry.tenant,
+            "billing.opened_for_orders",
+            json!({ "reference": entry.reference }),
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// What an administrator enters by hand.

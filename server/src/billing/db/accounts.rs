@@ -101,6 +101,19 @@ pub async fn insert_entry(tx: &mut Tx, entry: &NewEntry<'_>, debit: &str, credit
     Ok(())
 }
 
+/// After a payment: whether it is the first, and has opened the account.  Customers of a billing system buy there.
+pub async fn open_for_orders(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<bool> {
+    let opened = sqlx::query!(
+        "UPDATE tenants SET may_buy = true \
+         WHERE id = $1 AND NOT may_buy AND NOT EXISTS (SELECT FROM billing_owners WHERE tenant_id = $1) \
+         AND (SELECT count(*) FROM account_entries WHERE tenant_id = $1 AND kind = 'payment') = 1",
+        tenant.uuid(),
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(opened.rows_affected() == 1)
+}
+
 /// The sum of all entries: what the customer has with us; below zero, what they owe.
 pub async fn balance(tx: &mut Tx, tenant: TenantId, currency: Currency) -> sqlx::Result<Money> {
     let minor = sqlx::query_scalar!(

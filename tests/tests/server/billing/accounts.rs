@@ -63,6 +63,42 @@ async fn entries_are_the_administrator_s_and_each_counts_once() {
 }
 
 #[tokio::test]
+async fn the_first_payment_opens_the_account_for_orders_and_no_later_one_does() {
+    let till = Till::open().await;
+    let refusal = async |customer: &Customer| {
+        let answer = customer.try_create("vm", "flat").await;
+        assert_eq!((answer.status, text(&answer.json()["code"])), (403, "may-not-buy"));
+    };
+    let customer = till.desk.stranger("a@example.com").await;
+    refusal(&customer).await;
+    let path = format!("/api/v1/admin/customers/{}/entries", id(&customer));
+    let gift = json!({ "kind": "credit", "amount": 5000, "currency": "USD", "reference": "gift" });
+    till.admin.post(&path, gift).await.expect(201);
+    refusal(&customer).await;
+    till.pay(&customer, 5000, "bank-1").await.expect(201);
+    customer.create("vm", "flat").await;
+    assert_eq!(till.desk.event("billing.opened_for_orders").await.unwrap()["reference"], "bank-1");
+    // Closed by the operator afterwards.
+    sqlx::query("UPDATE tenants SET may_buy = false").execute(till.desk.pool()).await.unwrap();
+    till.pay(&customer, 5000, "bank-2").await.expect(201);
+    refusal(&customer).await;
+
+    let sold_elsewhere = till.desk.stranger("b@example.com").await;
+    sqlx::query(
+        "WITH system AS (INSERT INTO billing_systems (id, name) VALUES (gen_random_uuid(), 'theirs') RETURNING id) \
+         INSERT INTO billing_owners (system_id, reference, tenant_id, user_id, made_here) \
+         SELECT system.id, '1', tenant_id, user_id, true FROM system, memberships WHERE tenant_id = $1",
+    )
+    .bind(sold_elsewhere.tenant)
+    .execute(till.desk.pool())
+    .await
+    .unwrap();
+    till.pay(&sold_elsewhere, 5000, "bank-3").await.expect(201);
+    refusal(&sold_elsewhere).await;
+    till.desk.platform.stop().await;
+}
+
+#[tokio::test]
 async fn a_voucher_counts_once_and_only_for_owners() {
     let till = Till::open().await;
     let customer = till.desk.buyer("a@example.com").await;
