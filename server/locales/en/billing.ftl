@@ -133,6 +133,7 @@ flash-entry-recorded = It is recorded.
 activity-instance-suspended = { $name } was stopped, because something is overdue
 activity-instance-released = { $name } is no longer locked
 activity-billing-entry-recorded = A movement of money was recorded
+activity-billing-opened-for-orders = The first payment opened the account for orders
 activity-billing-account-changed = The terms of the account were changed by the platform
 activity-billing-reminded = A reminder was sent of what is overdue
 activity-billing-suspended = The account was suspended, because something is overdue

@@ -133,6 +133,7 @@ flash-entry-recorded = 已登记。
 activity-instance-suspended = 因款项逾期，{ $name } 已停止
 activity-instance-released = { $name } 已解除锁定
 activity-billing-entry-recorded = 登记了一笔资金变动
+activity-billing-opened-for-orders = 首次付款，账户已开通订购
 activity-billing-account-changed = 平台更改了账户条款
 activity-billing-reminded = 已发送逾期提醒
 activity-billing-suspended = 因款项逾期，账户已停用

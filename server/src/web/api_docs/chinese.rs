@@ -61,6 +61,8 @@ const WORDS: &[(&str, &str)] = &[
     // Calls.
     ("The account of the token", "令牌所属的账号"),
     ("Change the account", "修改账号"),
+    ("Which mails are wanted", "想收到哪些邮件通知"),
+    ("Choose which mails are wanted", "设置想收到哪些邮件通知"),
     ("List what happened, the newest first", "列出动态，从新到旧"),
     ("The audit log", "审计日志"),
     ("All announcements, newest first", "全部公告，从新到旧"),
@@ -114,6 +116,8 @@ const WORDS: &[(&str, &str)] = &[
     ("The settings in force", "当前生效的设置"),
     ("Change settings", "修改设置"),
     ("All trials", "全部试用"),
+    ("Appeals that wait", "等待处理的试用审核申请"),
+    ("Decide an appeal", "处理试用审核申请"),
     ("Disable an account", "停用账号"),
     ("Enable an account again", "重新启用账号"),
     ("The images on offer", "可选的镜像"),

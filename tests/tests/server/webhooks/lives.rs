@@ -36,6 +36,7 @@ async fn nothing_is_lost_when_the_server_dies() {
     .unwrap();
     receiver.set(Manner::Status(200));
     stack.start_server().await;
+    stack.wait_for_state(&customer, &instance, "running").await;
     // Killed at once after it has answered, again and again: the event stands, and nothing was sent yet or some was.
     for (action, pause) in [("shutdown", 0), ("start", 30), ("reboot", 200), ("power-off", 600)] {
         let path = format!("/api/v1/instances/{instance}/actions/{action}");
