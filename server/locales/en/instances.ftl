@@ -2,6 +2,7 @@
 error-email-unverified = Confirm your e-mail address first: open the link in the mail that we sent you.
 error-tenant-suspended = This account is suspended. Your instances keep their data; contact us to go on.
 error-plan-trial-only = This plan is only given as a free trial. Choose one that is sold.
+error-account-overdue = Something on this account is overdue, so nothing can be added or enlarged. Pay it under Billing first.
 error-may-not-buy = This account cannot order paid plans yet. Start a free trial, or add money under Billing: the first payment opens the account for orders.
 error-quota-instances = You have { $used } of at most { $quota } instances. Delete one you no longer need, or ask us for a higher quota.
 error-quota-vcpus = Your instances have { $used } vCPUs, and your quota is { $quota }. This needs { $wanted } more. Choose a smaller plan, or ask us for a higher quota.

@@ -5,7 +5,7 @@ use super::db::users;
 use super::{confirm_password, email, link, mail_allowed, source};
 use crate::auth::Actor;
 use crate::error::{Error, Result, violated_constraint};
-use crate::events::{self, Event, Source};
+use crate::events::{self, Event};
 use crate::mail::{self, Kind, Mail};
 use crate::secrets::{random_token, token_hash};
 use crate::state::App;
@@ -41,15 +41,8 @@ pub async fn request(app: &App, actor: &Actor, new: &str, current_password: &str
         let mail = Mail { language, kind: Kind::ChangeEmail, recipient: &new, arguments: &arguments };
         mail::enqueue(&mut tx, mail).await?;
     }
-    let subject = user.id.to_string();
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action: "account.email_change_requested",
-        subject_kind: "user",
-        subject_id: &subject,
-        data: json!({ "email": { "from": user.email, "to": new } }),
-    };
-    events::record(&mut tx, &Source::from(actor), event).await?;
+    let data = json!({ "email": { "from": user.email, "to": new } });
+    events::record_about_user(&mut tx, actor, user.id, "account.email_change_requested", data).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::events::{self, Event, Source};
 use crate::ids::{TenantId, UserId};
 use crate::state::App;
 use crate::web::paging::{Listed, Paging};
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub async fn list(app: &App, actor: &Actor, paging: &Paging<UserId>) -> Result<Listed<Member>> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
@@ -62,7 +62,7 @@ pub async fn change_role(app: &App, actor: &Actor, user: UserId, role: Role) -> 
     let email = members::email(&mut tx, actor.tenant_id, user).await?.ok_or(Error::NotFound)?;
     members::set_role(&mut tx, actor.tenant_id, user, role).await?;
     let data = json!({ "email": email, "role": { "from": present.as_str(), "to": role.as_str() } });
-    note(&mut tx, actor, "team.member_role_changed", user, data).await?;
+    events::record_about_user(&mut tx, actor, user, "team.member_role_changed", data).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -81,21 +81,8 @@ pub async fn remove(app: &App, actor: &Actor, user: UserId) -> Result<()> {
     let email = members::email(&mut tx, actor.tenant_id, user).await?.ok_or(Error::NotFound)?;
     members::delete(&mut tx, actor.tenant_id, user).await?;
     let action = if leaves { "team.member_left" } else { "team.member_removed" };
-    note(&mut tx, actor, action, user, json!({ "email": email, "role": present.as_str() })).await?;
+    let data = json!({ "email": email, "role": present.as_str() });
+    events::record_about_user(&mut tx, actor, user, action, data).await?;
     tx.commit().await?;
-    Ok(())
-}
-
-async fn note(
-    tx: &mut crate::db::Tx,
-    actor: &Actor,
-    action: &'static str,
-    user: UserId,
-    data: Value,
-) -> Result<()> {
-    let subject = user.to_string();
-    let event =
-        Event { tenant: Some(actor.tenant_id), action, subject_kind: "user", subject_id: &subject, data };
-    events::record(tx, &Source::from(actor), event).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::db::notifications::{self as db, Sent};
 use crate::auth::Actor;
 use crate::error::Result;
-use crate::events::{self, Event, Source, changes};
+use crate::events::{self, changes};
 use crate::mail::Topic;
 use crate::state::App;
 use serde_json::{Map, Value};
@@ -48,15 +48,7 @@ pub async fn choose(app: &App, actor: &Actor, wanted: Wanted) -> Result<()> {
     let muted: Vec<String> =
         wanted.each().filter(|(_, wanted)| !wanted).map(|(topic, _)| topic.name().to_owned()).collect();
     db::set_muted(&mut tx, actor.user_id, &muted).await?;
-    let subject = actor.user_id.to_string();
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action: "account.notifications_changed",
-        subject_kind: "user",
-        subject_id: &subject,
-        data: Value::Object(data),
-    };
-    events::record(&mut tx, &Source::from(actor), event).await?;
+    events::record_about_user(&mut tx, actor, actor.user_id, "account.notifications_changed", data).await?;
     tx.commit().await?;
     Ok(())
 }

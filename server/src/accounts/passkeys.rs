@@ -8,7 +8,7 @@ use super::db::{self, passkeys::Passkey, users};
 use super::{confirm_password, ip_key, link, name, sign_in};
 use crate::auth::{Actor, limits};
 use crate::error::{Error, Result, violated_constraint};
-use crate::events::{self, Event, Source};
+use crate::events;
 use crate::ids::{PasskeyId, UserId};
 use crate::mail::{self, Kind, Mail};
 use crate::state::App;
@@ -109,7 +109,8 @@ pub async fn add(app: &App, actor: &Actor, sealed: &str, answer: &str) -> Result
     let language = Language::from_code(&user.locale).unwrap_or_default();
     let mail = Mail { language, kind: Kind::PasskeyAdded, recipient: &user.email, arguments: &arguments };
     mail::enqueue(&mut tx, mail).await?;
-    record(&mut tx, actor, "account.passkey_added", &asked.name).await?;
+    let data = json!({ "name": asked.name });
+    events::record_about_user(&mut tx, actor, actor.user_id, "account.passkey_added", data).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -117,7 +118,8 @@ pub async fn add(app: &App, actor: &Actor, sealed: &str, answer: &str) -> Result
 pub async fn remove(app: &App, actor: &Actor, id: PasskeyId) -> Result<()> {
     let mut tx = app.db.begin_platform().await?;
     let name = db::passkeys::remove(&mut tx, actor.user_id, id).await?.ok_or(Error::NotFound)?;
-    record(&mut tx, actor, "account.passkey_removed", &name).await?;
+    let data = json!({ "name": name });
+    events::record_about_user(&mut tx, actor, actor.user_id, "account.passkey_removed", data).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -197,16 +199,4 @@ fn parse<T: DeserializeOwned>(answer: &str) -> Option<T> {
 
 fn registration(user: UserId) -> String {
     format!("passkeys/new/{user}")
-}
-
-async fn record(tx: &mut crate::db::Tx, actor: &Actor, action: &'static str, name: &str) -> Result<()> {
-    let subject = actor.user_id.to_string();
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action,
-        subject_kind: "user",
-        subject_id: &subject,
-        data: json!({ "name": name }),
-    };
-    Ok(events::record(tx, &Source::from(actor), event).await?)
 }

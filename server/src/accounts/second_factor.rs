@@ -8,13 +8,13 @@ use super::{confirm_password, link};
 use crate::auth::Actor;
 use crate::auth::limits;
 use crate::error::{Error, Result};
-use crate::events::{self, Event, Source};
+use crate::events;
 use crate::mail::{self, Kind, Mail};
 use crate::secrets::token_hash;
 use crate::state::App;
 use crate::web::language::Language;
 use fast_qr::qr::QRBuilder;
-use serde_json::Value;
+use serde_json::json;
 use totp_rs::{Builder, Secret, Totp};
 
 const ISSUER: &str = "Jinshitong VPS";
@@ -143,16 +143,7 @@ async fn tell(
         let language = Language::from_code(&user.locale).unwrap_or_default();
         mail::enqueue(tx, Mail { language, kind, recipient: &user.email, arguments: &arguments }).await?;
     }
-    let subject = user.id.to_string();
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action,
-        subject_kind: "user",
-        subject_id: &subject,
-        data: Value::Object(Default::default()),
-    };
-    events::record(tx, &Source::from(actor), event).await?;
-    Ok(())
+    Ok(events::record_about_user(tx, actor, user.id, action, json!({})).await?)
 }
 
 fn open_setup(app: &App, actor: &Actor, sealed: &str) -> Result<Vec<u8>> {

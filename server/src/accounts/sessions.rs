@@ -3,7 +3,7 @@
 use super::db::sessions::{self, SessionRow};
 use crate::auth::Actor;
 use crate::error::{Error, Result};
-use crate::events::{self, Event, Source};
+use crate::events;
 use crate::state::App;
 use crate::web::paging::{Listed, Paging};
 use serde_json::json;
@@ -42,7 +42,7 @@ pub async fn end(app: &App, actor: &Actor, key: &SessionKey) -> Result<()> {
     if !sessions::delete_one(&mut tx, actor.user_id, &key.0).await? {
         return Err(Error::NotFound);
     }
-    note(&mut tx, actor, "session.ended", 1).await?;
+    events::record_about_user(&mut tx, actor, actor.user_id, "session.ended", json!({ "count": 1 })).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -52,23 +52,11 @@ pub async fn end_all(app: &App, actor: &Actor, keep: Option<&[u8]>) -> Result<u6
     let mut tx = app.db.begin_platform().await?;
     let count = sessions::delete_all(&mut tx, actor.user_id, keep).await?;
     if count > 0 {
-        note(&mut tx, actor, "session.all_ended", count).await?;
+        let data = json!({ "count": count });
+        events::record_about_user(&mut tx, actor, actor.user_id, "session.all_ended", data).await?;
     }
     tx.commit().await?;
     Ok(count)
-}
-
-async fn note(tx: &mut crate::db::Tx, actor: &Actor, action: &'static str, count: u64) -> Result<()> {
-    let subject = actor.user_id.to_string();
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action,
-        subject_kind: "user",
-        subject_id: &subject,
-        data: json!({ "count": count }),
-    };
-    events::record(tx, &Source::from(actor), event).await?;
-    Ok(())
 }
 
 /// `Firefox · Linux` from what browsers say of themselves; programs by their first word.

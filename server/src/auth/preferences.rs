@@ -2,7 +2,7 @@
 
 use super::{Actor, db};
 use crate::error::Result;
-use crate::events::{self, Event, Source};
+use crate::events;
 use crate::state::App;
 use crate::web::language::Language;
 use serde_json::json;
@@ -14,15 +14,8 @@ pub async fn set_locale(app: &App, actor: &Actor, language: Language) -> Result<
     }
     let mut tx = app.db.begin_platform().await?;
     db::set_locale(&mut tx, actor.user_id, language.code()).await?;
-    let subject = actor.user_id.to_string();
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action: "account.locale_changed",
-        subject_kind: "user",
-        subject_id: &subject,
-        data: json!({ "locale": { "from": actor.locale, "to": language.code() } }),
-    };
-    events::record(&mut tx, &Source::from(actor), event).await?;
+    let data = json!({ "locale": { "from": actor.locale, "to": language.code() } });
+    events::record_about_user(&mut tx, actor, actor.user_id, "account.locale_changed", data).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -8,7 +8,7 @@ pub mod notices;
 
 use crate::auth::Actor;
 use crate::db::Tx;
-use crate::ids::TenantId;
+use crate::ids::{TenantId, UserId};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use uuid::Uuid;
@@ -108,6 +108,25 @@ pub fn changes(from: &Value, to: &Value) -> Map<String, Value> {
     let mut found = Map::new();
     walk("", from, to, &mut found);
     found
+}
+
+/// What somebody did to the account of a person in their team, mostly their own.
+pub async fn record_about_user(
+    tx: &mut Tx,
+    actor: &Actor,
+    user: UserId,
+    action: &'static str,
+    data: impl Into<Value>,
+) -> sqlx::Result<()> {
+    let subject_id = user.to_string();
+    let event = Event {
+        tenant: Some(actor.tenant_id),
+        action,
+        subject_kind: "user",
+        subject_id: &subject_id,
+        data: data.into(),
+    };
+    record(tx, &Source::from(actor), event).await
 }
 
 pub async fn record(tx: &mut Tx, source: &Source, event: Event<'_>) -> sqlx::Result<()> {

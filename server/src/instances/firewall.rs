@@ -9,6 +9,7 @@ use std::net::IpAddr;
 /// Rules of both directions together: each costs a little on every packet.
 pub const MAX_RULES: usize = 50;
 pub const MAX_PEERS: usize = 20;
+const ALL_PORTS: &str = "1-65535";
 
 /// One rule, as it was entered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,10 +23,16 @@ pub struct RuleText {
 }
 
 impl RuleText {
+    /// As a form shows it.  There a row of TCP or UDP that says nothing else is one that was not filled in, so that all
+    /// ports of everybody, which programs may leave out, are said.
     pub fn of(rule: &FirewallRule) -> Self {
+        let says_nothing = rule.ports.is_none()
+            && rule.peers.is_empty()
+            && matches!(rule.protocol, FirewallProtocol::Tcp | FirewallProtocol::Udp);
+        let unsaid = if says_nothing { ALL_PORTS } else { "" };
         Self {
             protocol: protocol_name(rule.protocol).to_owned(),
-            ports: ports_text(rule).unwrap_or_default(),
+            ports: ports_text(rule).unwrap_or_else(|| unsaid.to_owned()),
             peers: rule.peers.iter().map(peer_text).collect::<Vec<_>>().join(" "),
         }
     }
@@ -146,6 +153,16 @@ mod tests {
         let rules = parse("inbound", &texts, &mut errors);
         assert_eq!(errors, []);
         assert_eq!(rules.iter().map(RuleText::of).collect::<Vec<_>>(), texts);
+    }
+
+    #[test]
+    fn a_rule_that_leaves_everything_out_does_not_look_empty() {
+        for protocol in ["tcp", "udp"] {
+            let everything = parse("inbound", &[rule(protocol, "", "")], &mut Vec::new());
+            let shown = RuleText::of(&everything[0]);
+            assert_eq!(shown, rule(protocol, "1-65535", ""));
+            assert_eq!(parse("inbound", &[shown], &mut Vec::new())[0].ports, Some((1, u16::MAX)));
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How much a tenant may hold altogether.
+//! How much a tenant may hold altogether, and that who owes something adds nothing to it.
 //!
 //! Counted over bookings, so that what is in its grace period still counts and what failed does not.
 //! The tenant's row is locked first: two requests cannot both fit into the same rest.
@@ -46,7 +46,10 @@ fn fits(held: &Holdings, quotas: &TenantRow, old: Option<&Booking>, new: &Bookin
         ),
     ];
     for (code, held, before, after, quota) in rows {
-        // Who is above a quota that was lowered may still shrink.
+        // Who owes something, or is above a quota that was lowered, may still shrink.
+        if after > before && quotas.overdue {
+            return Err(Error::refused("account-overdue"));
+        }
         if after > before && held - before + after > quota {
             let shown = |amount: i64| match code {
                 "quota-memory" | "quota-disk" => crate::web::format::mib(amount.max(0).unsigned_abs()),
@@ -70,6 +73,7 @@ mod tests {
         TenantRow {
             may_buy: true,
             suspended: false,
+            overdue: false,
             quota_instances: 2,
             quota_vcpus: 4,
             quota_memory_mib: 4096,
@@ -101,5 +105,15 @@ mod tests {
         let old = booking(4, 4096);
         assert_eq!(code(fits(&held, &quotas(), Some(&old), &booking(2, 1024))), "");
         assert_eq!(code(fits(&held, &quotas(), Some(&old), &booking(5, 1024))), "quota-vcpus");
+    }
+
+    #[test]
+    fn who_owes_something_may_shrink_and_not_grow() {
+        let held = Holdings { instances: 1, vcpus: 1, memory_mib: 1024, disk_mib: 10_240 };
+        let owes = TenantRow { overdue: true, ..quotas() };
+        let old = booking(1, 1024);
+        assert_eq!(code(fits(&held, &owes, None, &old)), "account-overdue");
+        assert_eq!(code(fits(&held, &owes, Some(&old), &booking(1, 1025))), "account-overdue");
+        assert_eq!(code(fits(&held, &owes, Some(&old), &booking(1, 512))), "");
     }
 }

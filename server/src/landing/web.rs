@@ -63,7 +63,10 @@ async fn plans(State(app): State<App>, page: Page) -> Result<PlansPage> {
 async fn offer(app: &App, page: &Page) -> Result<(Vec<PlanCard>, bool)> {
     let public = plans::db::list_public(app.db.platform()).await?;
     let trial = public.iter().any(|plan| plan.trial);
-    Ok((public.iter().filter(|plan| !plan.trial).map(|plan| PlanCard::new(page, plan)).collect(), trial))
+    Ok((
+        public.iter().filter(|plan| !plan.trial_only()).map(|plan| PlanCard::new(page, plan)).collect(),
+        trial,
+    ))
 }
 
 impl PlanCard {
@@ -83,7 +86,8 @@ impl PlanCard {
             Bar::new(page, "landing-memory", policy.memory.reservation.get(), memory, format::mib),
         ];
         let out = &policy.network.outbound;
-        if let Some(limit) = out.peak.or(out.average) {
+        // What lasts; the peak is for moments.
+        if let Some(limit) = out.average.or(out.peak) {
             bars.push(Bar::new(page, "landing-network", out.reservation.get(), limit.get(), format::kbit));
         }
         Self {

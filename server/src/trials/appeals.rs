@@ -50,14 +50,8 @@ pub async fn file(app: &App, actor: &Actor, message: &str) -> Result<()> {
         }
         Err(error) => return Err(error.into()),
     }
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action: "trial.appealed",
-        subject_kind: "user",
-        subject_id: &actor.user_id.to_string(),
-        data: json!({ "reason": reason.code() }),
-    };
-    events::record(&mut tx, &Source::from(actor), event).await?;
+    let data = json!({ "reason": reason.code() });
+    events::record_about_user(&mut tx, actor, actor.user_id, "trial.appealed", data).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -111,6 +111,18 @@ async fn put(
     })
 }
 
+async fn decide(
+    app: &App,
+    system: &BillingSystem,
+    reference: &str,
+    message: Message,
+    body: &DecisionBody,
+) -> Result<Answer> {
+    system.may(Scope::Provision)?;
+    let (version, meant) = (body.entitlement_version, body.service_id);
+    decisions::take(app, system, reference, message, version, meant).await.map(answer)
+}
+
 /// Suspend a service
 ///
 /// The instance is stopped and locked until the service is released; whether it ran is remembered.
@@ -123,9 +135,7 @@ async fn suspend(
     Path(reference): Path<String>,
     Json(body): Json<DecisionBody>,
 ) -> Result<Answer> {
-    system.may(Scope::Provision)?;
-    let (version, meant) = (body.entitlement_version, body.service_id);
-    decisions::take(&app, &system, &reference, Message::Suspend, version, meant).await.map(answer)
+    decide(&app, &system, &reference, Message::Suspend, &body).await
 }
 
 /// Release a service
@@ -140,9 +150,7 @@ async fn unsuspend(
     Path(reference): Path<String>,
     Json(body): Json<DecisionBody>,
 ) -> Result<Answer> {
-    system.may(Scope::Provision)?;
-    let (version, meant) = (body.entitlement_version, body.service_id);
-    decisions::take(&app, &system, &reference, Message::Unsuspend, version, meant).await.map(answer)
+    decide(&app, &system, &reference, Message::Unsuspend, &body).await
 }
 
 /// Say that a service is paid for
@@ -157,9 +165,7 @@ async fn renew(
     Path(reference): Path<String>,
     Json(body): Json<DecisionBody>,
 ) -> Result<Answer> {
-    system.may(Scope::Provision)?;
-    let (version, meant) = (body.entitlement_version, body.service_id);
-    decisions::take(&app, &system, &reference, Message::Renew, version, meant).await.map(answer)
+    decide(&app, &system, &reference, Message::Renew, &body).await
 }
 
 /// Terminate a service
@@ -191,9 +197,7 @@ async fn undo_terminate(
     Path(reference): Path<String>,
     Json(body): Json<DecisionBody>,
 ) -> Result<Answer> {
-    system.may(Scope::Provision)?;
-    let (version, meant) = (body.entitlement_version, body.service_id);
-    decisions::take(&app, &system, &reference, Message::UndoTerminate, version, meant).await.map(answer)
+    decide(&app, &system, &reference, Message::UndoTerminate, &body).await
 }
 
 /// Move a service to another plan

@@ -7,6 +7,8 @@ use uuid::Uuid;
 pub struct TenantRow {
     pub may_buy: bool,
     pub suspended: bool,
+    /// Owes something whose date has passed.
+    pub overdue: bool,
     pub quota_instances: i64,
     pub quota_vcpus: i64,
     pub quota_memory_mib: i64,
@@ -17,7 +19,8 @@ pub struct TenantRow {
 pub async fn lock_tenant(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<TenantRow> {
     sqlx::query_as!(
         TenantRow,
-        "SELECT may_buy, suspended_at IS NOT NULL AS \"suspended!\", quota_instances::bigint AS \"quota_instances!\", \
+        "SELECT may_buy, suspended_at IS NOT NULL AS \"suspended!\", \
+         EXISTS (SELECT FROM billing_accounts WHERE tenant_id = tenants.id AND overdue_since IS NOT NULL) AS \"overdue!\", quota_instances::bigint AS \"quota_instances!\", \
          quota_vcpus::bigint AS \"quota_vcpus!\", quota_memory_mib, quota_disk_mib \
          FROM tenants WHERE id = $1 FOR NO KEY UPDATE",
         tenant.uuid(),

@@ -138,6 +138,12 @@ async fn who_does_not_pay_is_reminded_suspended_and_released() {
     let account = till.account(&customer).await;
     assert_eq!((text(&account["stage"]), minor(&account["available"]) < 0), ("clear", true));
     assert_eq!(mails(&till, "low-balance").await, 1);
+    for answer in [
+        customer.try_create("more", "flat").await,
+        customer.act(&runs, "resize", json!({ "plan": "large" })).await,
+    ] {
+        assert_eq!((answer.status, text(&answer.json()["code"])), (403, "account-overdue"));
+    }
     overdue_for(&till, &customer, 2).await;
     till.review().await;
     assert_eq!(mails(&till, "payment-reminder").await, 1);
@@ -165,6 +171,7 @@ async fn who_does_not_pay_is_reminded_suspended_and_released() {
     assert_eq!((text(&stood["state"]), &stood["lock_reason"]), ("stopped", &json!(null)));
     assert_eq!(mails(&till, "account-released").await, 1);
     customer.asked(&off, "start").await;
+    customer.create("more", "flat").await;
     till.desk.platform.stop().await;
 }
 
