@@ -156,7 +156,32 @@ export async function furnish(platform, browser, email = "you@example.com") {
   const payments = await inventPayments(platform, email);
   const instances = Object.values(made).map((id) => `/instances/${id}`);
   const webhooks = [`/webhooks/${hook.id}`, `/webhooks/${hook.id}/deliveries/${test.id}`];
-  return { email, token, pages: [...instances, "/billing/payments", ...payments, ...webhooks] };
+  const invoice = inventInvoice(platform, email, [made["web-1"], made.shop]);
+  return { email, token, pages: [...instances, invoice, "/billing/payments", ...payments, ...webhooks] };
+}
+
+/** Last month's invoice of these instances, which no ledger knows, and a credit note upon it. Gives its page. */
+function inventInvoice(platform, email, instances) {
+  const id = "0193".padEnd(31, "0") + "a";
+  const month = "date_trunc('month', now() - interval '1 month')";
+  const ids = instances.map((instance) => `'${instance.replace("vm_", "")}'`).join(", ");
+  platform.sql(`
+    BEGIN;
+    INSERT INTO invoices (id, number, tenant_id, currency, month, time_zone, due_at, net, tax, total, tax_rate, tax_included, issuer, billed_to)
+      SELECT '${id}', 1, tenant_id, currency, ${month}, 'Asia/Shanghai', now() + interval '14 days', 3100, 186, 3286, 600, false,
+        E'Example Hosting Ltd.\\n1 Example Street\\nVAT 123456', E'Studio\\n2 Example Road'
+      FROM billing_accounts JOIN memberships USING (tenant_id) JOIN users ON users.id = user_id WHERE email = '${email}' ORDER BY role DESC LIMIT 1;
+    INSERT INTO invoice_lines (invoice_id, n, tenant_id, instance_id, name, month, item, resource, interval, plan_id, plan_version, since, until,
+        quantity, amount)
+      SELECT '${id}', row_number() OVER (), invoices.tenant_id, instance_id, name, ${month}, item, resource, n, ledger.plan_id, ledger.plan_version,
+        ${month}, ${month} + interval '1 month', CASE item WHEN 'time' THEN 2592000 ELSE 734003200 END, CASE item WHEN 'time' THEN 1500 ELSE 50 END
+      FROM ledger JOIN instances ON instances.id = instance_id, invoices, (VALUES ('time'), ('traffic')) AS items (item)
+      WHERE instance_id IN (${ids}) AND n = 1 AND invoices.id = '${id}';
+    INSERT INTO credit_notes (id, number, invoice_id, tenant_id, net, tax, total, reason)
+      SELECT '${id.slice(0, -1)}b', 1, id, tenant_id, 100, 6, 106, 'An hour without a network' FROM invoices;
+    COMMIT;
+  `);
+  return `/billing/invoices/bill_${id}`;
 }
 
 /** A way to pay, payments of each kind that no provider was asked for, and what a provider told of one. Gives the pages of those. */
