@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { accessibility, overflow, texts, untranslated } from "./checks.js";
 import { pictures, settle, signIn, visitor, SIZES } from "./chromium.js";
 import { connectShop, furnish } from "./furnish.js";
-import { PASSWORD } from "./platform.js";
+import { PASSWORD, ROOT } from "./platform.js";
 
 /** Where each reader starts. No page links some of these: mails do, or mistakes. */
 const PUBLIC = ["/", "/sign-in", "/sign-up", "/sign-up/done", "/verify?token=none", "/verify/resend", "/forgot", "/reset?token=none", "/no-such-page", "/help?q=ssh", "/help?q=nowhere"];
@@ -26,6 +26,9 @@ const ELSEWHERE = {
   customer: /^\/(static|api|language|admin|styleguide|help)\b/,
   admin: /^\/(?!admin\b|styleguide\b)/,
 };
+/** What people print; an A4 sheet between its margins, in CSS pixels. */
+const PRINTED = /^\/billing\/invoices\//;
+const A4 = { width: 688, height: 1000 };
 const MOST_BYTES = 60 * 1024;
 const FIRST_BYTES = 14 * 1024;
 /** Graphs and consoles bring their libraries. */
@@ -115,6 +118,20 @@ async function weight(page, path) {
   return found;
 }
 
+/** What a document looks like on paper: all of it within the page, and nothing of the frame around it. */
+async function printed(page, name, where) {
+  const before = page.viewportSize();
+  await page.emulateMedia({ media: "print" });
+  await page.setViewportSize(A4);
+  const found = (await overflow(page)).map((problem) => `${where}: ${problem}`);
+  const frame = await page.$$eval("nav, header.topbar, main .btn", (parts) => parts.filter((part) => part.checkVisibility()).map(({ className }) => className));
+  if (frame.length > 0) found.push(`${where}: ${frame.join(", ")}`);
+  await page.screenshot({ path: `${ROOT}target/screenshots/${name}-printed.png` });
+  await page.emulateMedia({ media: null });
+  await page.setViewportSize(before);
+  return found;
+}
+
 /** Reads one page in one language in all sizes and looks, and gives what is wrong and where it leads. */
 async function look({ page, problems, language, checked }, path, reader) {
   problems.length = 0;
@@ -141,6 +158,7 @@ async function look({ page, problems, language, checked }, path, reader) {
   };
   const wanted = (view) => shown(language, view);
   await pictures(page, name, { each, wanted, judged: (view) => view.look === "light" || accessible(view) || wanted(view) });
+  if (PRINTED.test(path)) problems.push(...(await printed(page, name, `${language} printed`)));
   return {
     problems: [...problems],
     texts: seen,
