@@ -127,6 +127,20 @@ impl Drop for Lab {
                 let text = std::fs::read_to_string(console).unwrap_or_default();
                 let lines: Vec<&str> = text.lines().collect();
                 eprintln!("--- console of {id}\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+                let address = Self::address(id).to_string();
+                for question in [
+                    &["virsh", "-c", "qemu:///system", "domstate", "--reason", &id.to_string()][..],
+                    &["ip", "-s", "link"],
+                    &["ip", "route", "get", &address],
+                    &["ip", "neigh"],
+                    &["ping", "-c", "2", "-W", "1", &address],
+                    &["nft", "list", "ruleset"],
+                ] {
+                    let answer =
+                        Command::new(question[0]).args(&question[1..]).output().map(|answer| answer.stdout);
+                    let answer = answer.unwrap_or_default();
+                    eprintln!("--- {}\n{}", question.join(" "), String::from_utf8_lossy(&answer));
+                }
             }
             let id = id.to_string();
             virsh(&["destroy", &id]);
