@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::ids::{ImageId, InstanceId, OperationId, PlanId};
 use crate::instances::change::Rules;
-use crate::instances::firewall::{self, RuleText};
+use crate::instances::firewall::{self, RuleSaid};
 use crate::instances::model::power_name;
 use crate::instances::operations::Operation;
 use crate::instances::reports::judge::wire_name;
@@ -22,7 +22,11 @@ pub struct InstanceBody {
     #[schema(example = "vm_0199b0c4a7d27c6e8f3a5b1c2d3e4f50")]
     pub id: InstanceId,
     pub name: String,
+    /// One label; what stands after its first dot is the domain.
+    #[schema(example = "web-1")]
     pub hostname: String,
+    #[schema(example = "example.com")]
+    pub domain: Option<String>,
     /// `provisioning`, `running`, `stopped`, `crashed`, `failed` or `deleting`.
     #[schema(example = "running")]
     pub state: &'static str,
@@ -118,6 +122,7 @@ impl From<View> for InstanceBody {
             id: instance.id,
             name: instance.name,
             hostname: instance.hostname,
+            domain: instance.domain,
             state: instance.state.name(),
             power: power_name(instance.power),
             plan: PlanRef { id: plan.id, slug: plan.slug, version: instance.plan_version },
@@ -214,11 +219,11 @@ pub struct CreateBody {
     #[serde(default)]
     #[schema(example = "debian-12")]
     pub image: String,
-    /// 1 to 63 characters; no other instance of yours may have it.
+    /// 1 to 63 visible characters; no other instance of yours that is not deleted may have it.
     #[serde(default)]
     #[schema(example = "web-1")]
     pub name: String,
-    /// Made from the name when absent.
+    /// With its domain or without, at most 253 characters; made from the name when absent.
     #[serde(default)]
     pub hostname: Option<String>,
     /// Ids of SSH keys.
@@ -237,7 +242,7 @@ pub struct CreateBody {
 pub struct RenameBody {
     #[serde(default)]
     pub name: String,
-    /// Reaches the guest with the next rebuild.
+    /// With its domain or without. Reaches the guest with the next rebuild.
     #[serde(default)]
     pub hostname: Option<String>,
 }
@@ -325,15 +330,11 @@ impl FirewallBody {
         let mut errors = Vec::new();
         let mut read = |direction: &str, rules: Option<Vec<RuleBody>>| {
             rules.map(|rules| {
-                let texts: Vec<RuleText> = rules
+                let said: Vec<RuleSaid> = rules
                     .into_iter()
-                    .map(|rule| RuleText {
-                        protocol: rule.protocol,
-                        ports: rule.ports.unwrap_or_default(),
-                        peers: rule.peers.join(" "),
-                    })
+                    .map(|rule| RuleSaid { protocol: rule.protocol, ports: rule.ports, peers: rule.peers })
                     .collect();
-                firewall::parse(direction, &texts, &mut errors)
+                firewall::parse_said(direction, &said, &mut errors)
             })
         };
         let inbound = read("inbound", self.inbound);
