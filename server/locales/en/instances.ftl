@@ -50,6 +50,7 @@ invalid-policy = This { $problem }.
 invalid-disk-never-shrinks = A disk can grow and never shrink.
 invalid-firewall-too-many = A firewall can have at most { $max } rules.
 invalid-firewall-protocol = Choose TCP, UDP, ICMP or any.
+invalid-firewall-nothing = Say which rules apply: send inbound or outbound, null to allow everything.
 invalid-firewall-ports = Enter a port from 1 to 65535, or a range such as 8000-8100.
 invalid-firewall-ports-not-here = Ports are for TCP and UDP only. Leave them empty.
 invalid-firewall-peer = { $value } is no address or network. Write 203.0.113.7 or 203.0.113.0/24.

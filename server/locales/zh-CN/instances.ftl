@@ -50,6 +50,7 @@ invalid-policy = 该值不符合要求：{ $problem }。
 invalid-disk-never-shrinks = 磁盘只能扩容，不能缩小。
 invalid-firewall-too-many = 防火墙最多 { $max } 条规则。
 invalid-firewall-protocol = 请选择 TCP、UDP、ICMP 或任意协议。
+invalid-firewall-nothing = 请指明规则：提交 inbound 或 outbound，null 表示全部放行。
 invalid-firewall-ports = 请输入 1 到 65535 的端口，或 8000-8100 这样的范围。
 invalid-firewall-ports-not-here = 只有 TCP 和 UDP 可以填写端口，请留空。
 invalid-firewall-peer = { $value } 不是地址或网段。请写成 203.0.113.7 或 203.0.113.0/24。

@@ -189,6 +189,11 @@ mod tests {
         assert_eq!(line(rule(Udp, Some((9, 5)), &[])), ["udp dport 5-9 accept"]);
         assert_eq!(line(rule(Any, None, &["0.0.0.0/0"])), ["meta nfproto ipv4 accept"]);
         assert_eq!(line(rule(Icmp, None, &[])), ["meta l4proto { icmp, icmpv6 } accept"]);
+        // No packet has such a source; what is meant has one.
+        assert_eq!(line(rule(Any, None, &["::ffff:192.0.2.1/128"])), ["ip saddr { 192.0.2.1/32 } accept"]);
+        assert_eq!(line(rule(Any, None, &["::ffff:192.0.2.9/120"])), ["ip saddr { 192.0.2.0/24 } accept"]);
+        assert_eq!(line(rule(Any, None, &["::ffff:0:0/96"])), ["meta nfproto ipv4 accept"]);
+        assert_eq!(line(rule(Any, None, &["::/0"])), ["meta nfproto ipv6 accept"]);
         assert_eq!(
             line(rule(Tcp, Some((80, 90)), &["10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"])),
             [

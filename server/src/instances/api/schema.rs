@@ -134,8 +134,8 @@ impl From<View> for InstanceBody {
             restart_required: instance.restart_required,
             drift: instance.drift,
             firewall: FirewallBody {
-                inbound: instance.firewall.inbound.map(rules_body),
-                outbound: instance.firewall.outbound.map(rules_body),
+                inbound: Some(instance.firewall.inbound.map(rules_body)),
+                outbound: Some(instance.firewall.outbound.map(rules_body)),
                 blocked_outbound_tcp: instance.firewall.blocked_outbound_tcp,
             },
             delete_protection: instance.delete_protection,
@@ -285,12 +285,15 @@ pub struct RebuildBody {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirewallBody {
-    /// What is let in; what no rule matches is dropped.  Absent: everything is let in.
-    #[serde(default)]
-    pub inbound: Option<Vec<RuleBody>>,
-    /// What is let out; what no rule matches is dropped.  Absent: everything is let out.
-    #[serde(default)]
-    pub outbound: Option<Vec<RuleBody>>,
+    /// What is let in; what no rule matches is dropped.  Null or absent: everything is let in.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<Vec<RuleBody>>)]
+    pub inbound: Option<Option<Vec<RuleBody>>>,
+    /// What is let out; what no rule matches is dropped.  Null or absent: everything is let out.  One of the two must be
+    /// present: a body that says nothing does not open the firewall.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<Vec<RuleBody>>)]
+    pub outbound: Option<Option<Vec<RuleBody>>>,
     /// Outgoing TCP ports that the platform closes.  Ignored in requests.
     #[serde(default)]
     pub blocked_outbound_tcp: Vec<u16>,
@@ -324,9 +327,19 @@ fn rules_body(rules: Vec<FirewallRule>) -> Vec<RuleBody> {
         .collect()
 }
 
+/// A null that was sent, apart from a field that was not.
+fn said<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    sent: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(sent).map(Some)
+}
+
 impl FirewallBody {
     /// The rules, or every mistake in them with its place: `inbound.0.ports`.
     pub fn into_rules(self) -> Result<Rules> {
+        if self.inbound.is_none() && self.outbound.is_none() {
+            return Err(crate::error::Error::invalid("inbound", "firewall-nothing"));
+        }
         let mut errors = Vec::new();
         let mut read = |direction: &str, rules: Option<Vec<RuleBody>>| {
             rules.map(|rules| {
@@ -337,8 +350,8 @@ impl FirewallBody {
                 firewall::parse_said(direction, &said, &mut errors)
             })
         };
-        let inbound = read("inbound", self.inbound);
-        let outbound = read("outbound", self.outbound);
+        let inbound = read("inbound", self.inbound.flatten());
+        let outbound = read("outbound", self.outbound.flatten());
         let rules = Rules { inbound, outbound };
         firewall::check_count("firewall", &rules, &mut errors);
         if errors.is_empty() { Ok(rules) } else { Err(crate::error::Error::Invalid(errors)) }

@@ -187,7 +187,7 @@ async fn orders_that_are_wrong_are_refused_in_words() {
         (order_with("/ssh_keys", json!(["ssh-rsa AAAA"])), "ssh_keys.0", "ssh-key-form"),
         (order_with("/ssh_keys", json!(vec!["x"; 21])), "ssh_keys", "ssh-keys-too-many"),
         (order_with("/entitlement_version", json!(0)), "entitlement_version", "number"),
-        (order_with("/entitlement_version", json!("1")), "body", "json"),
+        (order_with("/entitlement_version", json!("1")), "entitlement_version", "json"),
     ];
     for (order, field, code) in wrong {
         let answer = shop.put("42", order.clone()).await;

@@ -104,7 +104,12 @@ fn kind(schema: &Value) -> &str {
 }
 
 fn filled(path: &str) -> String {
-    let parts = path.split('/').map(|part| if part.starts_with('{') { "nothing" } else { part });
+    let parts = path.split('/').map(|part| match part {
+        // The only one that is read before the body.
+        "{provider}" => "stripe",
+        part if part.starts_with('{') => "nothing",
+        part => part,
+    });
     parts.collect::<Vec<_>>().join("/")
 }
 

@@ -8,9 +8,8 @@ use super::instances::desk::text;
 use bodies::Calls;
 use jst_tests::{Answer, Api};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// Sorts before every field of ours, so that it is what is read first.
 const UNKNOWN: &str = "_unknown";
 
 /// Both APIs, each with somebody who may call everything of it.
@@ -23,6 +22,15 @@ async fn apis(shop: &super::billing_systems::Shop) -> [(Api, Calls); 2] {
     let main = described(&admin, "/api/v1/openapi.json").await;
     let billing = described(&shop.api, "/billing/v1/openapi.json").await;
     [(admin, main), (shop.api.clone(), billing)]
+}
+
+/// The body with another field in one of its objects, before all others, so that it is what is read first.
+fn with_unknown(body: &Value, place: &str) -> Value {
+    let mut body = body.clone();
+    let object = body.pointer_mut(place).expect("the object");
+    let known = object.as_object().cloned().unwrap_or_default();
+    *object = std::iter::once((UNKNOWN.to_owned(), json!("x"))).chain(known).collect::<Map<_, _>>().into();
+    body
 }
 
 /// The fields that a problem names.
@@ -47,8 +55,7 @@ async fn no_body_takes_a_field_that_it_does_not_know() {
             let body = calls.body(&call);
             for place in bodies::objects(&body) {
                 tried.1 += 1;
-                let mut wrong = body.clone();
-                wrong.pointer_mut(&place).unwrap()[UNKNOWN] = json!("x");
+                let wrong = with_unknown(&body, &place);
                 let answer = api.send(call.method.clone(), &call.path, Some(wrong.clone()), &[]).await;
                 assert_eq!(answer.status, 422, "{} {} took {wrong}: {}", call.method, call.path, answer.body);
                 let errors = answer.json()["errors"].to_string();
@@ -150,7 +157,12 @@ async fn a_rule_of_the_firewall_that_names_nobody_opens_nothing() {
     assert_eq!(desk.told(&id).await.unwrap(), before);
     // What can never stand in a packet is what it means.
     customer.api.put(&path, rules(json!(["::ffff:192.0.2.7"]))).await.expect(202);
-    let shown = customer.api.get(&path).await.expect(200).json();
+    let shown = customer.instance(&id).await["firewall"].clone();
     assert_eq!(shown["inbound"][0]["peers"], json!(["192.0.2.7"]));
+    // A body that says nothing at all opens nothing either; who means everybody says null.
+    assert_eq!(named(&customer.api.put(&path, json!({})).await.expect(422)), ["inbound"]);
+    assert_eq!(customer.instance(&id).await["firewall"], shown);
+    customer.api.put(&path, json!({ "inbound": null })).await.expect(202);
+    assert_eq!(customer.instance(&id).await["firewall"]["inbound"], json!(null));
     desk.platform.stop().await;
 }
