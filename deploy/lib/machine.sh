@@ -85,6 +85,9 @@ install_packages() {
 }
 
 install_missing() {
+    local packages
+    mapfile -t packages < <(printf '%s\n' "$@" | sort -u)
+    set -- "${packages[@]}"
     say "installing $*"
     mkdir -p "$log"
     # The lists of a fresh machine are absent, and those of an old one name packages that are gone.
