@@ -37,7 +37,8 @@ error-live-too-many = Too many pages of yours are open at the same time. Close s
 ## Fields
 invalid-name-taken = Another instance of yours has this name. Choose another one.
 invalid-control-characters = This contains characters that cannot be printed. Remove them.
-invalid-hostname = A host name has letters, digits and hyphens only, and neither begins nor ends with a hyphen.
+invalid-hostname = Enter a host name such as web-1 or web.example.com: letters, digits and hyphens, with no hyphen at the start or end of a part.
+invalid-hostname-too-long = A host name can have at most { $max } characters, and { $label } between two dots.
 invalid-ssh-key-unknown = One of these keys does not exist any more. Choose again.
 invalid-ssh-keys-too-many = Choose at most { $max } keys.
 invalid-user-data-too-long = User data can have at most { $max } bytes. Let a short script fetch the rest.
@@ -49,11 +50,12 @@ invalid-policy = This { $problem }.
 invalid-disk-never-shrinks = A disk can grow and never shrink.
 invalid-firewall-too-many = A firewall can have at most { $max } rules.
 invalid-firewall-protocol = Choose TCP, UDP, ICMP or any.
+invalid-firewall-nothing = Say which rules apply: send inbound or outbound, null to allow everything.
 invalid-firewall-ports = Enter a port from 1 to 65535, or a range such as 8000-8100.
 invalid-firewall-ports-not-here = Ports are for TCP and UDP only. Leave them empty.
 invalid-firewall-peer = { $value } is no address or network. Write 203.0.113.7 or 203.0.113.0/24.
 invalid-firewall-peers-too-many = A rule can have at most { $max } addresses. Use a network, or another rule.
-invalid-confirm-name = This is not the name of the instance. Type { $name }.
+invalid-confirm-name = This does not match. Type { $name }, or { $id }, the end of its ID.
 
 ## States, operations, steps, failures
 instance-state-provisioning = Being made
@@ -161,7 +163,7 @@ instances-all = All instances
 instance-name = Name
 instance-name-hint = For you to recognise it by. You can change it at any time.
 instance-hostname = Host name
-instance-hostname-hint = What the system calls itself. Leave it empty, and it is made from the name.
+instance-hostname-hint = Name of the system itself, with or without a domain. Leave empty to derive it from the name.
 instance-state = State
 instance-address = Address
 instance-plan = Plan

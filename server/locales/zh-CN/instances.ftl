@@ -37,7 +37,8 @@ error-live-too-many = 您同时打开的页面过多，请关闭一些。
 ## 字段
 invalid-name-taken = 您已有同名实例，请换一个名称。
 invalid-control-characters = 内容包含不可打印的字符，请删除。
-invalid-hostname = 主机名只能包含字母、数字和连字符，且不能以连字符开头或结尾。
+invalid-hostname = 请输入主机名，例如 web-1 或 web.example.com：只能包含字母、数字和连字符，各部分不能以连字符开头或结尾。
+invalid-hostname-too-long = 主机名最多 { $max } 个字符，两个点之间最多 { $label } 个。
 invalid-ssh-key-unknown = 所选密钥中有一个已不存在，请重新选择。
 invalid-ssh-keys-too-many = 最多选择 { $max } 个密钥。
 invalid-user-data-too-long = 用户数据最多 { $max } 字节。可用一小段脚本下载其余内容。
@@ -49,11 +50,12 @@ invalid-policy = 该值不符合要求：{ $problem }。
 invalid-disk-never-shrinks = 磁盘只能扩容，不能缩小。
 invalid-firewall-too-many = 防火墙最多 { $max } 条规则。
 invalid-firewall-protocol = 请选择 TCP、UDP、ICMP 或任意协议。
+invalid-firewall-nothing = 请指明规则：提交 inbound 或 outbound，null 表示全部放行。
 invalid-firewall-ports = 请输入 1 到 65535 的端口，或 8000-8100 这样的范围。
 invalid-firewall-ports-not-here = 只有 TCP 和 UDP 可以填写端口，请留空。
 invalid-firewall-peer = { $value } 不是地址或网段。请写成 203.0.113.7 或 203.0.113.0/24。
 invalid-firewall-peers-too-many = 每条规则最多 { $max } 个地址。请使用网段，或另建一条规则。
-invalid-confirm-name = 这不是该实例的名称，请输入 { $name }。
+invalid-confirm-name = 输入不符。请输入 { $name }，或实例 ID 的末尾 { $id }。
 
 ## 状态、操作、步骤、故障
 instance-state-provisioning = 创建中
@@ -161,7 +163,7 @@ instances-all = 全部实例
 instance-name = 名称
 instance-name-hint = 便于您识别，可随时修改。
 instance-hostname = 主机名
-instance-hostname-hint = 系统内的名称。留空则由名称生成。
+instance-hostname-hint = 系统内的名称，可带域名。留空则由名称生成。
 instance-state = 状态
 instance-address = 地址
 instance-plan = 套餐
