@@ -17,6 +17,7 @@ mod frame;
 mod grants;
 mod hosts;
 mod image_imports;
+mod input;
 mod instances;
 mod keys_and_tokens;
 mod mail;
