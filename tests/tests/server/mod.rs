@@ -21,5 +21,6 @@ mod notifications;
 mod passkeys;
 mod payments;
 mod second_factor;
+mod strangers;
 mod team;
 mod webhooks;
