@@ -48,6 +48,11 @@ database_packages=(postgresql)
 hypervisor_packages=(qemu-utils/bookworm qemu-system-x86 libvirt-daemon-system libvirt-clients dnsmasq-base
     nftables iproute2)
 tool_packages=(python3 curl openssh-client)
+# What Debian's cloud-init imports, by which tests read seeds; see tests/cloud-init/install.
+seed_packages=(python3-yaml python3-jsonschema python3-jinja2 python3-configobj python3-jsonpatch python3-requests
+    python3-oauthlib python3-netifaces)
+# Images arrive compressed, and tests compress some.
+packing_packages=(gzip xz-utils bzip2 zstd)
 # For the contract of the modules for billing systems.
 module_packages=(php-cli php-curl)
 
