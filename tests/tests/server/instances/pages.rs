@@ -4,6 +4,7 @@ use super::desk::{Customer, Desk, obeyed, text};
 use jst_protocol::report::{FailureCode, Observed, Outcome, Usage};
 use jst_tests::platform::PASSWORD;
 use jst_tests::{Client, eventually};
+use serde_json::json;
 use std::time::Duration;
 
 /// A customer in a browser, who is also the owner of a token.
