@@ -11,6 +11,7 @@ pub mod disk;
 pub mod guest;
 pub mod images;
 pub mod in_force;
+pub mod pace;
 pub mod payments;
 pub mod platform;
 pub mod postgres;

@@ -224,7 +224,7 @@ async fn every_wrong_field_is_named() {
         (json!({ "name": "x".repeat(64) }), "name", "too-long"),
         (json!({ "name": "a\u{0}b" }), "name", "control-characters"),
         (json!({ "hostname": "-bad-" }), "hostname", "hostname"),
-        (json!({ "hostname": "x".repeat(64) }), "hostname", "too-long"),
+        (json!({ "hostname": "x".repeat(64) }), "hostname", "hostname-too-long"),
         (json!({ "hostname": "a b" }), "hostname", "hostname"),
         (json!({ "plan": "" }), "plan", "required"),
         (json!({ "plan": "nothing" }), "plan", "choice"),
@@ -242,8 +242,8 @@ async fn every_wrong_field_is_named() {
         (json!({ "user_data": "---\n#cloud-config\n" }), "user_data", "user-data-no-cloud-config"),
         (json!({ "user_data": "apt-get update\n" }), "user_data", "user-data-no-head"),
         (json!({ "user_data": "#cloud-config\na: [\n" }), "user_data", "user-data-yaml"),
-        (json!({ "name": 7 }), "body", "json"),
-        (json!({ "surprise": 1 }), "body", "json"),
+        (json!({ "name": 7 }), "name", "json"),
+        (json!({ "surprise": 1 }), "surprise", "json"),
     ] {
         let mut body = good.clone();
         for (key, value) in change.as_object().unwrap() {
