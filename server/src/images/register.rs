@@ -36,7 +36,7 @@ pub struct ImageInput {
     #[serde(default = "linux")]
     #[schema(example = "linux")]
     pub os_family: String,
-    /// `qcow2` or `raw`.  Stated, checked, and never guessed.
+    /// `qcow2` or `raw`: the disk image's, also where it arrives compressed.  Stated, checked, and never guessed.
     #[schema(example = "qcow2")]
     pub format: String,
     /// Plans with less memory are not offered for this image.
