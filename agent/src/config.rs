@@ -88,6 +88,8 @@ pub struct Sim {
     pub fail_one_in: u32,
     /// Guests run and are never heard of.
     pub silent: bool,
+    /// Guests boot and never take their addresses.
+    pub unreachable: bool,
 }
 
 /// All in seconds.
@@ -158,6 +160,7 @@ impl Default for Sim {
             shutdown_ms: 200,
             fail_one_in: 0,
             silent: false,
+            unreachable: false,
         }
     }
 }

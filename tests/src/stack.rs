@@ -401,16 +401,9 @@ impl Stack {
         self.admin().post("/api/v1/admin/plans", plan(slug, policy)).await.expect(201);
     }
 
-    /// An image with nothing on it, from which no guest boots.
+    /// An image of a disk that is started from and has no system on it: nothing is heard of such a guest.
     pub fn blank_image(&self, mib: u32) -> PathBuf {
-        let made = self.data("blank.qcow2");
-        let output = Command::new("qemu-img")
-            .args(["create", "-q", "-f", "qcow2"])
-            .arg(&made)
-            .arg(format!("{mib}M"))
-            .output();
-        assert!(output.is_ok_and(|output| output.status.success()), "qemu-img is installed by tests/run");
-        made
+        crate::images::blank(&self.data(""), "blank.qcow2", mib)
     }
 
     pub async fn upload_image(&self, slug: &str, file: &Path) -> Answer {

@@ -250,6 +250,26 @@ pub async fn filtered(prefix: &Prefix) -> anyhow::Result<HashSet<String>> {
     Ok(complete.unwrap_or_default())
 }
 
+/// Packets that came through this tap from the guest's own addresses since its rules were written; absent
+/// where an older agent wrote them, which did not count.
+pub async fn packets(prefix: &Prefix, tap: &str) -> anyhow::Result<Option<u64>> {
+    let mut packets = None;
+    for family in ["arp", "inet"] {
+        let chain = chain_name("antispoof", tap);
+        let text = run("nft", &["-j", "list", "chain", family, prefix.as_str(), &chain], "").await?;
+        if let Some(counted) = parse_packets(&serde_json::from_str(&text)?) {
+            packets = Some(packets.unwrap_or(0) + counted);
+        }
+    }
+    Ok(packets)
+}
+
+fn parse_packets(answer: &Value) -> Option<u64> {
+    let objects = answer["nftables"].as_array().into_iter().flatten();
+    let parts = objects.filter_map(|object| object["rule"]["expr"].as_array()).flatten();
+    parts.filter_map(|part| part["counter"]["packets"].as_u64()).reduce(|one, other| one + other)
+}
+
 fn parse_map(answer: &Value) -> HashSet<String> {
     let objects = answer["nftables"].as_array().into_iter().flatten();
     let elements = objects.filter_map(|object| object["map"]["elem"].as_array()).flatten();
@@ -279,6 +299,16 @@ mod tests {
             !base_script(&Prefix::new("jst").unwrap(), false, &Closed::default(), None)
                 .contains("masquerade")
         );
+    }
+
+    #[test]
+    fn counters_are_read_from_json() {
+        let rule = |expr: Value| serde_json::json!({ "rule": { "chain": "antispoof_jstta", "expr": expr } });
+        let counter = |packets| serde_json::json!([{ "counter": { "packets": packets, "bytes": 1 } }, { "accept": null }]);
+        let answer = |rules: &[Value]| serde_json::json!({ "nftables": [[serde_json::json!({ "metainfo": {} })], rules].concat() });
+        let plain = rule(serde_json::json!([{ "drop": null }]));
+        assert_eq!(parse_packets(&answer(&[rule(counter(3)), plain.clone(), rule(counter(4))])), Some(7));
+        assert_eq!(parse_packets(&answer(&[plain])), None);
     }
 
     #[test]

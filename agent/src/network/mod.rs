@@ -283,6 +283,12 @@ impl Network {
         Ok(counters)
     }
 
+    /// Packets from the public addresses of an attached instance since its rules were written; absent where
+    /// they are not counted.
+    pub async fn packets(&self, instance: Uuid) -> anyhow::Result<Option<u64>> {
+        firewall::packets(&self.0.prefix, &self.0.prefix.tap(instance, 0)).await
+    }
+
     /// The instances that have any device on this host.
     pub async fn attached(&self) -> anyhow::Result<Vec<Uuid>> {
         let devices = taps::devices(&self.0.prefix).await?;

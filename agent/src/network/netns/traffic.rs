@@ -135,6 +135,29 @@ fn only_booked_sources_leave_the_guest() {
 }
 
 #[test]
+fn only_what_a_guest_sends_from_its_own_addresses_counts_as_a_sign_of_it() {
+    let lab = Lab::new(false);
+    let id = Uuid::from_u128(5);
+    let count = || lab.host.run(async |_| lab.network.packets(id).await.unwrap()).unwrap();
+    lab.attach(5, &NetworkPolicy::default(), &Firewall::default());
+    assert_eq!(count(), 0);
+    let guest = lab.guest(5, &NetworkPolicy::default(), &Firewall::default());
+    assert!(arrives(&lab, &guest, "10.60.0.5"));
+    assert!(count() > 0);
+
+    // As a guest that has not read its seed: other addresses, and the link-local one that it makes itself.
+    guest.space.command("ip", &["address", "flush", "dev", "eth0", "scope", "global"]);
+    guest.space.command("ip", &["address", "add", "10.60.0.6/32", "dev", "eth0"]);
+    let route = ["route", "replace", "default", "via", "169.254.0.1", "dev", "eth0", "onlink"];
+    guest.space.command("ip", &route);
+    std::thread::sleep(Duration::from_millis(300));
+    let before = count();
+    assert!(!arrives(&lab, &guest, "10.60.0.6"));
+    guest.space.await_answer("fe80::1%eth0");
+    assert_eq!(count(), before);
+}
+
+#[test]
 fn the_filter_holds_behind_a_redirect_as_well() {
     let lab = Lab::new(false);
     let guest = lab.guest(5, &policy(50_000, 50_000), &Firewall::default());
