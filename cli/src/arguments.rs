@@ -72,7 +72,7 @@ pub enum Command {
         change: Change,
         /// The new name
         new_name: String,
-        /// The new host name, which reaches the guest with the next rebuild
+        /// The new host name, with its domain or without, which reaches the guest with the next rebuild
         #[arg(long)]
         hostname: Option<String>,
     },
@@ -215,10 +215,10 @@ pub struct Create {
     /// Name, id or fingerprint of an SSH key; may be repeated
     #[arg(long = "key", value_name = "KEY")]
     pub keys: Vec<String>,
-    /// Made from the name when absent
+    /// With its domain or without; made from the name when absent
     #[arg(long)]
     pub hostname: Option<String>,
-    /// Cloud-config or a script for the first boot; - is standard input
+    /// File for the first boot: #cloud-config, a script, gzip or base64 of them; - is standard input
     #[arg(long, value_name = "FILE")]
     pub user_data: Option<PathBuf>,
     /// As a free trial
@@ -244,10 +244,10 @@ pub struct Rebuild {
     /// Put no keys in
     #[arg(long)]
     pub no_keys: bool,
-    /// A new host name
+    /// A new host name, with its domain or without
     #[arg(long)]
     pub hostname: Option<String>,
-    /// Cloud-config or a script for the first boot; without it that of the last build stays
+    /// File for the first boot, as for create; without it that of the last build stays
     #[arg(long, value_name = "FILE")]
     pub user_data: Option<PathBuf>,
     /// Do not ask

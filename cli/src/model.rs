@@ -12,6 +12,8 @@ pub struct Instance {
     #[serde(default)]
     pub hostname: String,
     #[serde(default)]
+    pub domain: Option<String>,
+    #[serde(default)]
     pub state: String,
     #[serde(default)]
     pub plan: Named,
@@ -27,6 +29,7 @@ pub struct Instance {
     pub restart_required: Vec<String>,
     #[serde(default)]
     pub drift: Vec<String>,
+    pub network_seen: Option<bool>,
     #[serde(default)]
     pub firewall: Firewall,
     #[serde(default)]

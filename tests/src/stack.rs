@@ -2,8 +2,8 @@
 //! its own that can be killed at any moment.
 
 use crate::client::{Answer, Api, Client};
-use crate::eventually;
 use crate::platform::PASSWORD;
+use crate::{eventually, pace};
 use serde_json::{Value, json};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
@@ -32,7 +32,12 @@ pub struct Host {
     pub storage_dir: Option<PathBuf>,
     /// Lines of the section `[storage]`.
     pub storage: String,
+    /// How many guests boot at the same time on one processor; absent: one.  Each gets so much longer for it.
+    pub boot_together: Option<u32>,
 }
+
+/// How long a guest that has a processor to itself may take until the agent gives it up.
+const BOOT: Duration = Duration::from_secs(45);
 
 pub struct Stack {
     pub directory: TempDir,
@@ -40,6 +45,7 @@ pub struct Stack {
     agent_url: String,
     guests: Guests,
     host: Host,
+    limits: &'static [&'static str],
     /// At most four characters: several stacks may share a machine.
     pub prefix: String,
     place: Place,
@@ -114,6 +120,13 @@ impl Stack {
 
     /// As above, on such a host.
     pub async fn start_on(guests: Guests, host: Host) -> Self {
+        // Tests ask faster than people do.
+        const LIMITS: [&str; 4] = ["--api-requests-per-second", "1000", "--page-requests-per-second", "1000"];
+        Self::start_limited(guests, host, &LIMITS).await
+    }
+
+    /// As above, with these arguments of the server's command line in place of generous limits.
+    pub async fn start_limited(guests: Guests, host: Host, limits: &'static [&'static str]) -> Self {
         // Every client of ours speaks TLS with the provider of the process, even where it does not.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::Builder::new().prefix("jst-stack-").tempdir().expect("a directory");
@@ -128,6 +141,7 @@ impl Stack {
             agent_url: format!("https://127.0.0.1:{agent_port}"),
             guests,
             host,
+            limits,
             prefix: place.prefix(),
             place,
             server: None,
@@ -188,10 +202,10 @@ impl Stack {
             // Passkeys belong to a name.
             .args(["--public-url", &self.url.replace("127.0.0.1", "localhost")])
             .arg("--allow-simulated")
-            // Receivers of webhooks are on this machine.
-            .args(["--outbound-allow", "127.0.0.0/8"])
-            // Tests ask faster than people do.
-            .args(["--api-requests-per-second", "1000"])
+            // Receivers of webhooks, sources of images and stand-ins of payment providers are on this machine.
+            .args(["--danger-customer-webhook-allow", "127.0.0.0/8", "--webhook-allow", "127.0.0.0/8"])
+            .args(["--import-allow", "127.0.0.0/8", "--payment-allow", "127.0.0.0/8"])
+            .args(self.limits)
             .stdin(Stdio::null());
         command
     }
@@ -247,7 +261,8 @@ impl Stack {
             Guests::Simulated => "sim",
             Guests::Real => "libvirt",
         };
-        let Host { guest_cpus, guest_memory_mib, storage_dir, storage } = &self.host;
+        let Host { guest_cpus, guest_memory_mib, storage_dir, storage, boot_together } = &self.host;
+        let boot = (pace::within(BOOT) * boot_together.unwrap_or(1)).as_secs();
         let line = |name: &str, value: Option<String>| {
             value.map_or_else(String::new, |value| format!("{name} = \"{value}\"\n"))
         };
@@ -258,7 +273,7 @@ impl Stack {
             &config,
             format!(
                 "{cpus}{memory}{volumes}data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
-                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[storage]\n{storage}[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
+                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[storage]\n{storage}[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = {boot}\n",
                 self.data("agent").display(),
                 self.agent_url,
                 self.prefix
@@ -386,16 +401,9 @@ impl Stack {
         self.admin().post("/api/v1/admin/plans", plan(slug, policy)).await.expect(201);
     }
 
-    /// An image with nothing on it, from which no guest boots.
+    /// An image of a disk that is started from and has no system on it: nothing is heard of such a guest.
     pub fn blank_image(&self, mib: u32) -> PathBuf {
-        let made = self.data("blank.qcow2");
-        let output = Command::new("qemu-img")
-            .args(["create", "-q", "-f", "qcow2"])
-            .arg(&made)
-            .arg(format!("{mib}M"))
-            .output();
-        assert!(output.is_ok_and(|output| output.status.success()), "qemu-img is installed by tests/run");
-        made
+        crate::images::blank(&self.data(""), "blank.qcow2", mib)
     }
 
     pub async fn upload_image(&self, slug: &str, file: &Path) -> Answer {

@@ -77,7 +77,8 @@ fn facts(context: &Context, instance: &Instance) -> Facts {
     add(texts::LOCKED, instance.lock_reason.clone().unwrap_or_default());
     add(texts::ADDRESSES, instance.addresses.join(" "));
     add(texts::LOG_IN_AS, instance.login_user.clone());
-    add(texts::HOSTNAME, instance.hostname.clone());
+    let domain = instance.domain.as_ref().map(|domain| format!(".{domain}")).unwrap_or_default();
+    add(texts::HOSTNAME, format!("{}{domain}", instance.hostname));
     add(texts::PLAN, instance.plan.slug.clone());
     add(texts::IMAGE, instance.image.slug.clone());
     let policy = &instance.policy;
@@ -85,6 +86,9 @@ fn facts(context: &Context, instance: &Instance) -> Facts {
     add(texts::RESOURCES, format!("{} vCPU, {memory}, {disk}", policy.cpu.vcpus));
     add(texts::RESTART, instance.restart_required.join(", "));
     add(texts::DRIFT, instance.drift.join(", "));
+    if instance.network_seen == Some(false) {
+        add(texts::NETWORK, context.text(texts::NETWORK_NOT_SEEN).to_owned());
+    }
     if instance.delete_protection {
         add(texts::PROTECTION, context.text(texts::YES).to_owned());
     }
@@ -107,8 +111,11 @@ mod tests {
     fn what_a_server_leaves_out_is_left_out() {
         let context = Context { language: Language::English, json: false, server: None, ca: None };
         let body = r#"{ "id": "vm_1", "name": "w\u001b[2J", "state": "running", "operation": { "id": "op_1", "kind": "resize" } }"#;
-        let instance: Instance = serde_json::from_str(body).unwrap();
+        let mut instance: Instance = serde_json::from_str(body).unwrap();
         let shown = facts(&context, &instance).render();
+        assert!(!shown.contains("NETWORK"), "{shown}");
+        instance.network_seen = Some(false);
+        assert!(facts(&context, &instance).render().contains("not seen since it started"));
         assert!(shown.contains("running (resize)") && !shown.contains("DRIFT"), "{shown}");
         assert!(shown.contains("w\\u{1b}[2J"), "{shown}");
     }

@@ -8,6 +8,7 @@
 pub mod activity;
 pub mod admin;
 pub mod api;
+pub mod credentials;
 pub mod db;
 pub mod email;
 pub mod email_change;
@@ -15,6 +16,7 @@ pub mod invitations;
 pub mod members;
 pub mod notifications;
 pub mod passkeys;
+pub mod public_key;
 pub mod recovery;
 pub mod second_factor;
 pub mod sessions;
@@ -23,6 +25,7 @@ pub mod sign_in_links;
 pub mod sign_up;
 pub mod ssh_keys;
 pub mod tokens;
+pub mod unconfirmed;
 pub mod web;
 
 pub use admin::create_admin;
@@ -33,36 +36,24 @@ use crate::auth::{Actor, password};
 use crate::error::{Error, FieldError, Result};
 use crate::events::Source;
 use crate::ids::UserId;
+use crate::name::Name;
 use crate::state::App;
-use crate::web::client::Caller;
+use crate::web::client::{Caller, ClientNetwork};
+use serde::Deserialize;
+use uuid::Uuid;
 
 /// The name of somebody's first tenant: what stands before the @.
 pub fn tenant_name(email: &str) -> String {
     let local = email.split('@').next().unwrap_or(email);
-    local.chars().take(MAX_NAME).collect()
+    Name::made_from(local, MAX_NAME, "team").into_string()
 }
 
 /// Names of tenants, keys and tokens.
 pub const MAX_NAME: usize = 100;
 
-/// A name as people may give one: some visible characters on one line.
+/// A name of theirs as it is kept, or what is wrong with it at `field`.
 pub fn name(field: &str, text: &str) -> Result<String, FieldError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(FieldError::new(field, "required"));
-    }
-    if text.chars().count() > MAX_NAME {
-        return Err(FieldError::new(field, "too-long").with("max", MAX_NAME));
-    }
-    if text.chars().any(|c| c.is_control() || is_invisible(c)) {
-        return Err(FieldError::new(field, "name-characters"));
-    }
-    Ok(text.to_owned())
-}
-
-/// Characters that make one name look like another, or turn the text around them.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    Name::parse(field, text, MAX_NAME).map(Name::into_string)
 }
 
 /// The origin of an event that a person without a session caused.
@@ -87,20 +78,71 @@ fn limit_key(what: &str, email: &str) -> String {
     format!("{what}:{}", hex::encode(&crate::secrets::token_hash(&email.trim().to_lowercase())[..16]))
 }
 
-fn ip_key(what: &str, caller: &Caller) -> String {
-    match caller.ip {
-        Some(ip) => format!("{what}:{ip}"),
-        None => format!("{what}:unknown"),
-    }
+/// The same for strangers of one network.
+fn stranger_key(what: &str, email: &str, caller: &Caller) -> String {
+    let network = caller.ip.map_or_else(String::new, |ip| ClientNetwork::of(ip).net().to_string());
+    format!("{}:{network}", limit_key(what, email))
 }
 
-/// Whether a mail may go to this address; when not, the caller acts as if it had been sent.
+/// The device that asks, where this person has signed in with it before.
+async fn known_device(app: &App, caller: &Caller, user: Option<&db::users::User>) -> Result<Option<Uuid>> {
+    let Some(device) = caller.device else { return Ok(None) };
+    // Asked for nobody as well, so that the time of an answer does not tell whether there is an account.
+    let user = user.map_or(Uuid::nil(), |user| user.id.uuid());
+    Ok(db::sessions::is_device_of(app.db.platform(), user, device).await?.then_some(device))
+}
+
+/// Whether a mail may go to this address at the word of somebody whom we know, such as its owner; when not, the caller
+/// acts as if it had been sent.
 async fn mail_allowed(app: &App, email: &str) -> Result<bool> {
-    match limits::count(app.db.platform(), &limit_key("mail", email), limits::MAIL).await {
+    within(limits::count(app.db.platform(), &limit_key("mail", email), limits::MAIL).await)
+}
+
+/// The same at the word of a stranger: those of one network cannot use up what the owner has in another, all together
+/// cannot fill a mailbox, and none take anything from a device of the owner's.
+async fn mail_allowed_to(app: &App, caller: &Caller, email: &str) -> Result<bool> {
+    let pool = app.db.platform();
+    let user = db::users::by_email(pool, email).await?;
+    if let Some(device) = known_device(app, caller, user.as_ref()).await? {
+        let key = limit_key(&format!("mail-device:{device}"), email);
+        return within(limits::count(pool, &key, limits::MAIL).await);
+    }
+    if !within(
+        limits::count(pool, &stranger_key("mail-stranger", email, caller), limits::MAIL_STRANGER).await,
+    )? {
+        return Ok(false);
+    }
+    within(limits::count(pool, &limit_key("mail-strangers", email), limits::MAIL_STRANGERS).await)
+}
+
+fn within(counted: Result<()>) -> Result<bool> {
+    match counted {
         Ok(()) => Ok(true),
         Err(Error::TooMany { .. }) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// What somebody who is signed in proves anew who they are with.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Proof {
+    #[serde(default)]
+    pub current_password: String,
+    /// Of the second factor, where there is one.
+    #[serde(default)]
+    pub code: String,
+}
+
+/// Before something that lets in somebody new or lasts longer than the session: the password, and the second factor where
+/// there is one.  Neither a stolen session nor a stolen password is enough.
+///
+/// Asked last, because a code is good once and must not be used up by a form that is refused for something else.
+pub async fn confirm(app: &App, actor: &Actor, proof: &Proof) -> Result<db::users::User> {
+    let user = confirm_password(app, actor, &proof.current_password).await?;
+    if user.totp_secret.is_some() {
+        second_factor::check(app, &user, &proof.code).await?;
+    }
+    Ok(user)
 }
 
 /// Checks the password of somebody who is signed in, before something grave.

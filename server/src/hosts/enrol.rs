@@ -7,6 +7,7 @@
 
 use super::db;
 use crate::auth::Actor;
+use crate::auth::grant::{self, Credential};
 use crate::auth::limits::{self, AttemptLimit};
 use crate::error::{Error, FieldError, Result};
 use crate::events::{self, Event, Source};
@@ -21,7 +22,7 @@ use time::OffsetDateTime;
 /// Minutes for which a join token is good.
 pub const JOIN_TOKEN_MINUTES: i32 = 15;
 
-/// Enrolments tried from one address.  A rack behind one address joins in minutes; guessing 256
+/// Enrolments tried from one network.  A rack behind one address joins in minutes; guessing 256
 /// bits is hopeless at any rate, so this only keeps noise off the database.
 const ENROL: AttemptLimit = AttemptLimit { attempts: 100, seconds: 900 };
 
@@ -34,14 +35,22 @@ pub struct NewJoinToken {
     pub expires_at: OffsetDateTime,
 }
 
-/// Makes a join token for a host of that name.
+/// Makes a join token for a host of that name.  It ends before the API token that made it.
 pub async fn create_join_token(app: &App, actor: &Actor, name: &str, nat: bool) -> Result<NewJoinToken> {
+    let until = grant::check(actor, Credential::JoinToken)?;
     let name = host_name(name)?;
     let secret = random_token();
     let mut tx = app.db.begin_platform().await?;
-    let expires_at =
-        db::insert_join_token(&mut tx, &token_hash(&secret), &name, nat, actor.user_id, JOIN_TOKEN_MINUTES)
-            .await?;
+    let expires_at = db::insert_join_token(
+        &mut tx,
+        &token_hash(&secret),
+        &name,
+        nat,
+        actor.user_id,
+        JOIN_TOKEN_MINUTES,
+        until,
+    )
+    .await?;
     let event = Event {
         tenant: None,
         action: "host.join_token_created",
@@ -90,8 +99,7 @@ fn host_name(name: &str) -> Result<String> {
 /// The certificate is signed before the token is spent for good, so that a broken request leaves
 /// the token usable.
 pub async fn enrol(app: &App, ip: Option<IpAddr>, request: &EnrollRequest) -> Result<EnrollResponse> {
-    let address = ip.map_or_else(String::new, |ip| ip.to_string());
-    limits::count(app.db.platform(), &format!("enrol:{address}"), ENROL).await?;
+    limits::count_network(app.db.platform(), "enrol", ip, ENROL).await?;
     let secret = request.secret.as_deref().ok_or_else(join_token_invalid)?;
     let secret_hash = token_hash(secret);
 

@@ -2,13 +2,15 @@
 //! attempt for one whose creation failed.
 
 use super::booking;
-use super::create::{check_hostname, check_user_data, find_image, image_fits};
+use super::create::{find_image, image_fits};
 use super::db::catalogue;
 use super::funding::Order;
+use super::hostname::Hostname;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::placing;
 use super::quotas;
+use super::user_data;
 use super::work::Work;
 use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result};
@@ -40,7 +42,8 @@ pub async fn rebuild(app: &App, actor: &Actor, id: InstanceId, new: Rebuild) -> 
         errors
             .push(FieldError::new("image", if new.image.trim().is_empty() { "required" } else { "choice" }));
     }
-    let user_data = match new.user_data.map(check_user_data) {
+    let os_family = image.as_ref().map_or("linux", |image| image.os_family.as_str());
+    let user_data = match new.user_data.map(|sent| user_data::understand(&sent, os_family)) {
         Some(Err(error)) => {
             errors.push(error);
             None
@@ -49,13 +52,9 @@ pub async fn rebuild(app: &App, actor: &Actor, id: InstanceId, new: Rebuild) -> 
         None => None,
     };
     let mut work = Work::begin(app, actor, id, Request::Rebuild).await?;
-    let hostname = match check_hostname(&new.hostname, "") {
-        _ if new.hostname.trim().is_empty() => work.instance.hostname.clone(),
-        Ok(hostname) => hostname,
-        Err(error) => {
-            errors.push(error);
-            String::new()
-        }
+    let hostname = match new.hostname.trim() {
+        "" => None,
+        text => Hostname::parse("hostname", text).map_err(|error| errors.push(error)).ok(),
     };
     if let Some(image) = &image {
         errors.extend(image_fits(image, &work.instance.policy));
@@ -69,7 +68,9 @@ pub async fn rebuild(app: &App, actor: &Actor, id: InstanceId, new: Rebuild) -> 
     let instance = &mut work.instance;
     let before = images::db::by_id(&mut *work.tx, instance.image_id).await?.map(|image| image.slug);
     instance.image_id = image.id;
-    instance.hostname = hostname;
+    if let Some(hostname) = hostname {
+        instance.set_hostname(hostname);
+    }
     if let Some(keys) = keys {
         instance.ssh_keys = keys;
     }
@@ -91,8 +92,8 @@ pub async fn rebuild(app: &App, actor: &Actor, id: InstanceId, new: Rebuild) -> 
 async fn keys(work: &mut Work, ids: &[String], errors: &mut Vec<FieldError>) -> Result<Vec<String>> {
     let unknown = || FieldError::new("ssh_keys", "ssh-key-unknown");
     let mut wanted: Vec<uuid::Uuid> = Vec::new();
-    for id in ids.iter().filter(|id| !id.is_empty()) {
-        match id.parse::<SshKeyId>() {
+    for id in ids {
+        match id.trim().parse::<SshKeyId>() {
             Ok(id) if !wanted.contains(&id.uuid()) => wanted.push(id.uuid()),
             Ok(_) => {}
             Err(_) => {

@@ -12,11 +12,13 @@ pub mod health;
 pub mod idempotency;
 pub mod json;
 pub mod language;
+pub mod listener;
 pub mod live;
 pub mod middleware;
 pub mod page;
 pub mod paging;
 pub mod public;
+pub mod query;
 pub mod rate_limit;
 pub mod session_store;
 

@@ -22,10 +22,12 @@ pub mod types;
 pub mod web;
 
 use crate::auth::Actor;
+use crate::auth::grant::{self, Credential};
 use crate::db::Tx;
 use crate::error::Result;
 use crate::events::{self, Event, Source};
 use crate::ids::{TenantId, WebhookId};
+use crate::outbound::Guard;
 use crate::state::App;
 use serde_json::Value;
 use uuid::Uuid;
@@ -62,6 +64,14 @@ impl Side {
         }
     }
 
+    /// Which addresses its endpoints may have.
+    pub fn guard(self, app: &App) -> Guard {
+        match self {
+            Self::Tenant(_) => Guard::customers_webhooks(&app.config),
+            Self::Platform => Guard::operators_webhooks(&app.config),
+        }
+    }
+
     async fn begin(self, app: &App) -> sqlx::Result<Tx> {
         match self {
             Self::Tenant(tenant) => app.db.tenant(tenant).await,
@@ -84,6 +94,15 @@ impl Keeper {
             Side::Tenant(_) => self.actor.may_own(),
             Side::Platform => Ok(()),
         }
+    }
+
+    /// May make an endpoint or give it a new secret.
+    pub fn may_grant(&self) -> Result<()> {
+        let made = match self.side {
+            Side::Tenant(_) => Credential::Webhook,
+            Side::Platform => Credential::OperatorWebhook,
+        };
+        grant::check(&self.actor, made).map(|_| ())
     }
 
     /// May send again what an endpoint was to be told anyway.

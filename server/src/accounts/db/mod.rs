@@ -4,6 +4,7 @@
 //! person in every query; what belongs to a tenant runs in a transaction of that tenant.
 
 pub mod activity;
+pub mod credentials;
 pub mod invitations;
 pub mod members;
 pub mod notifications;
@@ -12,4 +13,5 @@ pub mod sessions;
 pub mod sign_in_links;
 pub mod ssh_keys;
 pub mod tokens;
+pub mod unconfirmed;
 pub mod users;

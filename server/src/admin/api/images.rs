@@ -7,7 +7,7 @@ use crate::images::db;
 use crate::images::register::{self, ImageInput};
 use crate::state::App;
 use crate::web::api::Problem;
-use crate::web::json::Json;
+use crate::web::json::{Json, read_value};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -58,8 +58,9 @@ struct ImageUpload {
 /// Register an image
 ///
 /// Either uploads the file (`multipart/form-data`, the field `file` last) or names one in the server's import
-/// directory (`application/json`). The file is inspected first: one with a backing file, an external data file or
-/// another format than stated is refused.
+/// directory (`application/json`). A file compressed with gzip, xz, bzip2 or zstd is unpacked, within the largest size
+/// of an image. The image is inspected first: one with a backing file, an external data file, another format than
+/// stated, clusters beyond its end, or without a partition table or boot sector is refused.
 #[utoipa::path(post, path = "/api/v1/admin/images", tag = "Administration: catalogue",
     request_body(content((ImageImport = "application/json"), (ImageUpload = "multipart/form-data"))),
     responses((status = 201, body = ImageView),
@@ -94,8 +95,7 @@ async fn import(app: &App, actor: &Actor, request: Request) -> Result<crate::ima
         Some(_) => return Err(Error::invalid("path", "import-path")),
         None => return Err(Error::invalid("path", "required")),
     };
-    let input: ImageInput = serde_json::from_value(body.into())
-        .map_err(|error| Error::Invalid(vec![FieldError::new("body", "json").with("problem", error)]))?;
+    let input: ImageInput = read_value(body.into())?;
     register::check(app, &input).await?;
     let upload = register::import(app, &path).await?;
     register::register(app, &actor.into(), &input, upload).await

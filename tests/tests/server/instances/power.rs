@@ -101,7 +101,8 @@ async fn a_rebuild_makes_a_new_disk_and_starts_it() {
     let desk = Desk::open().await;
     let customer = desk.buyer("a@example.com").await;
     let id = desk.running(&customer, "web", "small").await;
-    let body = json!({ "image": "test", "user_data": "#!/bin/sh\n", "hostname": "fresh" });
+    // "#!/bin/sh" and the end of a line, as base64.
+    let body = json!({ "image": "test", "user_data": "IyEvYmluL3NoCg==", "hostname": "fresh" });
     let operation = customer.act(&id, "rebuild", body).await.expect(202).json();
     let told = desk.told(&id).await.unwrap();
     let Presence::Present { spec, .. } = &told.presence else { panic!("{told:?}") };
@@ -122,6 +123,7 @@ async fn a_rebuild_makes_a_new_disk_and_starts_it() {
         (json!({ "image": "test", "hostname": "-" }), "hostname"),
         (json!({ "image": "test", "ssh_keys": ["x"] }), "ssh_keys"),
         (json!({ "image": "test", "user_data": "x".repeat(20_000) }), "user_data"),
+        (json!({ "image": "test", "user_data": "hostname: fresh\n" }), "user_data"),
     ] {
         let answer = customer.act(&id, "rebuild", body.clone()).await.expect(422);
         assert_eq!(super::desk::field_errors(&answer)[0].0, field, "{body}");
@@ -165,9 +167,9 @@ async fn name_firewall_and_protection_change() {
     for (body, field) in [
         (json!({ "inbound": [{ "protocol": "gre" }] }), "inbound.0.protocol"),
         (json!({ "outbound": [rule, { "protocol": "udp", "ports": "x" }] }), "outbound.1.ports"),
-        (json!({ "inbound": [{ "protocol": "tcp", "peers": ["300.1.1.1"] }] }), "inbound.0.peers"),
+        (json!({ "inbound": [{ "protocol": "tcp", "peers": ["300.1.1.1"] }] }), "inbound.0.peers.0"),
         (json!({ "inbound": vec![&rule; 51] }), "firewall"),
-        (json!({ "inbound": 5 }), "body"),
+        (json!({ "inbound": 5 }), "inbound"),
     ] {
         let answer = customer.api.put(&format!("{path}/firewall"), body).await.expect(422);
         assert_eq!(super::desk::field_errors(&answer)[0].0, field);
