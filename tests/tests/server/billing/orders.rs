@@ -43,7 +43,7 @@ async fn an_order_needs_what_everything_costs_in_its_first_period() {
     // One cent opens the account, and orders nothing.
     let problem = refused(customer.try_create("vm", "small").await, "funds-missing").await;
     assert_eq!(problem["figures"]["missing_minor"], (SMALL - 1).to_string(), "{problem}");
-    assert!(text(&problem["detail"]).contains("$0.47") && text(&problem["detail"]).contains("first day"));
+    assert!(text(&problem["detail"]).contains("$0.47") && text(&problem["detail"]).contains("first 24 h"));
     till.pay(&customer, 2 * SMALL - 1, "second").await.expect(201);
     let first = customer.create("one", "small").await;
     // What no host has reported yet is ordered too.
