@@ -427,6 +427,7 @@ async fn page(
     Ok(Html(format!(
         "<!doctype html><meta charset=utf-8><title>{provider}</title><h1>{provider} (simulated)</h1>\
          <p>{currency} {}</p><form method=post><button name=do value=pay>Pay</button> \
+         <button name=do value=lose>Pay, and lose the notification</button> \
          <button name=do value=cancel>Cancel</button> <button name=do value=refund>Refund</button></form>",
         super::yuan(*amount)
     )))
@@ -443,6 +444,10 @@ async fn pay(
         Some("pay") => {
             // As providers do when an answer is slow: twice.
             simulator.tell(&number, Tell::Paid, 2).await.map_err(failed)?;
+            &order.back[0]
+        }
+        Some("lose") => {
+            simulator.becomes(&number, Trade::Paid);
             &order.back[0]
         }
         Some("refund") => {
