@@ -25,8 +25,8 @@ pub mod ssh_keys;
 pub mod tokens;
 pub mod web;
 
-pub use admin::create_admin;
-pub use email::mailbox;
+pub use admin::{create_admin, mails};
+pub use email::EmailAddress;
 
 use crate::auth::limits::{self, AttemptLimit};
 use crate::auth::{Actor, password};
@@ -83,8 +83,8 @@ fn link(app: &App, path: &str) -> String {
 }
 
 /// What is counted for one address; the address itself does not stand in the counters.
-fn limit_key(what: &str, email: &str) -> String {
-    format!("{what}:{}", hex::encode(&crate::secrets::token_hash(&email.trim().to_lowercase())[..16]))
+fn limit_key(what: &str, address: &EmailAddress) -> String {
+    format!("{what}:{}", hex::encode(&crate::secrets::token_hash(address)[..16]))
 }
 
 fn ip_key(what: &str, caller: &Caller) -> String {
@@ -95,8 +95,8 @@ fn ip_key(what: &str, caller: &Caller) -> String {
 }
 
 /// Whether a mail may go to this address; when not, the caller acts as if it had been sent.
-async fn mail_allowed(app: &App, email: &str) -> Result<bool> {
-    match limits::count(app.db.platform(), &limit_key("mail", email), limits::MAIL).await {
+async fn mail_allowed(app: &App, address: &EmailAddress) -> Result<bool> {
+    match limits::count(app.db.platform(), &limit_key("mail", address), limits::MAIL).await {
         Ok(()) => Ok(true),
         Err(Error::TooMany { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -109,6 +109,7 @@ async fn confirm_password(app: &App, actor: &Actor, typed: &str) -> Result<db::u
     if actor.token.is_some() {
         return Err(Error::Forbidden);
     }
+    actor.in_person()?;
     let key = format!("password:{}", actor.user_id);
     limits::count(app.db.platform(), &key, AttemptLimit { attempts: 10, seconds: 900 }).await?;
     let user = db::users::by_id(app.db.platform(), actor.user_id).await?.ok_or(Error::Unauthenticated)?;

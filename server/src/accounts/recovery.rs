@@ -1,7 +1,7 @@
 //! A new password: after forgetting the old one, or by changing it.
 
 use super::db::{sessions, users};
-use super::{confirm_password, email, ip_key, limit_key, link, mail_allowed, source};
+use super::{EmailAddress, confirm_password, email, ip_key, limit_key, link, mail_allowed, source};
 use crate::auth::limits;
 use crate::auth::{Actor, password};
 use crate::db::Tx;
@@ -24,7 +24,7 @@ pub async fn request(app: &App, caller: &Caller, address: &str) -> Result<()> {
 }
 
 /// The same at the word of somebody whom we know, such as a billing system: mails to one address are still limited.
-pub async fn send(app: &App, address: &str) -> Result<()> {
+pub async fn send(app: &App, address: &EmailAddress) -> Result<()> {
     if !mail_allowed(app, address).await? {
         return Ok(());
     }
@@ -32,16 +32,21 @@ pub async fn send(app: &App, address: &str) -> Result<()> {
     if let Some(user) = users::by_email(&mut *tx, address).await?
         && !user.disabled
     {
-        let token = random_token();
-        users::insert_link(&mut tx, user.id, "reset", &user.email, &token_hash(&token), LINK_SECONDS).await?;
-        let arguments =
-            [("email", user.email.clone()), ("link", link(app, &format!("/reset?token={token}")))];
-        let language = Language::from_code(&user.locale).unwrap_or_default();
-        let mail = Mail { language, kind: Kind::Reset, recipient: &user.email, arguments: &arguments };
-        mail::enqueue(&mut tx, mail).await?;
+        send_link(app, &mut tx, &user).await?;
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Writes the mail with the link.
+pub(super) async fn send_link(app: &App, tx: &mut Tx, user: &users::User) -> Result<()> {
+    let token = random_token();
+    users::insert_link(tx, user.id, "reset", &user.email, &token_hash(&token), LINK_SECONDS).await?;
+    let arguments = [("email", user.email.clone())];
+    let language = Language::from_code(&user.locale).unwrap_or_default();
+    let mail = Mail { language, kind: Kind::Reset, recipient: &user.email, arguments: &arguments };
+    let opens = ("link", link(app, &format!("/reset?token={token}")));
+    mail::enqueue_with_secret(app, tx, mail, opens).await
 }
 
 /// Sets a new password by the link, and signs out every session.  The link proves the address too.
@@ -55,7 +60,7 @@ pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Resu
     };
     let user = users::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
     // The mail went to an address that is not the account's any more.
-    if !user.email.eq_ignore_ascii_case(&address) || user.disabled {
+    if user.email != address || user.disabled {
         return Err(Error::refused("link-spent"));
     }
     users::set_verified(&mut tx, id).await?;
@@ -71,7 +76,7 @@ pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Resu
     };
     set(app, &mut tx, &user, &hash, None, &from, event).await?;
     tx.commit().await?;
-    limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
+    limits::clear(app.db.platform(), &limit_key("sign-in", &EmailAddress::of(&user))).await?;
     Ok(())
 }
 
@@ -110,7 +115,7 @@ async fn set(
     let arguments = [("email", user.email.clone()), ("link", link(app, "/forgot"))];
     let language = Language::from_code(&user.locale).unwrap_or_default();
     let mail = Mail { language, kind: Kind::PasswordChanged, recipient: &user.email, arguments: &arguments };
-    mail::enqueue(tx, mail).await?;
+    mail::enqueue(app, tx, mail).await?;
     events::record(tx, source, event).await?;
     Ok(())
 }

@@ -141,7 +141,8 @@ async fn tell(
     if let Some(kind) = kind {
         let arguments = [("email", user.email.clone()), ("link", link(app, "/forgot"))];
         let language = Language::from_code(&user.locale).unwrap_or_default();
-        mail::enqueue(tx, Mail { language, kind, recipient: &user.email, arguments: &arguments }).await?;
+        mail::enqueue(app, tx, Mail { language, kind, recipient: &user.email, arguments: &arguments })
+            .await?;
     }
     Ok(events::record_about_user(tx, actor, user.id, action, json!({})).await?)
 }

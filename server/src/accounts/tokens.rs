@@ -21,7 +21,8 @@ const MAX_DAYS: i32 = 3650;
 pub async fn list(app: &App, actor: &Actor, paging: &Paging<TokenId>) -> Result<Listed<ApiToken>> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let rows = tokens::list(&mut tx, actor.tenant_id, paging.after, paging.fetch()).await?;
-    Ok(Listed::new(rows, paging, |row| row.id.to_string()))
+    let told = |row: ApiToken| ApiToken { owner: row.owner.and_then(|owner| actor.shown(owner)), ..row };
+    Ok(Listed::new(rows, paging, |row| row.id.to_string()).map(told))
 }
 
 pub struct CreateToken<'a> {
@@ -36,6 +37,7 @@ pub async fn create(app: &App, actor: &Actor, form: CreateToken<'_>) -> Result<S
     if actor.token.is_some() {
         return Err(Error::refused("token-makes-token"));
     }
+    actor.in_person()?;
     actor.may_own()?;
     let mut errors = Vec::new();
     let token_name = name("name", form.name).map_err(|error| errors.push(error));

@@ -1,4 +1,4 @@
-//! Removes what has expired: sessions, links, counters of attempts, answers kept for repeated requests.
+//! Removes what has expired: sessions, links, counters of attempts, answers kept for repeated requests, bodies of mails.
 //!
 //! Nothing depends on it for being right: whoever reads these rows looks at their age too.
 
@@ -13,6 +13,9 @@ pub async fn run(app: App, stop: CancellationToken) {
     loop {
         if let Err(error) = delete_expired(app.db.platform()).await {
             tracing::warn!(%error, "cannot remove what has expired");
+        }
+        if let Err(error) = crate::mail::tidy(app.db.platform(), &app.sealer).await {
+            tracing::warn!(error = format!("{error:#}"), "cannot tidy up the mail outbox");
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acting;
+mod addresses;
 mod admin;
 mod agent_api;
 mod announcements;
@@ -21,5 +22,6 @@ mod notifications;
 mod passkeys;
 mod payments;
 mod second_factor;
+mod secrets_shown;
 mod team;
 mod webhooks;

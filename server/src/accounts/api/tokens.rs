@@ -29,7 +29,8 @@ struct TokenView {
     prefix: String,
     scopes: Vec<String>,
     /// Whose rights it has.
-    owner: String,
+    /// Viewers are told their own address only.
+    owner: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]

@@ -1,3 +1,4 @@
+use crate::accounts::EmailAddress;
 use crate::auth::Role;
 use crate::db::Tx;
 use crate::ids::{InvitationId, TenantId, UserId};
@@ -6,9 +7,10 @@ use time::OffsetDateTime;
 
 pub struct Invitation {
     pub id: InvitationId,
-    pub email: String,
+    /// Absent for readers who are not told it, as the next.
+    pub email: Option<String>,
     pub role: Role,
-    pub invited_by: String,
+    pub invited_by: Option<String>,
     pub created_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,
     pub expired: bool,
@@ -38,9 +40,9 @@ pub async fn list(
         .filter_map(|row| {
             Some(Invitation {
                 id: row.id.into(),
-                email: row.email,
+                email: Some(row.email),
                 role: Role::parse(&row.role)?,
-                invited_by: row.invited_by,
+                invited_by: Some(row.invited_by),
                 created_at: row.created_at,
                 expires_at: row.expires_at,
                 expired: row.expired,
@@ -52,7 +54,7 @@ pub async fn list(
 pub struct NewInvitation<'a> {
     pub id: InvitationId,
     pub tenant: TenantId,
-    pub email: &'a str,
+    pub email: &'a EmailAddress,
     pub role: Role,
     pub token_hash: &'a [u8],
     pub invited_by: UserId,
@@ -62,10 +64,10 @@ pub struct NewInvitation<'a> {
 /// Fails with the constraint `invitations_open_key` when one is open already; an expired one makes room.
 pub async fn insert(tx: &mut Tx, new: NewInvitation<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "DELETE FROM invitations WHERE tenant_id = $1 AND lower(email) = lower($2) AND accepted_at IS NULL \
+        "DELETE FROM invitations WHERE tenant_id = $1 AND email = $2 AND accepted_at IS NULL \
          AND expires_at <= now()",
         new.tenant.uuid(),
-        new.email,
+        &**new.email,
     )
     .execute(&mut **tx)
     .await?;
@@ -74,7 +76,7 @@ pub async fn insert(tx: &mut Tx, new: NewInvitation<'_>) -> sqlx::Result<()> {
          VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))",
         new.id.uuid(),
         new.tenant.uuid(),
-        new.email,
+        &**new.email,
         new.role.as_str(),
         new.token_hash,
         new.invited_by.uuid(),
@@ -124,11 +126,11 @@ pub async fn by_token(pool: &PgPool, token_hash: &[u8]) -> sqlx::Result<Option<O
 }
 
 /// Whether anybody has invited this address, in any tenant.
-pub async fn is_invited(pool: &PgPool, email: &str) -> sqlx::Result<bool> {
+pub async fn is_invited(pool: &PgPool, email: &EmailAddress) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         "SELECT EXISTS (SELECT FROM invitations \
-             WHERE lower(email) = lower($1) AND accepted_at IS NULL AND expires_at > now()) AS \"invited!\"",
-        email,
+             WHERE email = $1 AND accepted_at IS NULL AND expires_at > now()) AS \"invited!\"",
+        &**email,
     )
     .fetch_one(pool)
     .await
@@ -138,7 +140,7 @@ pub async fn is_invited(pool: &PgPool, email: &str) -> sqlx::Result<bool> {
 pub async fn accept(tx: &mut Tx, tenant: TenantId, token_hash: &[u8], email: &str) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE invitations SET accepted_at = now() WHERE tenant_id = $1 AND token_hash = $2 \
-         AND lower(email) = lower($3) AND accepted_at IS NULL AND expires_at > now()",
+         AND email = $3 AND accepted_at IS NULL AND expires_at > now()",
         tenant.uuid(),
         token_hash,
         email,
