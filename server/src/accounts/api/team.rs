@@ -56,6 +56,7 @@ async fn list_members(
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ChangeMember {
     /// `viewer`, `operator` or `owner`.
     #[serde(default)]
@@ -129,6 +130,7 @@ async fn list_invitations(
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Invite {
     #[serde(default)]
     email: String,
