@@ -92,7 +92,7 @@ async fn viewers_are_not_told_their_colleagues_addresses() {
     .unwrap();
     let pages = ["/team", "/activity", "/api-tokens", "/billing", "/webhooks"];
     let calls =
-        ["team/members", "team/invitations", "activity", "api-tokens", "billing/payments", "billing/entries"];
+        ["team/members", "team/invitations", "activity", "tokens", "billing/payments", "billing/entries"];
     let addresses = ["boss@example.com", "boss2@example.com", "operator@example.com", "guest@example.com"];
     let read = async |browser: &Client, token: &str| {
         let mut all = String::new();

@@ -44,7 +44,7 @@ pub async fn list(
          AND ($2 = '' OR $2 = CASE WHEN sent_at IS NOT NULL THEN 'sent' WHEN abandoned_at IS NOT NULL THEN 'abandoned' \
              ELSE 'waiting' END) \
          AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
-        search,
+        search.to_ascii_lowercase(),
         state,
         after.map(MailId::uuid),
         limit,

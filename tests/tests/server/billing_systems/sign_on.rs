@@ -228,7 +228,7 @@ async fn a_links_session_makes_no_other_way_in() {
         assert!([403, 404].contains(&answer.status), "{page}: {} {}", answer.status, answer.location);
     }
     let refused = browser.get("/security").await.expect(403);
-    assert!(refused.body.contains("Set a password first"), "{}", refused.body);
+    assert!(refused.body.contains("请先设置密码"), "{}", refused.body);
     let user = shop.desk.count("SELECT count(*) FROM users").await;
     let attempts: &[(&str, &[(&str, &str)])] = &[
         ("/security/password", &[("current_password", ""), ("password", PASSWORD)]),
@@ -246,7 +246,7 @@ async fn a_links_session_makes_no_other_way_in() {
     ];
     for (path, form) in attempts {
         let answer = browser.post(path, form).await.expect(403);
-        assert!(answer.body.contains("Set a password first"), "{path}: {}", answer.body);
+        assert!(answer.body.contains("请先设置密码"), "{path}: {}", answer.body);
     }
     assert_eq!(shop.desk.count("SELECT count(*) FROM users").await, user);
     let nothing = "SELECT (SELECT count(*) FROM api_tokens JOIN users ON users.id = user_id WHERE email = 'lin@example.com') \
