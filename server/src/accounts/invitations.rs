@@ -19,8 +19,10 @@ const VALID_SECONDS: f64 = 7.0 * 24.0 * 3600.0;
 /// Invitations of one tenant, and of one person in all their tenants: nobody shall use us to send mails to strangers.
 const PER_HOUR: AttemptLimit = AttemptLimit { attempts: 20, seconds: 3600 };
 const PER_DAY: AttemptLimit = AttemptLimit { attempts: 50, seconds: 86_400 };
-/// Invitations that one address gets by mail, from everybody together.
-const TO_ONE_ADDRESS: AttemptLimit = AttemptLimit { attempts: 5, seconds: 86_400 };
+/// Invitations of one tenant to one address, which may be withdrawn and sent anew.
+const TO_ONE_ADDRESS: AttemptLimit = AttemptLimit { attempts: 3, seconds: 86_400 };
+/// Invitations that one address gets by mail, from everybody together. Several tenants must agree to use them up.
+const MAILS_TO_ONE_ADDRESS: AttemptLimit = AttemptLimit { attempts: 10, seconds: 86_400 };
 
 pub async fn list(app: &App, actor: &Actor, paging: &Paging<InvitationId>) -> Result<Listed<Invitation>> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
@@ -31,18 +33,19 @@ pub async fn list(app: &App, actor: &Actor, paging: &Paging<InvitationId>) -> Re
     Ok(Listed::new(rows, paging, |row| row.id.to_string()).map(told))
 }
 
-async fn count(app: &App, actor: &Actor) -> Result<()> {
+async fn count(app: &App, actor: &Actor, address: &EmailAddress) -> Result<()> {
     let pool = app.db.platform();
     let (tenant, person) = (actor.tenant_id, actor.user_id);
     limits::count(pool, &format!("invitation:{tenant}"), PER_HOUR).await?;
     limits::count(pool, &format!("invitation-day:{tenant}"), PER_DAY).await?;
-    limits::count(pool, &format!("invitation-day:{person}"), PER_DAY).await
+    limits::count(pool, &format!("invitation-day:{person}"), PER_DAY).await?;
+    limits::count(pool, &format!("{}:{tenant}", limit_key("invited-by", address)), TO_ONE_ADDRESS).await
 }
 
 /// Whether the invited person gets a mail. When not, the inviter is answered as if: how many others invited the address
 /// is not theirs to know.
 async fn may_mail(app: &App, address: &EmailAddress) -> Result<bool> {
-    match limits::count(app.db.platform(), &limit_key("invited", address), TO_ONE_ADDRESS).await {
+    match limits::count(app.db.platform(), &limit_key("invited", address), MAILS_TO_ONE_ADDRESS).await {
         Ok(()) => Ok(true),
         Err(Error::TooMany { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -60,13 +63,13 @@ pub async fn create(
     actor.in_person()?;
     actor.may_own()?;
     let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
-    count(app, actor).await?;
+    count(app, actor, &address).await?;
+    let may_mail = may_mail(app, &address).await?;
     let (id, token) = (InvitationId::new(), random_token());
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     if members::is_member_by_email(&mut tx, actor.tenant_id, &address).await? {
         return Err(Error::invalid("email", "member-already"));
     }
-    let may_mail = may_mail(app, &address).await?;
     let new = NewInvitation {
         id,
         tenant: actor.tenant_id,
