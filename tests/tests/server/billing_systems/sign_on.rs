@@ -238,7 +238,7 @@ async fn a_links_session_makes_no_other_way_in() {
         ("/team/invitations", &[("email", "mine@example.com"), ("role", "owner")]),
         ("/team/name", &[("name", "Mine")]),
         ("/team/leave", &[]),
-        ("/invitation", &[("token", &invitation)]),
+        ("/invitation", &[("token", invitation.as_str())]),
         ("/security/passkeys/new", &[("name", "x")]),
         ("/security/two-factor", &[("code", "000000")]),
         ("/webhooks", &[("url", "https://hooks.example.com/x")]),
