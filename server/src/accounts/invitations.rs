@@ -3,6 +3,7 @@
 use super::db::invitations::{self, Invitation, NewInvitation, Open};
 use super::db::members;
 use super::{EmailAddress, email, limit_key, link};
+use crate::auth::grant::{self, Credential};
 use crate::auth::limits::{self, AttemptLimit};
 use crate::auth::{Actor, Role};
 use crate::error::{Error, Result, violated_constraint};
@@ -52,7 +53,8 @@ async fn may_mail(app: &App, address: &EmailAddress) -> Result<bool> {
     }
 }
 
-/// Sends an invitation, in the language of the inviter.
+/// Sends an invitation, in the language of the inviter.  It ends with the token by which it was made, and when the inviter
+/// is no owner any more.
 pub async fn create(
     app: &App,
     actor: &Actor,
@@ -60,8 +62,7 @@ pub async fn create(
     role: Role,
     language: Language,
 ) -> Result<InvitationId> {
-    actor.in_person()?;
-    actor.may_own()?;
+    let until = grant::check(actor, Credential::Membership(role))?;
     let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
     count(app, actor, &address).await?;
     let may_mail = may_mail(app, &address).await?;
@@ -77,7 +78,9 @@ pub async fn create(
         role,
         token_hash: &token_hash(&token),
         invited_by: actor.user_id,
+        token: actor.token,
         valid_seconds: VALID_SECONDS,
+        until,
     };
     invitations::insert(&mut tx, new).await.map_err(|error| match violated_constraint(&error) {
         Some("invitations_open_key") => Error::invalid("email", "invited-already"),
@@ -103,7 +106,7 @@ pub async fn create(
 }
 
 pub async fn withdraw(app: &App, actor: &Actor, id: InvitationId) -> Result<()> {
-    actor.may_own()?;
+    grant::manage_members(actor)?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let email = invitations::delete(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
     let subject = id.to_string();

@@ -137,6 +137,7 @@ pub async fn seal(pool: &PgPool, id: MailId, body_sealed: &[u8]) -> sqlx::Result
 
 pub struct SealedMail {
     pub id: MailId,
+    pub kind: String,
     pub recipient: String,
     pub subject: String,
     pub body_sealed: Vec<u8>,
@@ -147,7 +148,7 @@ pub struct SealedMail {
 pub async fn newest(pool: &PgPool, recipient: Option<&str>, limit: i64) -> sqlx::Result<Vec<SealedMail>> {
     sqlx::query_as!(
         SealedMail,
-        "SELECT id, recipient, subject, body_sealed AS \"body_sealed!\", created_at FROM mail_outbox \
+        "SELECT id, kind, recipient, subject, body_sealed AS \"body_sealed!\", created_at FROM mail_outbox \
          WHERE body_sealed IS NOT NULL AND ($1::text IS NULL OR recipient = $1) ORDER BY id DESC LIMIT $2",
         recipient,
         limit,

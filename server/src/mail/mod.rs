@@ -50,6 +50,7 @@ kinds! {
     AccountExists, "account-exists";
     Reset, "reset";
     PasswordChanged, "password-changed";
+    PasswordReset, "password-reset";
     ChangeEmail, "change-email";
     EmailChanged, "email-changed";
     SecondFactorOn, "second-factor-on";
@@ -207,6 +208,8 @@ pub async fn tidy(pool: &PgPool, sealer: &Sealer) -> anyhow::Result<()> {
 
 /// A mail with everything that its recipient reads.
 pub struct Letter {
+    /// [`Kind::name`].
+    pub kind: String,
     pub recipient: String,
     pub subject: String,
     pub body: String,
@@ -225,7 +228,8 @@ pub async fn newest(
     rows.into_iter()
         .map(|row| {
             let body = open_body(sealer, row.id, &row.body_sealed)?;
-            Ok(Letter { recipient: row.recipient, subject: row.subject, body, created_at: row.created_at })
+            let db::SealedMail { kind, recipient, subject, created_at, .. } = row;
+            Ok(Letter { kind, recipient, subject, body, created_at })
         })
         .collect()
 }
