@@ -6,7 +6,9 @@
 
 use super::db::{sessions, users};
 use super::sessions::browser;
-use super::{EmailAddress, email, ip_key, limit_key, link, second_factor, source, tenant_name};
+use super::{
+    EmailAddress, email, known_device, limit_key, link, second_factor, source, stranger_key, tenant_name,
+};
 use crate::auth::limits;
 use crate::auth::{SessionUser, password};
 use crate::db::Tx;
@@ -19,6 +21,7 @@ use crate::state::App;
 use crate::web::client::Caller;
 use crate::web::language::Language;
 use serde_json::json;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 /// What the sealed ticket is bound to.
@@ -44,21 +47,31 @@ pub struct SignedIn {
 /// The first step.  Wrong address, wrong password, unconfirmed and disabled accounts are one answer.
 pub async fn with_password(app: &App, caller: &Caller, typed_email: &str, typed: String) -> Result<Step> {
     let pool = app.db.platform();
-    limits::count(pool, &ip_key("sign-in-address", caller), limits::SIGN_IN_ADDRESS).await?;
     // What is no address belongs to no account, so that there is nothing to count for one.
     let address = email::parse("email", typed_email).ok();
     let user = match &address {
-        Some(address) => {
-            limits::count(pool, &limit_key("sign-in", address), limits::SIGN_IN).await?;
-            users::by_email(pool, address).await?
-        }
+        Some(address) => users::by_email(pool, address).await?,
         None => None,
     };
-    let right = password::verify(typed, user.as_ref().map(|user| user.password_hash.clone())).await?;
+    let device = known_device(app, caller, user.as_ref()).await?;
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let (key, right) = match (&address, device) {
+        (Some(address), Some(device)) => {
+            let key = limit_key(&format!("sign-in-device:{device}"), address);
+            limits::count(pool, &key, limits::SIGN_IN_DEVICE).await?;
+            (key, password::verify(typed, hash).await?)
+        }
+        (address, _) => {
+            limits::count_network(pool, "sign-in-address", caller.ip, limits::SIGN_IN_ADDRESS).await?;
+            let key = slow_strangers(pool, caller, address.as_ref()).await?;
+            (key, password::verify_stranger(typed, hash).await?)
+        }
+    };
     let user = match user {
         Some(user) if right && user.verified && !user.disabled => user,
         _ => return Err(Error::invalid("password", "sign-in")),
     };
+    limits::clear(pool, &key).await?;
     limits::clear(pool, &limit_key("sign-in", &EmailAddress::of(&user))).await?;
     if user.totp_secret.is_some() {
         return Ok(Step::CodeNeeded { ticket: ticket(app, &user).await? });
@@ -66,10 +79,19 @@ pub async fn with_password(app: &App, caller: &Caller, typed_email: &str, typed:
     Ok(Step::Done(finish_alone(app, caller, &user, Factors::Password).await?))
 }
 
+/// Strangers at one account wait ever longer; gives the key under which this one is counted.
+async fn slow_strangers(pool: &PgPool, caller: &Caller, address: Option<&EmailAddress>) -> Result<String> {
+    let Some(address) = address else { return Ok(String::new()) };
+    let key = stranger_key("sign-in", address, caller);
+    limits::slow(pool, &key, limits::SIGN_IN).await?;
+    limits::slow(pool, &limit_key("sign-in", address), limits::SIGN_IN_ALL).await?;
+    Ok(key)
+}
+
 /// The second step: a code of the authenticator, or a recovery code.
 pub async fn with_code(app: &App, caller: &Caller, ticket: &str, code: &str) -> Result<SignedIn> {
     let (user, bound) = open_ticket(app, ticket).await?.ok_or(Error::refused("sign-in-again"))?;
-    second_factor::check(app, &user, code).await?;
+    second_factor::check_from(app, caller, &user, code).await?;
     let signed_in = finish_alone(app, caller, &user, Factors::PasswordAndCode).await?;
     Ok(match bound {
         Some((tenant, system)) => SignedIn { user: SessionUser::bound(user.id, tenant, system), ..signed_in },
@@ -200,5 +222,10 @@ pub async fn describe_session(
 ) -> Result<()> {
     let pool = app.db.platform();
     sessions::describe(pool, id_hash, caller.ip, &caller.user_agent).await?;
-    Ok(sessions::note_device(pool, user, device).await?)
+    note_device(app, user, device).await
+}
+
+/// Notes a browser as one of this person's.
+pub async fn note_device(app: &App, user: UserId, device: Uuid) -> Result<()> {
+    Ok(sessions::note_device(app.db.platform(), user, device).await?)
 }

@@ -2,7 +2,7 @@
 
 use super::db::users::NewPassword;
 use super::db::{invitations, users};
-use super::{email, ip_key, limit_key, link, mail_allowed, recovery, source, tenant_name};
+use super::{email, limit_key, link, mail_allowed_to, recovery, source, stranger_key, tenant_name};
 use crate::auth::limits;
 use crate::auth::password;
 use crate::error::{Error, Result};
@@ -39,7 +39,7 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
         errors.push(error);
     }
     let (Ok(address), true) = (address, errors.is_empty()) else { return Err(Error::Invalid(errors)) };
-    limits::count(app.db.platform(), &ip_key("sign-up", caller), limits::SIGN_UP).await?;
+    limits::count_network(app.db.platform(), "sign-up", caller.ip, limits::SIGN_UP).await?;
     let hash = password::hash(form.password).await?;
     if !is_open(app).await? && !invitations::is_invited(app.db.platform(), &address).await? {
         return Ok(());
@@ -61,7 +61,7 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
         };
         events::record(&mut tx, &from, event).await?;
         send_verification(app, &mut tx, id, &address, form.language).await?;
-    } else if mail_allowed(app, &address).await?
+    } else if mail_allowed_to(app, caller, &address).await?
         && let Some(user) = users::by_email(&mut *tx, &address).await?
     {
         if user.verified {
@@ -94,8 +94,8 @@ pub async fn is_open(app: &App) -> Result<bool> {
 /// Sends the confirmation again, where there is something to confirm.
 pub async fn resend(app: &App, caller: &Caller, address: &str) -> Result<()> {
     let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
-    limits::count(app.db.platform(), &ip_key("resend", caller), limits::SIGN_UP).await?;
-    if !mail_allowed(app, &address).await? {
+    limits::count_network(app.db.platform(), "resend", caller.ip, limits::SIGN_UP).await?;
+    if !mail_allowed_to(app, caller, &address).await? {
         return Ok(());
     }
     let mut tx = app.db.begin_platform().await?;
@@ -145,6 +145,7 @@ pub async fn verify(app: &App, caller: &Caller, token: &str) -> Result<()> {
     // Whoever could not sign in before confirming may have tried often.
     if let Ok(address) = email::parse("email", &address) {
         limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
+        limits::clear(app.db.platform(), &stranger_key("sign-in", &address, caller)).await?;
     }
     Ok(())
 }

@@ -27,5 +27,6 @@ mod passkeys;
 mod payments;
 mod second_factor;
 mod secrets_shown;
+mod strangers;
 mod team;
 mod webhooks;
