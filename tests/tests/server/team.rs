@@ -63,25 +63,11 @@ async fn viewers_are_not_told_their_colleagues_addresses() {
     let owner = platform.customer("boss@example.com").await;
     let viewer = join(&platform, &owner, "viewer@example.com", "viewer").await;
     let operator = join(&platform, &owner, "operator@example.com", "operator").await;
-    let tenant: uuid::Uuid = sqlx::query_scalar("SELECT id FROM tenants WHERE name = 'boss'")
-        .fetch_one(platform.app().db.platform())
-        .await
-        .unwrap();
     owner.post("/team/name", &[("name", "Studio")]).await.expect(303);
     owner.post("/team/invitations", &[("email", "guest@example.com"), ("role", "viewer")]).await.expect(303);
     owner.post("/security/email", &[("email", "boss2@example.com"), ("current_password", PASSWORD)]).await;
-    let owners_token = token(&owner, &["read", "write"]).await;
-    // A viewer's token of this tenant, whoever may make one.
-    let secret = jst_server::auth::token::generate();
-    sqlx::query(
-        "INSERT INTO api_tokens (id, tenant_id, user_id, name, prefix, token_hash, scopes) \
-         SELECT gen_random_uuid(), $1, id, 't', 'jst_x', $2, '{read}' FROM users WHERE email = 'viewer@example.com'",
-    )
-    .bind(tenant)
-    .bind(jst_server::secrets::token_hash(&secret))
-    .execute(platform.app().db.platform())
-    .await
-    .unwrap();
+    let owners_token = owner.make_token(&["read"]).await;
+    let viewers_token = viewer.make_token(&["read"]).await;
     let pages = ["/team", "/activity", "/api-tokens", "/billing", "/webhooks"];
     let calls =
         ["team/members", "team/invitations", "activity", "tokens", "billing/payments", "billing/entries"];
@@ -97,7 +83,7 @@ async fn viewers_are_not_told_their_colleagues_addresses() {
         }
         all
     };
-    let told = read(&viewer, &secret).await;
+    let told = read(&viewer, &viewers_token).await;
     for address in addresses {
         assert!(!told.contains(address), "a viewer is told {address}");
     }
