@@ -129,7 +129,7 @@ pub async fn tell(
     for (recipient, locale) in db::entitlement::owners(tx, tenant).await? {
         let language = Language::from_code(&locale).unwrap_or_default();
         let arguments = [facts, &[("link", link.clone())]].concat();
-        mail::enqueue(tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
+        mail::enqueue(app, tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
     }
     Ok(())
 }

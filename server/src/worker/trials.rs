@@ -48,7 +48,7 @@ async fn remind_one(app: &App) -> Result<bool> {
         record(&mut tx, &source, "trial.reminded", tenant, instance, &name, due.expires_at).await?;
         let link = instance_link(&app.config.public_url, due.instance_id);
         let news = News { name: &name, at: due.expires_at, link: &link };
-        tell(&mut tx, language(&due), mail::Kind::TrialEnding, &due.email, news).await?;
+        tell(app, &mut tx, language(&due), mail::Kind::TrialEnding, &due.email, news).await?;
     }
     tx.commit().await?;
     Ok(true)
@@ -70,7 +70,7 @@ async fn stop(app: &App, due: &Due, keep_days: i32) -> Result<()> {
         let link = instance_link(&app.config.public_url, due.instance_id);
         let at = work.instance.now + Duration::days(keep_days.into());
         let news = News { name: &name, at, link: &link };
-        tell(&mut work.tx, language(due), mail::Kind::TrialStopped, &due.email, news).await?;
+        tell(app, &mut work.tx, language(due), mail::Kind::TrialStopped, &due.email, news).await?;
     }
     work.tx.commit().await?;
     Ok(())
@@ -91,7 +91,7 @@ async fn delete(app: &App, due: &Due) -> Result<()> {
         work.record("trial.deleted", json!({ "name": name })).await?;
         let link = format!("{}/instances/new", app.config.public_url.trim_end_matches('/'));
         let news = News { name: &name, at: work.instance.now, link: &link };
-        tell(&mut work.tx, language(due), mail::Kind::TrialDeleted, &due.email, news).await?;
+        tell(app, &mut work.tx, language(due), mail::Kind::TrialDeleted, &due.email, news).await?;
     }
     work.tx.commit().await?;
     Ok(())

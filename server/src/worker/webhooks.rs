@@ -7,6 +7,7 @@
 use crate::error::Result;
 use crate::events::Source;
 use crate::mail::{self, Mail};
+use crate::outbound::without_query;
 use crate::state::App;
 use crate::web::language::Language;
 use crate::webhooks::db::queue::{self as sql, Claimed};
@@ -146,13 +147,13 @@ async fn tell(app: &App) -> Result<()> {
             let language = Language::from_code(&locale).unwrap_or_default();
             let arguments = [
                 ("name", untold.name.clone()),
-                ("url", untold.url.clone()),
+                ("url", without_query(&untold.url)),
                 ("reason", language.text(&format!("webhook-reason-{}", untold.reason))),
                 ("link", link.clone()),
             ];
             let kind = mail::Kind::WebhookDisabled;
-            mail::enqueue(&mut tx, Mail { language, kind, recipient: &recipient, arguments: &arguments })
-                .await?;
+            let mail = Mail { language, kind, recipient: &recipient, arguments: &arguments };
+            mail::enqueue(app, &mut tx, mail).await?;
         }
         tx.commit().await?;
     }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acting;
+mod addresses;
 mod admin;
 mod agent_api;
 mod announcements;
@@ -25,6 +26,7 @@ mod notifications;
 mod passkeys;
 mod payments;
 mod second_factor;
+mod secrets_shown;
 mod strangers;
 mod team;
 mod webhooks;

@@ -234,12 +234,14 @@ pub struct Standing {
     pub is_admin: bool,
     pub disabled: bool,
     pub made_here: bool,
+    pub own_password: bool,
 }
 
 pub async fn standing_of_owner(tx: &mut Tx, service: &Service) -> sqlx::Result<Option<Standing>> {
     sqlx::query_as!(
         Standing,
-        "SELECT is_admin, disabled_at IS NOT NULL AS \"disabled!\", made_here FROM billing_owners AS owners \
+        "SELECT is_admin, disabled_at IS NOT NULL AS \"disabled!\", made_here, \
+         own_password_at IS NOT NULL AND email_verified_at IS NOT NULL AS \"own_password!\" FROM billing_owners AS owners \
          JOIN users ON users.id = user_id WHERE system_id = $1 AND tenant_id = $2 AND user_id = $3",
         service.system.uuid(),
         service.tenant.uuid(),
