@@ -28,6 +28,7 @@ which is given to nobody with fewer rights.
 **Lists** hold the newest first. `next_cursor` of an answer, sent as `cursor`, continues the list.
 
 **Errors** are problem documents (RFC 9457) with a stable `code`; `errors` names the fields. \
+Fields and query parameters that this description does not name are refused, and so are empty entries of lists. \
 Texts follow `Accept-Language` (en, zh-CN).
 
 **Units.** Memory and disk in MiB (2^20 bytes), CPU in thousandths of a core, network in kbit/s (1,000 bit), disk throughput in \

@@ -1,6 +1,6 @@
 //! Plans, images and address pools: what is accepted, and what is refused at which field.
 
-use jst_tests::{Api, Platform};
+use jst_tests::{Api, Platform, images};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -261,12 +261,33 @@ const IMAGE: [(&str, &str); 5] = [
     ("login_user", "debian"),
 ];
 
+/// Whoever sends one believes that it was compared.
+#[tokio::test]
+async fn a_checksum_that_nobody_compares_is_refused() {
+    let platform = Platform::start().await;
+    let token = platform.admin_token().await;
+    let fields = [&IMAGE[..], &[("sha256", "ab")]].concat();
+    let (status, problem) = upload(&platform, &token, &fields, Some(vec![0; 1024])).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!("sha256")), "{problem}");
+    let api = platform.api(&token);
+    for sha256 in ["", " ", "ab"] {
+        let import = json!({ "url": "https://example.com/a.qcow2", "slug": "a", "name": "A", "format": "qcow2",
+            "sha256": sha256 });
+        let answer = api.post("/api/v1/admin/image-imports", import).await.expect(422).json();
+        assert_eq!(answer["errors"][0]["field"], "sha256", "{sha256:?}");
+    }
+    assert_eq!(api.get("/api/v1/admin/image-imports").await.expect(200).json()["items"], json!([]));
+    platform.stop().await;
+}
+
 #[tokio::test]
 async fn images_are_inspected_before_they_are_kept() {
     let platform = Platform::start().await;
     let token = platform.admin_token().await;
     let directory = platform.app().config.data_dir.join("images");
-    let good = image_file(&platform, "good", &["-f", "qcow2"]);
+    let good = std::fs::read(images::blank(platform.directory.path(), "good", 16)).unwrap();
+    let blank = image_file(&platform, "blank", &["-f", "qcow2"]);
+    let truncated = good[..good.len() / 2].to_vec();
     let backed = image_file(&platform, "backed", &["-f", "qcow2", "-u", "-b", "/etc/shadow", "-F", "raw"]);
     let data_file = format!("data_file={}", platform.directory.path().join("data").display());
     let split = image_file(&platform, "split", &["-f", "qcow2", "-o", &data_file]);
@@ -277,6 +298,11 @@ async fn images_are_inspected_before_they_are_kept() {
         (&IMAGE[..], Some(backed), "file", "image-backing-file"),
         (&IMAGE[..], Some(split), "file", "image-data-file"),
         (&IMAGE[..], Some(raw), "file", "image-not-this-format"),
+        (&IMAGE[..], Some(blank), "file", "image-not-bootable"),
+        (&IMAGE[..], Some(truncated), "file", "image-incomplete"),
+        (&IMAGE[..], Some(b"<html>".to_vec()), "file", "image-web-page"),
+        (&lie[..], Some(b"PK\x03\x04".to_vec()), "file", "image-archive"),
+        (&lie[..], Some(b"\x1f\x8b\x08\0".to_vec()), "file", "image-unpack-damaged"),
         (&IMAGE[..], Some(Vec::new()), "file", "image-empty"),
         (&IMAGE[..], None, "file", "required"),
         (&lie[..], Some(good.clone()), "format", "image-format-lie"),
@@ -339,7 +365,8 @@ async fn imports_stay_in_their_directory() {
     let api = admin(&platform).await;
     let import = platform.app().config.data_dir.join("import");
     std::fs::create_dir_all(&import).unwrap();
-    std::fs::write(import.join("ours.qcow2"), image_file(&platform, "ours", &["-f", "qcow2"])).unwrap();
+    let ours = images::blank(platform.directory.path(), "ours", 16);
+    std::fs::copy(ours, import.join("ours.qcow2")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", import.join("link")).unwrap();
     std::fs::create_dir(import.join("folder")).unwrap();
     let body = |path: &str| json!({ "path": path, "slug": "ours", "name": "Ours", "format": "qcow2" });

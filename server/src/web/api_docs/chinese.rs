@@ -17,7 +17,8 @@ pub const INTRODUCTION: &str = "\
 
 **列表**从新到旧排列。把应答中的 `next_cursor` 作为 `cursor` 发送，即可读取后面的内容。
 
-**错误**以问题文档（RFC 9457）返回，其中的 `code` 保持不变；`errors` 指出有误的字段。文字的语言取决于 `Accept-Language`（en、zh-CN）。
+**错误**以问题文档（RFC 9457）返回，其中的 `code` 保持不变；`errors` 指出有误的字段。\
+本文档未列出的字段和查询参数、列表中的空项，一律拒绝。文字的语言取决于 `Accept-Language`（en、zh-CN）。
 
 **单位。** 内存和磁盘为 MiB（2^20 字节），CPU 为千分之一核，网络为 kbit/s（1,000 比特），磁盘吞吐为每秒字节数，\
 价格为货币的最小单位。时间为 RFC 3339 格式的 UTC 时间。";
