@@ -1,6 +1,6 @@
 //! What an operator does on the machine itself: making the first administrator, and reading mails.
 
-use super::db::{tokens, users};
+use super::db::{self, tokens, users};
 use super::{credentials, email, tenant_name};
 use crate::auth::{Role, Scopes, password, token};
 use crate::events::{self, Event, Source};
@@ -50,6 +50,7 @@ pub async fn create_admin(app: &App, address: &str, new_password: &str) -> anyho
     };
     if !created {
         // As after a reset by mail: whoever had the account before has nothing of it any more.
+        db::credentials::note_reset(&mut tx, user).await?;
         credentials::end_all(&mut tx, user, &Source::system(TOKEN_NAME)).await?;
     }
     let (id, secret) = (TokenId::new(), token::generate());

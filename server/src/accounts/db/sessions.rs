@@ -48,10 +48,12 @@ pub async fn note_device(pool: &PgPool, user: UserId, device: Uuid) -> sqlx::Res
     Ok(())
 }
 
-/// Whether somebody has signed in with this browser lately.
+/// Whether somebody has signed in with this browser lately, and since their password was reset: before, it may have been
+/// somebody else.
 pub async fn is_device_of(pool: &PgPool, user: Uuid, device: Uuid) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        "SELECT EXISTS (SELECT FROM user_devices WHERE user_id = $1 AND device = $2) AS \"known!\"",
+        "SELECT EXISTS (SELECT FROM user_devices JOIN users ON users.id = user_id WHERE user_id = $1 AND device = $2 \
+             AND (password_reset_at IS NULL OR seen_at > password_reset_at)) AS \"known!\"",
         user,
         device,
     )
