@@ -80,7 +80,7 @@ pub async fn start_with(app: App, postgres: Option<EmbeddedPostgres>) -> anyhow:
     if let Some(postgres) = &postgres {
         tasks.spawn(postgres.clone().watch(stop.clone()));
     }
-    tasks.spawn(app.notices.clone().listen(app.db.platform().clone(), stop.clone()));
+    tasks.spawn(app.notices.clone().listen(app.db.listening().clone(), stop.clone()));
     crate::worker::spawn(&app, &tasks, &stop);
     tasks.spawn(crate::agent_api::serve(app.clone(), agents, stop.clone()));
     let service = crate::router::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();

@@ -48,9 +48,12 @@ impl Platform {
             "--agent-listen",
             "127.0.0.1:0",
             "--allow-simulated",
-            "--database-connections",
-            "8",
         ];
+        // One is enough for everything, and shows who waits for a second: `JST_TEST_DATABASE_CONNECTIONS=1`.
+        let connections = std::env::var("JST_TEST_DATABASE_CONNECTIONS").unwrap_or_else(|_| "8".to_owned());
+        if !arguments.contains(&"--database-connections") {
+            all.extend(["--database-connections", &connections]);
+        }
         all.extend(arguments);
         let running = start(Config::parse_from(std::iter::once("jst-server").chain(all)))
             .await

@@ -12,6 +12,7 @@
 mod desired;
 mod identity;
 mod listener;
+mod reports;
 mod routes;
 mod tls;
 
@@ -36,6 +37,11 @@ pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) {
             return;
         }
     };
-    let router = routes::router(Link { app, stop: stop.clone() });
+    let router = router(app, stop.clone());
     listener::run(listener, acceptor, router, stop).await;
+}
+
+/// All calls of agents.
+pub fn router(app: App, stop: CancellationToken) -> axum::Router {
+    routes::router(Link { app, stop })
 }

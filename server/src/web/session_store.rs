@@ -6,6 +6,7 @@
 //! Sessions are made at sign-in only: an anonymous visitor writes nothing.
 
 use crate::auth::{SESSION_USER, SessionUser};
+use crate::db::Db;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -14,12 +15,12 @@ use tower_sessions::session_store::{Error, Result, SessionStore};
 
 #[derive(Clone, Debug)]
 pub struct PostgresSessions {
-    pool: PgPool,
+    db: Db,
 }
 
 impl PostgresSessions {
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub const fn new(db: Db) -> Self {
+        Self { db }
     }
 }
 
@@ -72,7 +73,7 @@ impl SessionStore for PostgresSessions {
                 encode(record)?,
                 INACTIVE_DAYS,
             )
-            .execute(&self.pool)
+            .execute(self.db.platform())
             .await
             .map_err(backend)?;
             if created.rows_affected() == 1 {
@@ -93,7 +94,7 @@ impl SessionStore for PostgresSessions {
             encode(record)?,
             INACTIVE_DAYS,
         )
-        .execute(&self.pool)
+        .execute(self.db.platform())
         .await
         .map_err(backend)?;
         Ok(())
@@ -104,7 +105,7 @@ impl SessionStore for PostgresSessions {
             "SELECT data, expires_at FROM sessions WHERE id_hash = $1 AND expires_at > now()",
             id_hash(*id),
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.db.platform())
         .await
         .map_err(backend)?;
         row.map(|row| {
@@ -116,7 +117,7 @@ impl SessionStore for PostgresSessions {
 
     async fn delete(&self, id: &Id) -> Result<()> {
         sqlx::query!("DELETE FROM sessions WHERE id_hash = $1", id_hash(*id))
-            .execute(&self.pool)
+            .execute(self.db.platform())
             .await
             .map_err(backend)?;
         Ok(())

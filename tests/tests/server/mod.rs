@@ -17,6 +17,7 @@ mod image_imports;
 mod instances;
 mod keys_and_tokens;
 mod mail;
+mod matrix;
 mod notifications;
 mod passkeys;
 mod payments;
