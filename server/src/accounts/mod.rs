@@ -8,6 +8,7 @@
 pub mod activity;
 pub mod admin;
 pub mod api;
+pub mod credentials;
 pub mod db;
 pub mod email;
 pub mod email_change;
@@ -15,6 +16,7 @@ pub mod invitations;
 pub mod members;
 pub mod notifications;
 pub mod passkeys;
+pub mod public_key;
 pub mod recovery;
 pub mod second_factor;
 pub mod sessions;
@@ -33,36 +35,23 @@ use crate::auth::{Actor, password};
 use crate::error::{Error, FieldError, Result};
 use crate::events::Source;
 use crate::ids::UserId;
+use crate::name::Name;
 use crate::state::App;
 use crate::web::client::Caller;
+use serde::Deserialize;
 
 /// The name of somebody's first tenant: what stands before the @.
 pub fn tenant_name(email: &str) -> String {
     let local = email.split('@').next().unwrap_or(email);
-    local.chars().take(MAX_NAME).collect()
+    Name::made_from(local, MAX_NAME, "team").into_string()
 }
 
 /// Names of tenants, keys and tokens.
 pub const MAX_NAME: usize = 100;
 
-/// A name as people may give one: some visible characters on one line.
+/// A name of theirs as it is kept, or what is wrong with it at `field`.
 pub fn name(field: &str, text: &str) -> Result<String, FieldError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(FieldError::new(field, "required"));
-    }
-    if text.chars().count() > MAX_NAME {
-        return Err(FieldError::new(field, "too-long").with("max", MAX_NAME));
-    }
-    if text.chars().any(|c| c.is_control() || is_invisible(c)) {
-        return Err(FieldError::new(field, "name-characters"));
-    }
-    Ok(text.to_owned())
-}
-
-/// Characters that make one name look like another, or turn the text around them.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    Name::parse(field, text, MAX_NAME).map(Name::into_string)
 }
 
 /// The origin of an event that a person without a session caused.
@@ -101,6 +90,28 @@ async fn mail_allowed(app: &App, email: &str) -> Result<bool> {
         Err(Error::TooMany { .. }) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// What somebody who is signed in proves anew who they are with.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Proof {
+    #[serde(default)]
+    pub current_password: String,
+    /// Of the second factor, where there is one.
+    #[serde(default)]
+    pub code: String,
+}
+
+/// Before something that lets in somebody new or lasts longer than the session: the password, and the second factor where
+/// there is one.  Neither a stolen session nor a stolen password is enough.
+///
+/// Asked last, because a code is good once and must not be used up by a form that is refused for something else.
+pub async fn confirm(app: &App, actor: &Actor, proof: &Proof) -> Result<db::users::User> {
+    let user = confirm_password(app, actor, &proof.current_password).await?;
+    if user.totp_secret.is_some() {
+        second_factor::check(app, &user, &proof.code).await?;
+    }
+    Ok(user)
 }
 
 /// Checks the password of somebody who is signed in, before something grave.

@@ -4,7 +4,7 @@
 //! form.  A code is good once, whatever its time step still allows; a recovery code too.
 
 use super::db::users;
-use super::{confirm_password, link};
+use super::{Proof, confirm, confirm_password, link};
 use crate::auth::Actor;
 use crate::auth::limits;
 use crate::error::{Error, Result};
@@ -12,6 +12,7 @@ use crate::events;
 use crate::mail::{self, Kind, Mail};
 use crate::secrets::token_hash;
 use crate::state::App;
+use crate::typed;
 use crate::web::language::Language;
 use fast_qr::qr::QRBuilder;
 use serde_json::json;
@@ -65,7 +66,7 @@ pub async fn enable(
     }
     let now = users::now(app.db.platform()).await?;
     let step = totp(&secret, &actor.email)?
-        .check(code.trim(), now.unsigned_abs())
+        .check(&typed::code(code), now.unsigned_abs())
         .ok_or(Error::invalid("code", "second-factor-code"))?;
     let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
     let hashes: Vec<Vec<u8>> = codes.iter().map(|code| recovery_hash(code)).collect();
@@ -81,10 +82,8 @@ pub async fn enable(
     Ok(codes)
 }
 
-/// Needs the password and a code: neither a stolen session nor a stolen password is enough.
-pub async fn disable(app: &App, actor: &Actor, current_password: &str, code: &str) -> Result<()> {
-    let user = confirm_password(app, actor, current_password).await?;
-    check(app, &user, code).await?;
+pub async fn disable(app: &App, actor: &Actor, proof: &Proof) -> Result<()> {
+    let user = confirm(app, actor, proof).await?;
     let mut tx = app.db.begin_platform().await?;
     if !users::disable_totp(&mut tx, user.id).await? {
         return Err(Error::conflict("second-factor-off"));
@@ -95,14 +94,11 @@ pub async fn disable(app: &App, actor: &Actor, current_password: &str, code: &st
 }
 
 /// New recovery codes; the old ones stop working.
-pub async fn renew_codes(
-    app: &App,
-    actor: &Actor,
-    current_password: &str,
-    code: &str,
-) -> Result<Vec<String>> {
-    let user = confirm_password(app, actor, current_password).await?;
-    check(app, &user, code).await?;
+pub async fn renew_codes(app: &App, actor: &Actor, proof: &Proof) -> Result<Vec<String>> {
+    let user = confirm(app, actor, proof).await?;
+    if user.totp_secret.is_none() {
+        return Err(Error::conflict("second-factor-off"));
+    }
     let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
     let hashes: Vec<Vec<u8>> = codes.iter().map(|code| recovery_hash(code)).collect();
     let mut tx = app.db.begin_platform().await?;
@@ -120,7 +116,7 @@ pub async fn check(app: &App, user: &users::User, code: &str) -> Result<()> {
     limits::count(pool, &key, limits::SECOND_FACTOR).await?;
     let secret = app.sealer.open_sealed(&user_row(user), sealed)?;
     let now = users::now(pool).await?.unsigned_abs();
-    let accepted = match totp(&secret, &user.email)?.check(code.trim(), now) {
+    let accepted = match totp(&secret, &user.email)?.check(&typed::code(code), now) {
         Some(step) => users::accept_step(pool, user.id, step as i64).await?,
         None => users::use_recovery_code(pool, user.id, &recovery_hash(code)).await?,
     };
@@ -181,8 +177,7 @@ fn recovery_code() -> String {
 
 /// Hyphens, spaces and capitals do not matter when a code is typed from paper.
 fn recovery_hash(code: &str) -> Vec<u8> {
-    let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
-    token_hash(&plain.to_ascii_lowercase())
+    token_hash(&typed::code(code).to_ascii_lowercase())
 }
 
 /// The dark modules of a QR code as one SVG path, with the quiet zone of four modules around.
@@ -196,6 +191,12 @@ pub fn qr(text: &str) -> Result<(String, usize)> {
         }
     }
     Ok((path, code.size + 2 * QUIET))
+}
+
+/// Whether forms have to ask for a code.
+pub async fn is_on(app: &App, actor: &Actor) -> Result<bool> {
+    let user = users::by_id(app.db.platform(), actor.user_id).await?.ok_or(Error::Unauthenticated)?;
+    Ok(user.totp_secret.is_some())
 }
 
 /// For the page: how many recovery codes are left, when a second factor is set up.
@@ -216,8 +217,14 @@ mod tests {
     fn a_recovery_code_may_be_typed_in_any_way() {
         let code = recovery_code();
         assert_eq!(code.len(), 19);
-        let typed = code.replace('-', " ").to_uppercase();
-        assert_eq!(recovery_hash(&code), recovery_hash(&typed));
+        for typed in [
+            code.replace('-', " ").to_uppercase(),
+            code.replace('-', "－"),
+            code.replace('-', "—"),
+            format!("\u{a0}{}\u{200b}", code.replace('-', "")),
+        ] {
+            assert_eq!(recovery_hash(&code), recovery_hash(&typed), "{typed}");
+        }
         assert_ne!(recovery_hash(&code), recovery_hash(&recovery_code()));
     }
 

@@ -4,6 +4,7 @@ use super::db::endpoints as sql;
 use super::{Keeper, Side, sign, types};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{DeliveryId, WebhookId};
+use crate::name::Name;
 use crate::outbound::{Forbidden, Guard};
 use crate::state::App;
 use crate::web::paging::{Listed, Paging};
@@ -27,7 +28,7 @@ pub struct Endpoint {
     /// Empty: all.
     pub types: Vec<String>,
     pub disabled_at: Option<OffsetDateTime>,
-    /// `owner`, `gone`, `exhausted` or `overflow`.
+    /// `owner`, `gone`, `exhausted`, `overflow` or `token`.
     pub disabled_reason: Option<String>,
     /// Until when the secret before the last rotation signs as well.
     pub old_secret_until: Option<OffsetDateTime>,
@@ -64,7 +65,7 @@ pub async fn get(app: &App, keeper: &Keeper, id: WebhookId) -> Result<Endpoint> 
 
 /// Makes an endpoint.  Its secret is told now and never again.
 pub async fn create(app: &App, keeper: &Keeper, wanted: &Wanted) -> Result<(Endpoint, String)> {
-    keeper.may_manage()?;
+    keeper.may_grant()?;
     let wanted = checked(app, keeper.side, wanted)?;
     let (id, secret) = (WebhookId::new(), sign::generate());
     let mut tx = keeper.side.begin(app).await?;
@@ -72,7 +73,7 @@ pub async fn create(app: &App, keeper: &Keeper, wanted: &Wanted) -> Result<(Endp
         return Err(Error::conflict("webhooks-full").with("max", MAX_ENDPOINTS));
     }
     let sealed = app.sealer.seal(&sealed_row(id), secret.as_bytes());
-    sql::insert(&mut tx, id, keeper.side, &wanted, &sealed).await?;
+    sql::insert(&mut tx, id, keeper.side, &wanted, &sealed, keeper.actor.token).await?;
     let data = json!({ "name": wanted.name, "url": wanted.url, "types": wanted.types });
     keeper.record(&mut tx, "webhook.created", id, data).await?;
     let endpoint = sql::by_id(&mut tx, keeper.side, id).await?.ok_or(Error::NotFound)?;
@@ -88,7 +89,8 @@ pub async fn update(
     wanted: &Wanted,
     enabled: bool,
 ) -> Result<Endpoint> {
-    keeper.may_manage()?;
+    // Another address learns what the first one did: as if it were made anew.
+    keeper.may_grant()?;
     let wanted = checked(app, keeper.side, wanted)?;
     let mut tx = keeper.side.begin(app).await?;
     let before = sql::by_id(&mut tx, keeper.side, id).await?.ok_or(Error::NotFound)?;
@@ -98,7 +100,7 @@ pub async fn update(
         &document(&wanted.name, &wanted.url, &wanted.types, enabled),
     );
     if !changes.is_empty() {
-        sql::update(&mut tx, keeper.side, id, &wanted, enabled).await?;
+        sql::update(&mut tx, keeper.side, id, &wanted, enabled, keeper.actor.token).await?;
         keeper.record(&mut tx, "webhook.updated", id, changes.into()).await?;
     }
     let endpoint = sql::by_id(&mut tx, keeper.side, id).await?.ok_or(Error::NotFound)?;
@@ -108,11 +110,11 @@ pub async fn update(
 
 /// Gives an endpoint a new secret, which is told now and never again.
 pub async fn rotate(app: &App, keeper: &Keeper, id: WebhookId) -> Result<(Endpoint, String)> {
-    keeper.may_manage()?;
+    keeper.may_grant()?;
     let secret = sign::generate();
     let sealed = app.sealer.seal(&sealed_row(id), secret.as_bytes());
     let mut tx = keeper.side.begin(app).await?;
-    if !sql::rotate(&mut tx, keeper.side, id, &sealed, OVERLAP_HOURS).await? {
+    if !sql::rotate(&mut tx, keeper.side, id, &sealed, OVERLAP_HOURS, keeper.actor.token).await? {
         return Err(Error::NotFound);
     }
     let endpoint = sql::by_id(&mut tx, keeper.side, id).await?.ok_or(Error::NotFound)?;
@@ -173,15 +175,16 @@ fn checked(app: &App, side: Side, wanted: &Wanted) -> Result<Wanted> {
             }
         }
     }
-    let mut name = wanted.name.trim().to_owned();
-    if name.is_empty() {
-        name = parsed.as_ref().and_then(Url::host_str).unwrap_or_default().chars().take(MAX_NAME).collect();
-    }
-    if name.chars().count() > MAX_NAME {
-        problems.push(FieldError::new("name", "too-long").with("max", MAX_NAME));
-    } else if name.chars().any(char::is_control) {
-        problems.push(FieldError::new("name", "control-characters"));
-    }
+    let name = match wanted.name.trim() {
+        // The host itself is what is wrong where there is none.
+        "" => {
+            Name::made_from(parsed.as_ref().and_then(Url::host_str).unwrap_or_default(), MAX_NAME, "webhook")
+        }
+        text => Name::parse("name", text, MAX_NAME).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Name::made_from("", MAX_NAME, "webhook")
+        }),
+    };
     let offered = types::offered(side);
     if !wanted.types.iter().all(|name| offered.contains(&name.as_str())) {
         problems.push(FieldError::new("types", "webhook-types"));
@@ -192,5 +195,5 @@ fn checked(app: &App, side: Side, wanted: &Wanted) -> Result<Wanted> {
     // In our order, and each once.
     let types = offered.into_iter().filter(|name| wanted.types.iter().any(|wanted| wanted == name));
     let types = types.map(str::to_owned).collect();
-    Ok(Wanted { name, url: url.to_owned(), types })
+    Ok(Wanted { name: name.into_string(), url: url.to_owned(), types })
 }

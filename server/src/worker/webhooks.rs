@@ -168,10 +168,12 @@ async fn tell_one(app: &App, id: WebhookId) -> Result<()> {
 pub async fn tidy(app: &App) -> Result<()> {
     let pool = app.db.platform();
     let pass = Pass::begin(app, Kind::Webhook).await?;
-    for (id, side) in sql::overflowing(pool).await? {
+    let overflowing = sql::overflowing(pool).await?.into_iter().map(|(id, side)| (id, side, "overflow"));
+    let orphaned = sql::orphaned(pool).await?.into_iter().map(|(id, side)| (id, side, "token"));
+    for (id, side, reason) in overflowing.chain(orphaned) {
         let end = async {
             let mut tx = app.db.begin_platform().await?;
-            disable(&mut tx, id, side, "overflow").await?;
+            disable(&mut tx, id, side, reason).await?;
             Ok::<(), Error>(tx.commit().await?)
         };
         pass.each(Item::new(Kind::Webhook, id.uuid()), end).await?;

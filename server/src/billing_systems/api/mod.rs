@@ -6,6 +6,7 @@ mod services;
 
 use crate::state::App;
 use crate::web::api::{Problem, ProblemField, described};
+use crate::web::query::only_described;
 use axum::routing::get;
 use axum::{Json, Router};
 use std::sync::Arc;
@@ -34,7 +35,8 @@ tells its `state` whenever it is asked for.
 **Repeating safely.** PUT may be repeated as it is. Send `Idempotency-Key` with POST: within 24 hours the same key and body \
 have one effect and one answer.
 
-**Errors** are problem documents (RFC 9457) with a stable `code`; `errors` names the fields. Texts follow \
+**Errors** are problem documents (RFC 9457) with a stable `code`; `errors` names the fields. Fields and query parameters \
+that this description does not name are refused, and so are empty entries of lists. Texts follow \
 `Accept-Language` (en, zh-CN).";
 
 #[derive(OpenApi)]
@@ -62,6 +64,7 @@ pub fn routes() -> Router<App> {
         .merge(catalogue::routes())
         .merge(services::routes());
     let (routes, document) = described_routes.split_for_parts();
+    let routes = only_described(routes, &document);
     let document = Arc::new(described(document));
     routes.route("/billing/v1/openapi.json", get(move || async move { Json((*document).clone()) }))
 }

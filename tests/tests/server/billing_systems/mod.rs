@@ -6,6 +6,7 @@ mod sign_on;
 mod tokens;
 
 use super::instances::desk::{Desk, text};
+use jst_tests::platform::PASSWORD;
 use jst_tests::{Answer, Api, Client, Platform};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,7 +72,8 @@ impl Shop {
 
     /// Another token of the system, with these scopes only.
     pub async fn narrow(&self, scopes: &[&str]) -> Api {
-        let fields: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scopes", *scope)).collect();
+        let mut fields = vec![("current_password", PASSWORD)];
+        fields.extend(scopes.iter().map(|scope| ("scopes", *scope)));
         let page =
             self.admin.post(&format!("/admin/billing-systems/{}/tokens", self.id), &fields).await.expect(200);
         self.desk.platform.api(&token_in(&page.body))
@@ -79,7 +81,7 @@ impl Shop {
 }
 
 pub async fn connect(admin: &Client, name: &str, scopes: &[&str]) -> Answer {
-    let mut fields = vec![("name", name)];
+    let mut fields = vec![("name", name), ("current_password", PASSWORD)];
     fields.extend(scopes.iter().map(|scope| ("scopes", *scope)));
     admin.post("/admin/billing-systems", &fields).await
 }
@@ -126,7 +128,10 @@ async fn an_order_makes_customer_and_instance_once() {
     shop.desk.obey().await;
     let service = shop.service("42").await;
     assert_eq!((text(&service["state"]), text(&service["plan"])), ("running", "small"));
-    assert_eq!((text(&service["hostname"]), text(&service["addresses"][0])), ("web", "198.51.100.1"));
+    assert_eq!(
+        (text(&service["hostname"]), text(&service["addresses"][0])),
+        ("web.example.com", "198.51.100.1")
+    );
     assert_eq!(service["operation"]["state"], "succeeded");
     // The same again, also where it comes late, is what there is.
     for version in [1, 1, 9] {
@@ -175,7 +180,7 @@ async fn orders_that_are_wrong_are_refused_in_words() {
         (order_with("/plan", json!("none")), "plan", "choice"),
         (order_with("/image", json!("none")), "image", "choice"),
         (order_with("/hostname", json!("bad_name")), "hostname", "hostname"),
-        (order_with("/hostname", json!("a".repeat(64))), "hostname", "too-long"),
+        (order_with("/hostname", json!("a".repeat(64))), "hostname", "hostname-too-long"),
         (order_with("/owner/email", json!("nobody")), "owner.email", "email"),
         (order_with("/owner/email", json!("a@example.com\nBcc: b@example.com")), "owner.email", "email"),
         (order_with("/owner/name", json!("a\u{202e}b")), "owner.name", "name-characters"),
@@ -184,7 +189,7 @@ async fn orders_that_are_wrong_are_refused_in_words() {
         (order_with("/ssh_keys", json!(["ssh-rsa AAAA"])), "ssh_keys.0", "ssh-key-form"),
         (order_with("/ssh_keys", json!(vec!["x"; 21])), "ssh_keys", "ssh-keys-too-many"),
         (order_with("/entitlement_version", json!(0)), "entitlement_version", "number"),
-        (order_with("/entitlement_version", json!("1")), "body", "json"),
+        (order_with("/entitlement_version", json!("1")), "entitlement_version", "json"),
     ];
     for (order, field, code) in wrong {
         let answer = shop.put("42", order.clone()).await;

@@ -19,13 +19,19 @@ pub enum Class {
     Own,
     /// Owners, also while the team is suspended: it is the way out, or makes an account safer.
     OwnAnyway,
+    /// Owners, by a token only with the scope `members`.
+    Members,
+    /// Who made a token, and owners; others do not see it.
+    TokenOf,
     /// The person whose thing it is.
     Personal,
     /// The same, in a browser and never in somebody else's account.
     InPerson,
     InPersonOperate,
     InPersonOwn,
-    InPersonOwnAnyway,
+    InPersonTokenOf,
+    /// Every member, while the team is not suspended.
+    InPersonActive,
     /// Administrators; for others it does not exist.
     Admin,
     /// A billing system's token with this scope.
@@ -202,12 +208,12 @@ pub const ROUTES: &[(Class, &str, &str)] = &[
     (Operate, "POST", "/instances/{id}/start"),
     (Operate, "POST", "/instances/{id}/undelete"),
     (Operate, "POST", "/webhooks/{id}/deliveries/{delivery}/resend"),
-    (Own, "POST", "/api/v1/team/invitations"),
-    (Own, "DELETE", "/api/v1/team/invitations/{id}"),
-    (Own, "DELETE", "/api/v1/team/members/{id}"),
-    (Own, "PATCH", "/api/v1/team/members/{id}"),
+    (Members, "POST", "/api/v1/team/invitations"),
+    (Members, "DELETE", "/api/v1/team/invitations/{id}"),
+    (Members, "DELETE", "/api/v1/team/members/{id}"),
+    (Members, "PATCH", "/api/v1/team/members/{id}"),
     (Own, "POST", "/api/v1/tokens"),
-    (OwnAnyway, "DELETE", "/api/v1/tokens/{id}"),
+    (TokenOf, "DELETE", "/api/v1/tokens/{id}"),
     (Own, "POST", "/api/v1/webhooks"),
     (Own, "DELETE", "/api/v1/webhooks/{id}"),
     (Own, "PATCH", "/api/v1/webhooks/{id}"),
@@ -239,6 +245,9 @@ pub const ROUTES: &[(Class, &str, &str)] = &[
     (InPerson, "POST", "/security/passkeys"),
     (InPerson, "GET", "/security/passkeys/new"),
     (InPerson, "POST", "/security/passkeys/new"),
+    (InPerson, "GET", "/security/passkeys/{id}/confirm"),
+    (InPerson, "POST", "/security/passkeys/{id}/confirm"),
+    (InPerson, "GET", "/security/passkeys/{id}/remove"),
     (InPerson, "POST", "/security/passkeys/{id}/remove"),
     (InPerson, "GET", "/security/password"),
     (InPerson, "POST", "/security/password"),
@@ -258,8 +267,8 @@ pub const ROUTES: &[(Class, &str, &str)] = &[
     (InPerson, "POST", "/trial/appeal"),
     (InPersonOperate, "POST", "/ssh-keys"),
     (InPersonOperate, "POST", "/ssh-keys/{id}/delete"),
-    (InPersonOwn, "POST", "/api-tokens"),
-    (InPersonOwnAnyway, "POST", "/api-tokens/{id}/revoke"),
+    (InPersonActive, "POST", "/api-tokens"),
+    (InPersonTokenOf, "POST", "/api-tokens/{id}/revoke"),
     (InPersonOwn, "POST", "/team/invitations"),
     (InPersonOwn, "POST", "/team/invitations/{id}/withdraw"),
     (InPersonOwn, "POST", "/team/members/{id}/remove"),

@@ -60,8 +60,8 @@ pub fn is_program(path: &str) -> bool {
 pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     use Class::{
         Admin, Agent, BillingProvision, BillingRead, BillingSso, BillingTerminate, Enrol, InPerson,
-        InPersonOperate, InPersonOwn, InPersonOwnAnyway, Metrics, Operate, Own, OwnAnyway, Personal, Public,
-        Read, SignedIn,
+        InPersonActive, InPersonOperate, InPersonOwn, InPersonTokenOf, Members, Metrics, Operate, Own,
+        OwnAnyway, Personal, Public, SignedIn, TokenOf,
     };
     let writes = route.method != "GET";
     match (route.class, door) {
@@ -86,29 +86,32 @@ pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     if matches!(route.class, Admin | Metrics) {
         return if who.admin { Expect::Allowed } else { Expect::NotFound };
     }
-    let in_person = matches!(route.class, InPerson | InPersonOperate | InPersonOwn | InPersonOwnAnyway);
+    let in_person =
+        matches!(route.class, InPerson | InPersonActive | InPersonOperate | InPersonOwn | InPersonTokenOf);
     if in_person && who.acting {
         return Expect::Forbidden;
     }
     let least = match route.class {
         Operate | InPersonOperate => Role::Operator,
-        Own | OwnAnyway | InPersonOwn | InPersonOwnAnyway => Role::Owner,
+        Own | OwnAnyway | Members | TokenOf | InPersonOwn | InPersonTokenOf => Role::Owner,
         _ => Role::Viewer,
     };
-    let stopped = who.suspended && matches!(route.class, Operate | Own | InPersonOperate | InPersonOwn);
-    let may = role >= least && !stopped;
+    let stopped = who.suspended
+        && matches!(route.class, Operate | Own | Members | InPersonActive | InPersonOperate | InPersonOwn);
+    let too_narrow = route.class == Members && !who.members;
+    let may = role >= least && !stopped && !too_narrow;
     // Without an id it is about one's own team, or oneself.
     let theirs = match route.class {
         SignedIn => true,
         Personal | InPerson => who.person,
-        Read | Operate | Own | OwnAnyway | InPersonOperate | InPersonOwn | InPersonOwnAnyway => who.own,
-        _ => false,
+        _ => who.own,
     };
     match (may, theirs || !route.path.contains('{')) {
         // What a link of a mail opens depends on the link.
         (true, true) if route.path == "/invitation" => Expect::Anybody,
         (true, true) => Expect::Allowed,
         (true, false) => Expect::NotFound,
+        (false, true) if matches!(route.class, TokenOf | InPersonTokenOf) => Expect::NotFound,
         (false, true) => Expect::Forbidden,
         (false, false) => Expect::ForbiddenOrNotFound,
     }

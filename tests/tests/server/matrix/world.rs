@@ -42,8 +42,10 @@ pub struct Who {
     pub acting: bool,
     /// Administrator, as far as the credential says so.
     pub admin: bool,
-    /// A token without the scope `write`.
+    /// A token without the scope `write`, or whose owner has no right to it.
     pub reads_only: bool,
+    /// In person, or a token with the scope `members`.
+    pub members: bool,
     /// Scopes of a billing system's token.
     pub billing: &'static [&'static str],
     /// A host with a certificate.
@@ -366,8 +368,8 @@ async fn people(maker: &Maker<'_>, teams: Teams, owner: Uuid, stranger: Uuid, ad
     let own = |role| Who { role: Some(role), own: true, ..Who::default() };
     let foreign = |role| Who { role: Some(role), ..Who::default() };
 
-    maker.person("operator@victim.example", &[(victim, "operator")]).await;
-    maker.person("viewer@victim.example", &[(victim, "viewer")]).await;
+    let operator = maker.person("operator@victim.example", &[(victim, "operator")]).await;
+    let viewer = maker.person("viewer@victim.example", &[(victim, "viewer")]).await;
     maker.person("operator@other.example", &[(other, "operator")]).await;
     maker.person("viewer@other.example", &[(other, "viewer")]).await;
     maker.person("both@example.com", &[(victim, "owner"), (other, "owner")]).await;
@@ -408,6 +410,15 @@ async fn people(maker: &Maker<'_>, teams: Teams, owner: Uuid, stranger: Uuid, ad
         maker.api(victim, owner, &["write"]).await,
         Who { suspended: true, ..mine },
     );
+    token(
+        "members token",
+        maker.api(victim, owner, &["write", "members"]).await,
+        Who { members: true, ..mine },
+    );
+    let all_scopes = ["read", "write", "members", "admin"];
+    token("operator's token", maker.api(victim, operator, &all_scopes).await, own(Operator));
+    let looks = Who { reads_only: true, ..own(Viewer) };
+    token("viewer's token", maker.api(victim, viewer, &all_scopes).await, looks);
     // The scope alone makes nobody an administrator.
     token("admin token of no administrator", maker.api(victim, owner, &["write", "admin"]).await, mine);
     let theirs = foreign(Owner);
