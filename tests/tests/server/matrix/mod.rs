@@ -35,7 +35,7 @@ pub struct Route {
 }
 
 fn table() -> Vec<Route> {
-    ROUTES.iter().map(|(class, method, path)| Route { class: *class, method, path }).collect()
+    ROUTES.iter().map(|(class, method, path)| Route { class: *class, method: *method, path: *path }).collect()
 }
 
 /// The routers and the table name the same.
@@ -138,7 +138,11 @@ impl Matrix {
             _ if agents => return None,
             Door::Browser(client) if route.path == "/live" => {
                 let stream = client.stream(&path).await;
-                return Some(Seen { status: stream.status, location: String::new(), body: String::new() });
+                if stream.status == 200 {
+                    // It never ends.
+                    return Some(Seen { status: 200, location: String::new(), body: String::new() });
+                }
+                client.get(&path).await
             }
             Door::Browser(client) if rules::is_program(route.path) => {
                 client.send(route.method.parse().unwrap(), &path, body.as_ref(), &PROXIED).await
