@@ -50,12 +50,18 @@ impl Platform {
             "127.0.0.1:0",
             "--agent-listen",
             "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
             "--allow-simulated",
         ];
         // One is enough for everything, and shows who waits for a second: `JST_TEST_DATABASE_CONNECTIONS=1`.
         let connections = std::env::var("JST_TEST_DATABASE_CONNECTIONS").unwrap_or_else(|_| "8".to_owned());
         if !arguments.contains(&"--database-connections") {
             all.extend(["--database-connections", &connections]);
+        }
+        if !arguments.contains(&"--page-requests-per-second") {
+            // Tests ask faster than people do.
+            all.extend(["--page-requests-per-second", "1000"]);
         }
         all.extend(arguments);
         let running = start(Config::parse_from(std::iter::once("jst-server").chain(all)))
@@ -72,6 +78,11 @@ impl Platform {
     /// Where agents connect: `https://127.0.0.1:port`.
     pub fn agent_url(&self) -> String {
         format!("https://{}", self.running.agent_address)
+    }
+
+    /// Where a monitoring system reads figures.
+    pub fn metrics_url(&self) -> String {
+        format!("http://{}", self.running.metrics_address.expect("it was asked for"))
     }
 
     /// A browser that has never been here.

@@ -57,6 +57,7 @@ kinds! {
     Invoice, "invoice";
     PaymentExpiry, "payment_expiry";
     Webhook, "webhook";
+    Unconfirmed, "unconfirmed";
 }
 
 /// One piece of work, and what it is about.

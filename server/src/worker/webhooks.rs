@@ -8,7 +8,6 @@ use crate::error::{Error, Result};
 use crate::events::Source;
 use crate::ids::WebhookId;
 use crate::mail::{self, Mail};
-use crate::outbound::Guard;
 use crate::set_aside::{Item, Kind, Pass};
 use crate::state::App;
 use crate::web::language::Language;
@@ -34,7 +33,6 @@ const KEEP_DAYS: i32 = 30;
 const PRUNE_BATCH: i64 = 1000;
 
 pub async fn run(app: App, stop: CancellationToken) {
-    let guard = Guard::new(&app.config.outbound_allow);
     let mut under_way = JoinSet::new();
     let mut tidied: Option<Instant> = None;
     loop {
@@ -43,7 +41,7 @@ pub async fn run(app: App, stop: CancellationToken) {
         match sql::claim(app.db.platform(), free as i64, PLACES_EACH, LEASE.as_secs_f64()).await {
             Ok(claimed) => {
                 for claimed in claimed {
-                    under_way.spawn(deliver_one(app.clone(), guard.clone(), claimed));
+                    under_way.spawn(deliver_one(app.clone(), claimed));
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot read the queue of webhooks"),
@@ -66,7 +64,8 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
 }
 
-async fn deliver_one(app: App, guard: Guard, claimed: Claimed) {
+async fn deliver_one(app: App, claimed: Claimed) {
+    let guard = claimed.side.guard(&app);
     let at = OffsetDateTime::now_utc();
     let begun = Instant::now();
     let (headers, outcome) = match headers(&app, &claimed, at) {

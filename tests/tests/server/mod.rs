@@ -26,5 +26,6 @@ mod notifications;
 mod passkeys;
 mod payments;
 mod second_factor;
+mod strangers;
 mod team;
 mod webhooks;

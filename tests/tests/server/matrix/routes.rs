@@ -9,8 +9,6 @@ pub enum Class {
     Public,
     /// Everybody who is signed in.
     SignedIn,
-    /// A monitoring system on the same machine, or an administrator's token.
-    Metrics,
     /// Members of the team that the thing belongs to.
     Read,
     /// Those of them who work with instances and keys, while the team is not suspended.
@@ -129,7 +127,6 @@ pub const ROUTES: &[(Class, &str, &str)] = &[
     (SignedIn, "GET", "/live"),
     (SignedIn, "POST", "/preferences"),
     (SignedIn, "GET", "/search"),
-    (Metrics, "GET", "/metrics"),
     (Read, "GET", "/activity"),
     (Read, "GET", "/api/v1/activity"),
     (Read, "GET", "/api/v1/billing"),

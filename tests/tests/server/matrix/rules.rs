@@ -53,15 +53,15 @@ impl Expect {
 
 /// Whether it is called by programs, with tokens, and never with a browser's session.
 pub fn is_program(path: &str) -> bool {
-    path.starts_with("/api/v1/") || path.starts_with("/billing/v1/") || path == "/metrics"
+    path.starts_with("/api/v1/") || path.starts_with("/billing/v1/")
 }
 
 /// What somebody is answered.
 pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     use Class::{
         Admin, Agent, BillingProvision, BillingRead, BillingSso, BillingTerminate, Enrol, InPerson,
-        InPersonActive, InPersonOperate, InPersonOwn, InPersonTokenOf, Members, Metrics, Operate, Own,
-        OwnAnyway, Personal, Public, SignedIn, TokenOf,
+        InPersonActive, InPersonOperate, InPersonOwn, InPersonTokenOf, Members, Operate, Own, OwnAnyway,
+        Personal, Public, SignedIn, TokenOf,
     };
     let writes = route.method != "GET";
     match (route.class, door) {
@@ -83,7 +83,7 @@ pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     if who.reads_only && writes {
         return Expect::Forbidden;
     }
-    if matches!(route.class, Admin | Metrics) {
+    if route.class == Admin {
         return if who.admin { Expect::Allowed } else { Expect::NotFound };
     }
     let in_person =

@@ -152,6 +152,10 @@ pub async fn build() -> World {
     let arguments = [
         "--api-requests-per-second",
         "100000",
+        "--page-requests-per-second",
+        "100000",
+        "--connections-per-network",
+        "10000",
         "--outbound-allow",
         "127.0.0.0/8",
         // Nobody may wait for a second connection: whoever does so here waits in vain.
