@@ -2,7 +2,7 @@
 
 use super::db::unconfirmed as sql;
 use crate::db::Tx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
 use crate::ids::UserId;
 use crate::set_aside::{self, Item, Kind};
@@ -39,10 +39,13 @@ pub async fn remove(app: &App) -> Result<()> {
 async fn remove_together(tx: &mut Tx, users: &[UserId]) -> Result<Result<()>> {
     tx.begin_part().await?;
     let removed = write(tx, users).await;
-    match &removed {
-        Ok(()) => tx.keep_part().await?,
-        Err(error) if error.is_outage() => return removed.map(Ok),
-        Err(_) => tx.undo_part().await?,
+    if removed.as_ref().is_err_and(Error::is_outage) {
+        return removed.map(Ok);
+    }
+    if removed.is_ok() {
+        tx.keep_part().await?
+    } else {
+        tx.undo_part().await?
     }
     Ok(removed)
 }
