@@ -26,7 +26,7 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 pub fn router(app: App) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let secure = app.config.secure_cookies();
-    let sessions = SessionManagerLayer::new(PostgresSessions::new(app.db.platform().clone()))
+    let sessions = SessionManagerLayer::new(PostgresSessions::new(app.db.clone()))
         // The prefix makes browsers insist on Secure, Path=/ and no Domain.
         .with_name(if secure { "__Host-jst" } else { "jst" })
         .with_secure(secure)

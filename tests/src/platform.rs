@@ -53,9 +53,12 @@ impl Platform {
             "--metrics-listen",
             "127.0.0.1:0",
             "--allow-simulated",
-            "--database-connections",
-            "8",
         ];
+        // One is enough for everything, and shows who waits for a second: `JST_TEST_DATABASE_CONNECTIONS=1`.
+        let connections = std::env::var("JST_TEST_DATABASE_CONNECTIONS").unwrap_or_else(|_| "8".to_owned());
+        if !arguments.contains(&"--database-connections") {
+            all.extend(["--database-connections", &connections]);
+        }
         if !arguments.contains(&"--page-requests-per-second") {
             // Tests ask faster than people do.
             all.extend(["--page-requests-per-second", "1000"]);

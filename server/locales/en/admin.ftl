@@ -607,3 +607,40 @@ image-import-slow = It took more than six hours.
 image-import-digest = The file is not the one that you named: its SHA-256 is { $detail }.
 image-import-attempts = It was given up after { $detail } attempts.
 image-import-internal = Something went wrong on our side; the log says what.
+
+# Failures that are set aside
+nav-set-aside = Set aside
+set-aside-lede = Reports that could not be stored and work that failed. Everything else goes on; each of these is retried after a growing pause and disappears when it succeeds.
+set-aside-empty = Nothing is set aside
+set-aside-empty-text = Failed reports and failed work appear here until a retry succeeds.
+set-aside-work = Work
+set-aside-about = Affects
+set-aside-failures = Failures
+set-aside-first = First failure
+set-aside-last = Latest failure
+set-aside-next = Next retry
+set-aside-kind-report = Report about an instance
+set-aside-kind-host-facts = Report about a host
+set-aside-kind-repair = Repair reported by a host
+set-aside-kind-deadline = Operation past its deadline
+set-aside-kind-purge = Purge after the grace period
+set-aside-kind-trial-reminder = Trial reminder
+set-aside-kind-trial-end = End of a trial
+set-aside-kind-trial-deletion = Deletion after a trial
+set-aside-kind-service = Service of a billing system
+set-aside-kind-account = Review of an account
+set-aside-kind-suspension = Suspension or release of an instance
+set-aside-kind-invoice = Invoice
+set-aside-kind-payment-expiry = Expiry of a payment
+set-aside-kind-webhook = Disabled webhook
+set-aside-kind-unconfirmed = Removal of an unconfirmed account
+set-aside-reason-refused = Refused by a rule of the platform
+set-aside-reason-unreadable = Not readable
+set-aside-reason-constraint = Refused by the database
+set-aside-reason-busy = Locked by other work for too long
+set-aside-reason-database = Database error
+set-aside-reason-internal = Internal error
+admin-concern-set-aside = { $count ->
+    [one] One report or piece of work keeps failing
+   *[other] { $count } reports or pieces of work keep failing
+}

@@ -230,3 +230,11 @@ mail-webhook-disabled-body =
     Put right what is wrong, send a test, and enable the webhook again. What waited for it until then is sent when you do so.
 
     { $link }
+
+mail-set-aside-subject = Something on the platform keeps failing: { $kind }
+mail-set-aside-body =
+    { $kind } has failed repeatedly and was set aside. Reason: { $reason }.
+
+    Everything else goes on, and this is retried after a growing pause. What failed, and why:
+
+    { $link }

@@ -230,3 +230,11 @@ mail-webhook-disabled-body =
     请排除问题，发送一次测试，然后重新启用该 Webhook。停用前等待发送的消息会在启用后发出。
 
     { $link }
+
+mail-set-aside-subject = 平台有工作持续失败：{ $kind }
+mail-set-aside-body =
+    “{ $kind }”多次失败，已搁置。原因：{ $reason }。
+
+    其余一切照常进行，此项会按逐渐变长的间隔重试。失败的内容和原因：
+
+    { $link }

@@ -61,9 +61,21 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
         };
         events::record(&mut tx, &from, event).await?;
         send_verification(app, &mut tx, id, &address, form.language).await?;
-    } else if mail_allowed_to(app, caller, &address).await?
-        && let Some(user) = users::by_email(&mut *tx, &address).await?
-    {
+        tx.commit().await?;
+        return Ok(());
+    }
+    // Limits are counted on a connection of their own.
+    drop(tx);
+    if mail_allowed_to(app, caller, &address).await? {
+        mail_known(app, &address, &hash, form.language).await?;
+    }
+    Ok(())
+}
+
+/// Tells somebody who has an account already, or confirms an address that was never confirmed, with the new password.
+async fn mail_known(app: &App, address: &str, hash: &str, language: Language) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    if let Some(user) = users::by_email(&mut *tx, address).await? {
         if user.verified {
             let arguments = [
                 ("email", user.email.clone()),
@@ -78,8 +90,8 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
             // Made for somebody: only a link in their mailbox chooses its first password.
             recovery::send_link(app, &mut tx, &user).await?;
         } else {
-            users::set_password(&mut tx, user.id, &hash).await?;
-            send_verification(app, &mut tx, user.id, &user.email, form.language).await?;
+            users::set_password(&mut tx, user.id, hash).await?;
+            send_verification(app, &mut tx, user.id, &user.email, language).await?;
         }
     }
     tx.commit().await?;

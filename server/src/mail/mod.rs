@@ -72,6 +72,7 @@ kinds! {
     AppealGranted, "appeal-granted";
     AppealDeclined, "appeal-declined";
     WebhookDisabled, "webhook-disabled";
+    SetAside, "set-aside";
 }
 
 /// What one may not want to be told by mail.  Everything else is always sent: what keeps an account safe, what ends

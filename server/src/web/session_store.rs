@@ -6,6 +6,7 @@
 //! Sessions are made at sign-in only: an anonymous visitor writes nothing.
 
 use crate::auth::{SESSION_USER, SessionUser};
+use crate::db::Db;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -14,12 +15,12 @@ use tower_sessions::session_store::{Error, Result, SessionStore};
 
 #[derive(Clone, Debug)]
 pub struct PostgresSessions {
-    pool: PgPool,
+    db: Db,
 }
 
 impl PostgresSessions {
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub const fn new(db: Db) -> Self {
+        Self { db }
     }
 }
 
@@ -81,7 +82,7 @@ impl SessionStore for PostgresSessions {
                 INACTIVE_DAYS,
                 LONGEST_DAYS,
             )
-            .execute(&self.pool)
+            .execute(self.db.platform())
             .await
             .map_err(backend)?;
             if created.rows_affected() == 1 {
@@ -104,7 +105,7 @@ impl SessionStore for PostgresSessions {
             INACTIVE_DAYS,
             LONGEST_DAYS,
         )
-        .execute(&self.pool)
+        .execute(self.db.platform())
         .await
         .map_err(backend)?;
         Ok(())
@@ -117,7 +118,7 @@ impl SessionStore for PostgresSessions {
             id_hash(*id),
             LONGEST_DAYS,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.db.platform())
         .await
         .map_err(backend)?;
         row.map(|row| {
@@ -129,7 +130,7 @@ impl SessionStore for PostgresSessions {
 
     async fn delete(&self, id: &Id) -> Result<()> {
         sqlx::query!("DELETE FROM sessions WHERE id_hash = $1", id_hash(*id))
-            .execute(&self.pool)
+            .execute(self.db.platform())
             .await
             .map_err(backend)?;
         Ok(())

@@ -22,6 +22,7 @@ mod input;
 mod instances;
 mod keys_and_tokens;
 mod mail;
+mod matrix;
 mod notifications;
 mod passkeys;
 mod payments;

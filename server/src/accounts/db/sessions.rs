@@ -129,20 +129,26 @@ pub async fn delete_all(tx: &mut Tx, user: UserId, keep: Option<&[u8]>) -> sqlx:
 }
 
 /// Removes what has expired: sessions, links, and answers kept for repeated requests.
-pub async fn delete_expired(pool: &PgPool) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM sessions WHERE expires_at < now()").execute(pool).await?;
-    sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'")
-        .execute(pool)
-        .await?;
-    sqlx::query!("DELETE FROM sign_in_links WHERE expires_at < now() - interval '1 day'")
-        .execute(pool)
-        .await?;
-    // As long as the cookie lives: whoever stays signed in for months is no stranger when they sign in again.
-    sqlx::query!("DELETE FROM user_devices WHERE seen_at < now() - interval '366 days'")
-        .execute(pool)
-        .await?;
-    sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'")
-        .execute(pool)
-        .await?;
-    Ok(())
+pub async fn delete_expired(pool: &PgPool) -> [sqlx::Result<()>; 5] {
+    // One table that cannot be tidied must not keep the others from it.
+    [
+        sqlx::query!("DELETE FROM sessions WHERE expires_at < now()").execute(pool).await.map(drop),
+        sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'")
+            .execute(pool)
+            .await
+            .map(drop),
+        sqlx::query!("DELETE FROM sign_in_links WHERE expires_at < now() - interval '1 day'")
+            .execute(pool)
+            .await
+            .map(drop),
+        // As long as the cookie lives: whoever stays signed in for months is no stranger when they sign in again.
+        sqlx::query!("DELETE FROM user_devices WHERE seen_at < now() - interval '366 days'")
+            .execute(pool)
+            .await
+            .map(drop),
+        sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'")
+            .execute(pool)
+            .await
+            .map(drop),
+    ]
 }

@@ -137,5 +137,6 @@ async fn providers(State(app): State<App>, actor: Actor) -> Result<Json<WaysToPa
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let account =
         crate::billing::db::accounts::get(&mut tx, actor.tenant_id).await?.ok_or(Error::NotFound)?;
+    drop(tx);
     Ok(Json(WaysToPay { providers: settings::offered(&app, account.currency).await? }))
 }

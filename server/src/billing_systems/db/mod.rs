@@ -150,6 +150,7 @@ pub async fn unsettled(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<(ServiceId
          WHERE deleted_at IS NULL AND CASE entitlement \
              WHEN 'suspended' THEN lock_reason IS NULL AND state NOT IN ('failed', 'deleting', 'deleted') \
              WHEN 'active' THEN lock_reason IS NOT DISTINCT FROM 'service_suspended' ELSE false END \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'service' AND subject = services.id::text AND next_at > now()) \
          ORDER BY services.id LIMIT $1",
         limit,
     )

@@ -5,6 +5,7 @@ mod invoices;
 mod ledger;
 mod lives;
 mod pages;
+mod set_aside;
 
 use super::instances::desk::{Customer, Desk};
 use serde_json::{Value, json};
