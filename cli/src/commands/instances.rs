@@ -79,6 +79,10 @@ fn facts(context: &Context, instance: &Instance) -> Facts {
     add(texts::LOG_IN_AS, instance.login_user.clone());
     add(texts::HOSTNAME, instance.hostname.clone());
     add(texts::PLAN, instance.plan.slug.clone());
+    add(
+        texts::CHARGED_PLAN,
+        instance.charged_plan.as_ref().map_or_else(String::new, |plan| plan.slug.clone()),
+    );
     add(texts::IMAGE, instance.image.slug.clone());
     let policy = &instance.policy;
     let (memory, disk) = (mib(policy.memory.size), mib(policy.disk.size));

@@ -183,6 +183,7 @@ pub async fn change_plan(
     caller: &BillingSystem,
     reference: &str,
     plan: &str,
+    grow_disk: bool,
     version: i64,
     meant: Option<ServiceId>,
 ) -> Result<Outcome> {
@@ -200,7 +201,7 @@ pub async fn change_plan(
     let mut operation = None;
     if version > decided {
         let actor = actor(caller, service.tenant, service.user);
-        operation = match resize::resize_sold(app, &actor, service.instance, plan).await {
+        operation = match resize::resize_sold(app, &actor, service.instance, plan, grow_disk).await {
             Ok(operation) => Some(operation),
             // It was done, and cut off before it was noted; or nothing has to be done.
             Err(Error::Invalid(fields)) if fields.iter().any(|field| field.code == "plan-is-current") => None,

@@ -2,7 +2,9 @@
 //!
 //! The database decides whether the host has room, in the statement that books the difference.
 //! What the change means for the running guest is told before and shown after: most fields are in
-//! force at once, some wait for a restart, and a disk never shrinks.
+//! force at once, some wait for a restart.  Until a smaller plan was read back, the larger one stays
+//! booked and charged ([`super::in_force`]).  A disk grows when that is asked for, and never shrinks:
+//! a plan with a smaller disk is refused.
 
 use super::create::{any_plan, find_plan};
 use super::db::{bookings, catalogue};
@@ -21,6 +23,7 @@ use jst_policy::admission::{Booking, resize_fits};
 use jst_policy::change::{Effect, FieldChange, GuestLimits, classify};
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::lifecycle::Request;
+use jst_policy::units::MiB;
 use serde_json::json;
 
 /// What a move to a plan would mean, for the customer to read before confirming.
@@ -28,17 +31,21 @@ use serde_json::json;
 pub struct Preview {
     pub policy: ResourcePolicy,
     pub changes: Vec<FieldChange>,
-    /// The plan's disk is smaller: the instance keeps its own.
-    pub keeps_disk: bool,
+    /// What the plan's disk has beyond the instance's own.
+    pub disk_growth: MiB,
+    /// The plan's disk is smaller than the instance's, which rules the plan out.
+    pub disk_too_small: bool,
 }
 
 impl Preview {
-    pub fn of(instance: &Instance, plan: &Plan) -> Self {
-        let keeps_disk = plan.policy.disk.size < instance.policy.disk.size;
+    pub fn of(instance: &Instance, plan: &Plan, grow_disk: bool) -> Self {
+        let (own, planned) = (instance.policy.disk.size, plan.policy.disk.size);
         let mut policy = plan.policy.clone();
-        policy.disk.size = policy.disk.size.max(instance.policy.disk.size);
+        if !grow_disk || planned < own {
+            policy.disk.size = own;
+        }
         let changes = classify(&instance.policy, &policy, &limits(instance));
-        Self { policy, changes, keeps_disk }
+        Self { policy, changes, disk_growth: planned.saturating_sub(own), disk_too_small: planned < own }
     }
 
     /// Fields that a running guest takes at its next start only.
@@ -65,23 +72,43 @@ fn limits(instance: &Instance) -> GuestLimits {
     GuestLimits::for_policy(instance.applied.as_ref().unwrap_or(&instance.policy))
 }
 
-/// Moves an instance to another plan.  A trial that is moved to a plan that is sold is bought with
-/// its disk and its addresses.
-pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Result<Operation> {
-    resize_to(app, actor, id, known(find_plan(app, actor, plan).await?, plan)?, false).await
+/// Moves an instance to another plan; its disk grows to the plan's only with `grow_disk`, for good.  A
+/// trial that is moved to a plan that is sold is bought with its disk and its addresses.
+pub async fn resize(
+    app: &App,
+    actor: &Actor,
+    id: InstanceId,
+    plan: &str,
+    grow_disk: bool,
+) -> Result<Operation> {
+    let plan = known(find_plan(app, actor, plan).await?, plan)?;
+    resize_to(app, actor, id, plan, grow_disk, false).await
 }
 
 /// The same at the word of the system that sells the instance: neither quotas nor the right to buy count, and it may
 /// sell what we do not offer.
-pub async fn resize_sold(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Result<Operation> {
-    resize_to(app, actor, id, known(any_plan(app, plan).await?, plan)?, true).await
+pub async fn resize_sold(
+    app: &App,
+    actor: &Actor,
+    id: InstanceId,
+    plan: &str,
+    grow_disk: bool,
+) -> Result<Operation> {
+    resize_to(app, actor, id, known(any_plan(app, plan).await?, plan)?, grow_disk, true).await
 }
 
 fn known(plan: Option<Plan>, text: &str) -> Result<Plan> {
     plan.ok_or_else(|| Error::invalid("plan", if text.trim().is_empty() { "required" } else { "choice" }))
 }
 
-async fn resize_to(app: &App, actor: &Actor, id: InstanceId, plan: Plan, sold: bool) -> Result<Operation> {
+async fn resize_to(
+    app: &App,
+    actor: &Actor,
+    id: InstanceId,
+    plan: Plan,
+    grow_disk: bool,
+    sold: bool,
+) -> Result<Operation> {
     actor.may_operate()?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     // The tenant's row before the instance's, as everywhere.
@@ -103,15 +130,18 @@ async fn resize_to(app: &App, actor: &Actor, id: InstanceId, plan: Plan, sold: b
     }
     let trial = trials::db::is_trial(&mut work.tx, id).await?;
     let same = plan.id == work.instance.plan_id && plan.version == work.instance.plan_version;
-    // A trial may be bought as it is.
-    if same && !trial {
+    let preview = Preview::of(&work.instance, &plan, grow_disk);
+    check_disk(&work.instance, &plan, &preview)?;
+    // A trial may be bought as it is, and a disk that was left as it was may grow later.
+    let grows = grow_disk && preview.disk_growth > MiB::ZERO;
+    if same && !trial && !grows {
         return Err(Error::invalid("plan", "plan-is-current"));
     }
-    let preview = Preview::of(&work.instance, &plan);
     let old = work.instance.policy.clone();
     if !sold {
-        let booked = (Booking::of(&old), Booking::of(&preview.policy));
-        quotas::check(&mut work.tx, actor.tenant_id, &tenant, Some(&booked.0), &booked.1).await?;
+        let booked = bookings::of(&mut work.tx, id).await?.unwrap_or_default();
+        let new = booked.larger(&Booking::of(&preview.policy));
+        quotas::check(&mut work.tx, actor.tenant_id, &tenant, Some(&booked), &new).await?;
     }
     let from = crate::plans::db::by_id(&mut *work.tx, work.instance.plan_id).await?.map(|plan| plan.slug);
     let instance = &mut work.instance;
@@ -125,9 +155,22 @@ async fn resize_to(app: &App, actor: &Actor, id: InstanceId, plan: Plan, sold: b
         "plan": { "from": from, "to": plan.slug },
         "plan_version": plan.version,
         "policy": { "from": old, "to": work.instance.policy },
-        "keeps_disk": preview.keeps_disk,
+        "grow_disk": grows,
     });
-    book_and_finish(app, work, &old, "instance.resize_requested", data).await
+    book_and_finish(app, work, "instance.resize_requested", data).await
+}
+
+/// What is on a disk is lost when it shrinks, so that no plan with a smaller one can be had.
+fn check_disk(instance: &Instance, plan: &Plan, preview: &Preview) -> Result<()> {
+    if !preview.disk_too_small {
+        return Ok(());
+    }
+    let size = |size: MiB| crate::web::format::mib(size.get());
+    Err(Error::Invalid(vec![
+        FieldError::new("plan", "plan-disk-too-small")
+            .with("disk", size(instance.policy.disk.size))
+            .with("planned", size(plan.policy.disk.size)),
+    ]))
 }
 
 /// Gives an instance a policy of its own, within its plan: an administrator's doing, for which no
@@ -163,24 +206,25 @@ pub async fn set_policy(
         "name": work.instance.name,
         "policy": { "from": old, "to": work.instance.policy },
     });
-    book_and_finish(app, work, &old, "instance.policy_changed", data).await
+    book_and_finish(app, work, "instance.policy_changed", data).await
 }
 
+/// Books what is new beside what is there: what becomes smaller is given back once that is in force.
 async fn book_and_finish(
     app: &App,
     mut work: Work,
-    old: &ResourcePolicy,
     action: &'static str,
     data: serde_json::Value,
 ) -> Result<Operation> {
-    let booking = Booking::of(&work.instance.policy);
     if capability_missing(app, &work.instance).await? {
         return Err(Error::conflict("no-capable-host-here"));
     }
-    if !bookings::rebook(&mut work.tx, work.instance.id, &booking).await? {
+    let booked = bookings::of(&mut work.tx, work.instance.id).await?.unwrap_or_default();
+    let new = booked.larger(&Booking::of(&work.instance.policy));
+    if !bookings::rebook(&mut work.tx, work.instance.id, &new, bookings::Room::Needed).await? {
         let host = work.instance.host_id;
         drop(work);
-        return Err(shortage(app, host, &Booking::of(old), &booking).await?);
+        return Err(shortage(app, host, &booked, &new).await?);
     }
     work.finish(Kind::Resize, action, data).await
 }

@@ -20,6 +20,7 @@ mod mail;
 mod notifications;
 mod passkeys;
 mod payments;
+mod probe;
 mod second_factor;
 mod team;
 mod webhooks;
