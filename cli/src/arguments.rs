@@ -75,7 +75,7 @@ pub enum Command {
         change: Change,
         /// The new name
         new_name: String,
-        /// The new host name, which reaches the guest with the next rebuild
+        /// The new host name, with its domain or without, which reaches the guest with the next rebuild
         #[arg(long)]
         hostname: Option<String>,
     },
@@ -218,7 +218,7 @@ pub struct Create {
     /// Name, id or fingerprint of an SSH key; may be repeated
     #[arg(long = "key", value_name = "KEY")]
     pub keys: Vec<String>,
-    /// Made from the name when absent
+    /// With its domain or without; made from the name when absent
     #[arg(long)]
     pub hostname: Option<String>,
     /// Cloud-config or a script for the first boot; - is standard input
@@ -247,7 +247,7 @@ pub struct Rebuild {
     /// Put no keys in
     #[arg(long)]
     pub no_keys: bool,
-    /// A new host name
+    /// A new host name, with its domain or without
     #[arg(long)]
     pub hostname: Option<String>,
     /// Cloud-config or a script for the first boot; without it that of the last build stays

@@ -12,6 +12,8 @@ pub struct Instance {
     #[serde(default)]
     pub hostname: String,
     #[serde(default)]
+    pub domain: Option<String>,
+    #[serde(default)]
     pub state: String,
     #[serde(default)]
     pub plan: Named,

@@ -6,6 +6,7 @@ use crate::api::Api;
 use crate::error::{Failure, Result};
 use crate::model::{Instance, Key};
 use crate::words::{Text, texts};
+use unicode_normalization::UnicodeNormalization;
 
 /// `vm_` and 32 hexadecimal digits.
 pub fn is_id(text: &str, prefix: &str) -> bool {
@@ -18,11 +19,47 @@ pub fn is_id(text: &str, prefix: &str) -> bool {
 /// An id is asked for directly.  It is never used twice, so that an instance that somebody has named like the
 /// id of another one cannot be meant by it.
 pub async fn instance(api: &Api, wanted: &str) -> Result<Instance> {
+    find(api, wanted, false).await
+}
+
+/// The same for what only a deleted instance can be asked.
+pub async fn deleted_instance(api: &Api, wanted: &str) -> Result<Instance> {
+    find(api, wanted, true).await
+}
+
+async fn find(api: &Api, wanted: &str, deleted: bool) -> Result<Instance> {
     if is_id(wanted, "vm") {
         return api.get(&["instances", wanted], &[]).await?.read();
     }
     let all = api.list(&["instances"], &[], None).await?.read::<Instance>()?;
+    let all = preferred(all, wanted, deleted);
     one_of(all, wanted, texts::NO_SUCH_INSTANCE, |instance| (&instance.id, &instance.name))
+}
+
+/// Deletion frees a name, and another instance may have it: what is meant is then the living or the deleted one.
+fn preferred(all: Vec<Instance>, wanted: &str, deleted: bool) -> Vec<Instance> {
+    let fits = |instance: &Instance| (instance.state == DELETING) == deleted;
+    let any = all.iter().any(|instance| fits(instance) && is_named(&instance.name, wanted));
+    all.into_iter().filter(|instance| !any || fits(instance)).collect()
+}
+
+const DELETING: &str = "deleting";
+
+fn is_named(name: &str, wanted: &str) -> bool {
+    folded(name) == folded(wanted)
+}
+
+/// Whether two spellings are one name: accents apart or joined, wide letters or plain ones.
+pub fn same_name(left: &str, right: &str) -> bool {
+    plain(left) == plain(right)
+}
+
+fn plain(name: &str) -> String {
+    name.nfkc().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn folded(name: &str) -> String {
+    plain(name).to_lowercase()
 }
 
 /// The keys of these names, ids or fingerprints, in their order.
@@ -48,13 +85,12 @@ fn one_of<T>(
     missing: Text,
     id_and_name: impl Fn(&T) -> (&String, &String),
 ) -> Result<T> {
-    let folded = wanted.to_lowercase();
     let (exact, others): (Vec<T>, Vec<T>) = all.into_iter().partition(|thing| {
         let (id, name) = id_and_name(thing);
-        id == wanted || name == wanted
+        id == wanted || same_name(name, wanted)
     });
     let mut found: Vec<T> = if exact.is_empty() {
-        others.into_iter().filter(|thing| id_and_name(thing).1.to_lowercase() == folded).collect()
+        others.into_iter().filter(|thing| is_named(id_and_name(thing).1, wanted)).collect()
     } else {
         exact
     };
@@ -94,6 +130,8 @@ mod tests {
         assert_eq!(pick(&all, "datenbank").unwrap().0, "vm_2");
         assert_eq!(pick(&all, "网站").unwrap().0, "vm_3");
         assert_eq!(pick(&all, "vm_2").unwrap().0, "vm_2");
+        assert_eq!(pick(&[("vm_1", "caf\u{e9}")], "cafe\u{301}").unwrap().0, "vm_1");
+        assert_eq!(pick(&all, "ｗｅｂ").unwrap().0, "vm_1");
         let words = pick(&all, "we").unwrap_err().in_words(Language::English);
         assert!(words.contains("no instance named we") && words.contains("jst ls"), "{words}");
     }
@@ -107,6 +145,26 @@ mod tests {
             let words = failure.in_words(Language::English);
             assert!(words.contains("vm_1") && words.contains("Use the id"), "{words}");
         }
+    }
+
+    #[test]
+    fn a_deleted_instance_does_not_keep_its_name() {
+        let instance = |id: &str, state: &str| -> Instance {
+            serde_json::from_value(serde_json::json!({ "id": id, "name": "web", "state": state })).unwrap()
+        };
+        let pick = |all: &[&Instance], deleted| {
+            let all = all.iter().map(|one| (*one).clone()).collect();
+            one_of(preferred(all, "web", deleted), "web", texts::NO_SUCH_INSTANCE, |one| (&one.id, &one.name))
+                .map(|one| one.id)
+                .ok()
+        };
+        let (old, older, new) =
+            (instance("vm_1", "deleting"), instance("vm_0", "deleting"), instance("vm_2", "running"));
+        assert_eq!(pick(&[&old, &new], false).as_deref(), Some("vm_2"));
+        assert_eq!(pick(&[&old, &new], true).as_deref(), Some("vm_1"));
+        assert_eq!(pick(&[&old], false).as_deref(), Some("vm_1"));
+        assert_eq!(pick(&[&new], true).as_deref(), Some("vm_2"), "the server says that it is not deleted");
+        assert_eq!(pick(&[&old, &older, &new], true), None);
     }
 
     #[test]

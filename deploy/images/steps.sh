@@ -2,13 +2,17 @@
 # Steps that every image builder here takes: where downloads are kept, which host packages are needed, how an
 # unchanged image is recognised, how an image appears in one piece. Sourced by bash with `set -euo pipefail`.
 #
-# A builder sets nothing before sourcing this. It gets: $repository, $cache, say, need, download, newest_kernel,
-# unpacked_kernel, is_current, publish, at_exit.
+# A builder sets nothing before sourcing this. It gets: $repository, $cache, say, install_packages with the lists of
+# deploy/lib/machine.sh, download, newest_kernel, unpacked_kernel, is_current, publish, at_exit.
 
 images_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-repository=$(cd "$images_dir/../.." && pwd)
+. "$images_dir/../lib/say.sh"
+. "$images_dir/../lib/places.sh"
+. "$images_dir/../lib/programs.sh"
+. "$images_dir/../lib/machine.sh"
 # var/ is ignored by git. Everything in the cache can be deleted at any time.
 cache=$repository/var/cache/images
+only_declared_programs "$cache/programs"
 started=$(date +%s%N)
 
 # Progress lines: seconds since the start, then what happens now.
@@ -37,26 +41,10 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"; }
-
 # A fresh machine has no package lists, and an old one may have lists whose packages are gone.
 refresh_lists() {
     say 'reading the package lists'
-    apt_get update
-}
-
-# need COMMAND=PACKAGE ...: installs the packages whose command is missing.
-need() {
-    local pair missing=()
-    for pair in "$@"; do
-        PATH=$PATH:/usr/sbin:/sbin type -P "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
-    done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    [ "$(id -u)" = 0 ] || die "please install ${missing[*]}, or run this as root"
-    say "installing ${missing[*]}"
-    # --allow-downgrades: a qemu-utils newer than the release's would otherwise make QEMU itself uninstallable.
-    apt_get install -y --no-install-recommends --allow-downgrades "${missing[@]}" >/dev/null ||
-        { refresh_lists && apt_get install -y --no-install-recommends --allow-downgrades "${missing[@]}" >/dev/null; }
+    apt update
 }
 
 # The newest version that apt offers of each package: a line "NAME VERSION" each, for those that it knows.
@@ -84,7 +72,7 @@ download() {
     if [ ${#wanted[@]} -gt 0 ]; then
         say "downloading ${wanted[*]}"
         # As root, apt would hand the download to a user who may not write here.
-        fetch() { (cd "$cache/deb" && apt_get -o APT::Sandbox::User=root download "$@" >&2); }
+        fetch() { (cd "$cache/deb" && apt -o APT::Sandbox::User=root download "$@" >&2); }
         fetch "${wanted[@]}" || { refresh_lists && fetch "${wanted[@]}"; }
     fi
     for name in "$@"; do ls "$cache/deb/${name}"_*.deb; done

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # the lists of packages are for the scripts that source this
 # What the machine must have: Debian's packages, a Rust toolchain, room, and a libvirt that answers.
 
 # The oldest Rust that builds this workspace, from Cargo.toml.
@@ -31,8 +32,6 @@ needs_room() {
 check_rust() {
     local oldest found
     oldest=$(oldest_rust)
-    # A shell that is no login shell may not have cargo in its path.
-    command -v cargo >/dev/null || PATH=$PATH:$HOME/.cargo/bin
     command -v cargo >/dev/null || fail "there is no Rust toolchain (cargo $oldest or newer)" \
         'install rustup as the Rust project describes, then: rustup toolchain install stable' \
         "Debian 12's own rustc package is too old"
@@ -42,31 +41,66 @@ check_rust() {
         fail "cargo $found is too old; $oldest or newer is needed" 'update it: rustup update stable'
 }
 
+# Every package that a script or a program of ours needs, by what needs it.  tests/programs holds this to what they start.
 build_packages=(gcc libc6-dev pkg-config libvirt-dev ca-certificates)
 database_packages=(postgresql)
 # qemu-utils/bookworm: a newer one than the release's would make the release's QEMU uninstallable.
-hypervisor_packages=(qemu-utils/bookworm qemu-system-x86 libvirt-daemon-system libvirt-clients dnsmasq-base
-    nftables iproute2)
-tool_packages=(python3 curl openssh-client)
+image_tool_packages=(qemu-utils/bookworm)
+network_packages=(iproute2 nftables)
+hypervisor_packages=("${image_tool_packages[@]}" "${network_packages[@]}" qemu-system-x86 libvirt-daemon-system
+    libvirt-clients dnsmasq-base)
+tool_packages=(python3 curl openssh-client iproute2)
+# What makes the type face smaller.
+asset_packages=(python3 python3-fonttools python3-brotli)
+# What the image builders start; the Debian image needs mmdebstrap too.
+image_packages=("${image_tool_packages[@]}" extlinux e2fsprogs kmod cpio mount)
+debian_image_packages=(mmdebstrap)
+image_trial_packages=("${image_tool_packages[@]}" qemu-system-x86 openssh-client mtools dosfstools)
+# For the tests alone: the network's guests are asked by ping.
+test_packages=(iputils-ping openssh-client python3)
+# For the disks that tests fill and limit: loop devices with a file system.
+disk_test_packages=(mount e2fsprogs "${image_tool_packages[@]}")
+lint_packages=(python3 shfmt shellcheck)
 # For the contract of the modules for billing systems.
 module_packages=(php-cli php-curl)
+interop_packages=(python3 python3-venv)
+browser_packages=(chromium-headless-shell fonts-noto-cjk)
 
 is_installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "${1%%/*}" 2>/dev/null)" = installed ]; }
 
-apt() { DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null; }
+# Packages' own scripts find what Debian has, wherever the caller looks for programs.
+apt() { DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin apt-get -qq -o Dpkg::Use-Pty=0 "$@" </dev/null; }
 
-# install_packages PACKAGE...: only those that are missing, and with nothing beyond what they need.
+# install_packages PACKAGE...: only those that are missing, and with nothing beyond what they need.  Their programs are in
+# PATH afterwards.
 install_packages() {
-    local package missing=()
-    for package in "$@"; do is_installed "$package" || missing+=("$package"); done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    say "installing ${missing[*]}"
+    local package missing=() of_release=()
+    for package in "$@"; do
+        is_installed "$package" || missing+=("$package")
+        [[ "$package" != */* ]] || of_release+=("$package")
+    done
+    # Unless apt is told to change one that is of another release, it removes it for a missing one that conflicts with it.
+    [ ${#missing[@]} = 0 ] || install_missing "${missing[@]}" "${of_release[@]}"
+    link_programs "$@"
+}
+
+install_missing() {
+    local packages
+    mapfile -t packages < <(printf '%s\n' "$@" | sort -u)
+    set -- "${packages[@]}"
+    say "installing $*"
     mkdir -p "$log"
     # The lists of a fresh machine are absent, and those of an old one name packages that are gone.
-    try_install "${missing[@]}" || { say 'reading the package lists' && apt update >>"$log/packages.log" 2>&1 && try_install "${missing[@]}"; } || {
+    try_install "$@" || { say 'reading the package lists' && apt update >>"$log/packages.log" 2>&1 && try_install "$@"; } || {
         show_log "$log/packages.log"
-        fail "these packages could not be installed: ${missing[*]}" 'install them by hand, and run this again'
+        fail "these packages could not be installed: $*" 'install them by hand, and run this again'
     }
+}
+
+# npm comes with Node.js or as a package of its own, depending on who made the packages.
+install_node() {
+    install_packages nodejs
+    type -P npm >/dev/null || install_packages npm
 }
 
 try_install() {

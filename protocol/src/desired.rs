@@ -107,7 +107,11 @@ pub enum Presence {
 pub struct InstanceSpec {
     /// For people who read host logs; never used as an identity.
     pub name: String,
+    /// One label.
     pub hostname: String,
+    /// What stands after the host name's first dot; absent where there is none, and with servers that know none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
     pub policy: ResourcePolicy,
     pub image: ImageRef,
     /// Counts rebuilds: the root volume belongs to one build, and a new number means a new volume
@@ -188,8 +192,8 @@ pub struct FirewallRule {
     /// First and last port, inclusive; absent for ICMP and for all ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<(u16, u16)>,
-    /// Peers; empty means any.
-    #[serde(default)]
+    /// Peers; empty means any.  They are always said: a rule whose peers are missing or cannot be read is refused with its
+    /// document, and never taken for one that lets everybody in.
     pub peers: Vec<IpNet>,
 }
 

@@ -2,7 +2,7 @@
 //! today's types and keep their meaning when they are written again.
 
 use jst_policy::power::Saving;
-use jst_protocol::desired::{ConsoleKind, Desired, HostSettings, OneShotKind};
+use jst_protocol::desired::{ConsoleKind, Desired, FirewallRule, HostSettings, OneShotKind};
 use jst_protocol::enroll::{EnrollRequest, EnrollResponse, JoinToken};
 use jst_protocol::report::{
     FailureCode, HostLoad, MemoryPressure, Observed, Outcome, Qualification, Receipt, Report, Step,
@@ -70,6 +70,23 @@ fn what_a_newer_peer_adds_is_tolerated() {
     assert_eq!(outcome, Outcome::Unknown);
     let status: Qualification = serde_json::from_value(json!({ "status": "levitated" })).unwrap();
     assert_eq!(status, Qualification::Unknown);
+}
+
+#[test]
+fn a_rule_without_readable_peers_is_no_rule_for_everybody() {
+    let rule =
+        |peers: Value| serde_json::from_value::<FirewallRule>(json!({ "protocol": "tcp", "peers": peers }));
+    assert_eq!(rule(json!([])).unwrap().peers, []);
+    assert_eq!(rule(json!(["192.0.2.0/24"])).unwrap().peers.len(), 1);
+    for peers in
+        [json!([""]), json!([" "]), json!([null]), json!(null), json!(""), json!(["192.0.2.0/24", ""])]
+    {
+        assert!(rule(peers.clone()).is_err(), "{peers}");
+    }
+    assert!(
+        serde_json::from_value::<FirewallRule>(json!({ "protocol": "tcp" })).is_err(),
+        "nobody said everybody"
+    );
 }
 
 #[test]

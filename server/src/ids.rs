@@ -69,6 +69,11 @@ impl<K> Id<K> {
         Self(uuid, PhantomData)
     }
 
+    /// Its last eight digits, for reading and typing beside a name that tells most of it; no identifier by itself.
+    pub fn short(self) -> String {
+        self.0.simple().to_string().split_off(24)
+    }
+
     /// For SQL and for the agents' protocol.
     pub const fn uuid(self) -> Uuid {
         self.0

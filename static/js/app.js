@@ -35,7 +35,9 @@ function prepare(scope = document) {
 }
 
 function checkConfirm(form) {
-  form.querySelector("[type=submit]").disabled = form.elements.confirm.value !== form.dataset.confirm;
+  // The server compares in the same form: keyboards spell one name in several ways.
+  const plain = (text) => text.normalize("NFKC").replace(/\s+/g, " ").trim();
+  form.querySelector("[type=submit]").disabled = plain(form.elements.confirm.value) !== plain(form.dataset.confirm);
 }
 
 function addShowButton(input) {

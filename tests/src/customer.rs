@@ -1,9 +1,10 @@
 //! A customer of a [`Stack`]: signs up as people do, and works with the API.
 
 use crate::client::Api;
-use crate::eventually;
+use crate::guest::Key;
 use crate::platform::PASSWORD;
 use crate::stack::Stack;
+use crate::{eventually, pace};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -89,6 +90,36 @@ impl Stack {
         let instance = customer.get(&format!("/api/v1/instances/{id}")).await.expect(200).json();
         let address = text(&instance["addresses"][0]).split('/').next().unwrap_or_default().to_owned();
         Instance { id, address }
+    }
+
+    /// Waits until a command in the guest succeeds, and gives what it printed.  Fails at once, with the reason, when the
+    /// platform has given the instance up: nobody waits for a guest that is gone.
+    pub async fn reach(
+        &self,
+        customer: &Api,
+        instance: &Instance,
+        key: &Key,
+        command: &str,
+        limit: Duration,
+    ) -> String {
+        let what = format!("'{command}' in {}", instance.address);
+        eventually(&what, pace::within(limit), || async {
+            let printed = key.run(&instance.address, command).await;
+            if printed.is_none() {
+                self.is_not_given_up(customer, &instance.id).await;
+            }
+            printed
+        })
+        .await
+    }
+
+    async fn is_not_given_up(&self, customer: &Api, id: &str) {
+        let answer = customer.get(&format!("/api/v1/instances/{id}")).await;
+        if answer.status == 200 && answer.json()["state"] != "failed" {
+            return;
+        }
+        let operations = customer.get(&format!("/api/v1/operations?instance={id}")).await;
+        panic!("the platform has given {id} up: {}\nits operations: {}", answer.body, operations.body);
     }
 
     /// Waits until the instance is in a state.

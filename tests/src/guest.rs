@@ -177,6 +177,7 @@ fn spec(key: &Key) -> anyhow::Result<InstanceSpec> {
     Ok(InstanceSpec {
         name: "bare".into(),
         hostname: "bare".into(),
+        domain: None,
         policy,
         image: ImageRef {
             sha256: "0".repeat(64),

@@ -10,6 +10,7 @@ pub mod customer;
 pub mod disk;
 pub mod guest;
 pub mod in_force;
+pub mod pace;
 pub mod payments;
 pub mod platform;
 pub mod postgres;

@@ -2,8 +2,8 @@
 //! its own that can be killed at any moment.
 
 use crate::client::{Answer, Api, Client};
-use crate::eventually;
 use crate::platform::PASSWORD;
+use crate::{eventually, pace};
 use serde_json::{Value, json};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::CommandExt;
@@ -32,7 +32,12 @@ pub struct Host {
     pub storage_dir: Option<PathBuf>,
     /// Lines of the section `[storage]`.
     pub storage: String,
+    /// How many guests boot at the same time on one processor; absent: one.  Each gets so much longer for it.
+    pub boot_together: Option<u32>,
 }
+
+/// How long a guest that has a processor to itself may take until the agent gives it up.
+const BOOT: Duration = Duration::from_secs(45);
 
 pub struct Stack {
     pub directory: TempDir,
@@ -247,7 +252,8 @@ impl Stack {
             Guests::Simulated => "sim",
             Guests::Real => "libvirt",
         };
-        let Host { guest_cpus, guest_memory_mib, storage_dir, storage } = &self.host;
+        let Host { guest_cpus, guest_memory_mib, storage_dir, storage, boot_together } = &self.host;
+        let boot = (pace::within(BOOT) * boot_together.unwrap_or(1)).as_secs();
         let line = |name: &str, value: Option<String>| {
             value.map_or_else(String::new, |value| format!("{name} = \"{value}\"\n"))
         };
@@ -258,7 +264,7 @@ impl Stack {
             &config,
             format!(
                 "{cpus}{memory}{volumes}data_dir = \"{}\"\nserver = \"{}\"\nhypervisor = \"{hypervisor}\"\n\
-                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[storage]\n{storage}[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = 45\n",
+                 [network]\nprefix = \"{}\"\nnat = true\nuplink_kbit = 1000000\n[storage]\n{storage}[sim]\ndelay_ms = 50\n[timing]\ncheck = 5\nshutdown = 20\nboot = {boot}\n",
                 self.data("agent").display(),
                 self.agent_url,
                 self.prefix

@@ -47,7 +47,7 @@ impl Lab {
     }
 
     async fn reach(&self, instance: &Instance) {
-        self.sees(instance, "true", BOOTS_WITHIN, |_| true).await;
+        self.stack.reach(&self.customer, instance, &self.key, "true", BOOTS_WITHIN).await;
     }
 
     /// Waits until a command in the guest prints what is wanted.
@@ -104,6 +104,21 @@ impl Lab {
                 .then_some(())
         })
         .await;
+    }
+
+    /// The history of an instance that was given up names the reason, and so does the agent's log.
+    async fn says_why(&self, instance: &str, code: &str) {
+        let history = self.customer.get("/api/v1/activity").await.expect(200).json();
+        let told = history["items"].as_array().into_iter().flatten().any(|event| {
+            event["action"] == "instance.create_failed"
+                && event["subject_id"] == instance
+                && event["data"]["code"] == code
+        });
+        assert!(told, "{history}");
+        let log = self.stack.log("agent.log");
+        let id = uuid::Uuid::try_parse(instance.trim_start_matches("vm_")).expect("an id");
+        let line = |line: &str| line.contains("failed") && line.contains(&id.to_string());
+        assert!(log.lines().any(line), "{log}");
     }
 
     async fn get(&self, instance: &Instance) -> Value {
@@ -404,6 +419,8 @@ async fn what_cannot_be_made_is_explained_and_given_back() {
         let operation = created["id"].as_str().expect("an id");
         let ended = lab.stack.wait_for_operation(&lab.customer, operation).await;
         assert_eq!((&ended["state"], &ended["failure_code"]), (&json!("failed"), &json!(code)), "{ended}");
+        let instance = ended["instance_id"].as_str().expect("an id");
+        lab.says_why(instance, code).await;
     }
 
     let after = lab.stack.admin().get(&host).await.expect(200).json();

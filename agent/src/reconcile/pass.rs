@@ -418,6 +418,8 @@ async fn fail(
     recall: &mut Recall,
     fault: Fault,
 ) -> Next {
+    let generation = entry.desired.generation;
+    tracing::warn!(instance = %entry.desired.id, generation, permanent = fault.permanent, %fault, "failed");
     let outcome =
         Outcome::Failed { code: fault.code, detail: fault.detail.clone(), permanent: fault.permanent };
     if fault.permanent {

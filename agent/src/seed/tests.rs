@@ -12,6 +12,7 @@ fn spec(user_data: Option<&str>) -> InstanceSpec {
     InstanceSpec {
         name: "web".into(),
         hostname: "web-1".into(),
+        domain: None,
         policy: serde_json::from_value(policy).unwrap(),
         image: ImageRef { sha256: String::new(), format: ImageFormat::Raw, file_bytes: 0, virtual_bytes: 0 },
         build: 1,

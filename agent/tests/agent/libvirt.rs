@@ -255,7 +255,8 @@ async fn a_real_guest_lives_from_creation_to_deletion() {
     // Killed from outside: restarted.
     let pid = std::fs::read_to_string(format!("/run/libvirt/qemu/jst-{id}.pid")).unwrap();
     let before = lab.server.history(id).len();
-    assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    let pid = rustix::process::Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
     let back = Instant::now();
     loop {
         let history = lab.server.history(id);

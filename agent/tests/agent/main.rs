@@ -51,6 +51,7 @@ pub fn instance(power: Power) -> DesiredInstance {
             spec: InstanceSpec {
                 name: "test".into(),
                 hostname: "test".into(),
+                domain: None,
                 policy: policy(),
                 image: ImageRef {
                     sha256: "00".repeat(32),

@@ -18,6 +18,12 @@ pub async fn act(context: &Context, change: &Change, action: &str) -> Result<()>
     ask(context, &api, &instance, change, action, json!({})).await
 }
 
+pub async fn undelete(context: &Context, change: &Change) -> Result<()> {
+    let api = context.api()?;
+    let instance = resolve::deleted_instance(&api, &change.instance.name).await?;
+    ask(context, &api, &instance, change, "undelete", json!({})).await
+}
+
 pub async fn resize(context: &Context, change: &Change, plan: &str, grow_disk: bool) -> Result<()> {
     let api = context.api()?;
     let instance = resolve::instance(&api, &change.instance.name).await?;
@@ -68,7 +74,7 @@ pub async fn delete(context: &Context, change: &Change, now: bool, yes: bool) ->
     let instance = resolve::instance(&api, &change.instance.name).await?;
     let name = || vec![("name", instance.name.clone())];
     let warning = if now { texts::WARN_DELETE_NOW } else { texts::WARN_DELETE };
-    confirm::by_name(context.language, warning, &name(), &instance.name, yes)?;
+    confirm::by_name(context.language, warning, &name(), (&instance.id, &instance.name), yes)?;
     let query = if now { vec![("now", "true".to_owned())] } else { Vec::new() };
     let answer = match api.delete(&["instances", &instance.id], &query).await {
         // The server knows a repeated POST by its key, and a repeated DELETE not.

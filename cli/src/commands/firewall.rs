@@ -57,7 +57,7 @@ fn direction(rules: &[String], open: bool, closed: bool) -> Result<Option<Option
 fn parse(text: &str) -> Result<Rule> {
     // The peers first: their addresses have colons of their own.
     let (rest, peers) = match text.split_once('@') {
-        Some((rest, peers)) => (rest, peers.split(',').map(|peer| peer.trim().to_owned()).collect()),
+        Some((rest, peers)) => (rest, peers.split([',', '，']).map(|peer| peer.trim().to_owned()).collect()),
         None => (text, Vec::new()),
     };
     let (protocol, ports) = match rest.split_once(':') {
@@ -109,7 +109,7 @@ mod tests {
         for text in ["tcp:22", "any", "icmp@2001:db8::1", "udp:8000-8100@203.0.113.0/24,2001:db8::/32"] {
             assert_eq!(rule_text(&parse(text).unwrap()), text);
         }
-        for bad in ["", ":22", "tcp:", "tcp:22@", "tcp:22@a,,b", "22"] {
+        for bad in ["", ":22", "tcp:", "tcp:22@", "tcp:22@a,,b", "tcp:22@a，", "22"] {
             assert!(matches!(parse(bad), Err(Failure::Usage(_))), "{bad}");
         }
     }

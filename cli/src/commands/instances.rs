@@ -77,7 +77,8 @@ fn facts(context: &Context, instance: &Instance) -> Facts {
     add(texts::LOCKED, instance.lock_reason.clone().unwrap_or_default());
     add(texts::ADDRESSES, instance.addresses.join(" "));
     add(texts::LOG_IN_AS, instance.login_user.clone());
-    add(texts::HOSTNAME, instance.hostname.clone());
+    let domain = instance.domain.as_ref().map(|domain| format!(".{domain}")).unwrap_or_default();
+    add(texts::HOSTNAME, format!("{}{domain}", instance.hostname));
     add(texts::PLAN, instance.plan.slug.clone());
     add(
         texts::CHARGED_PLAN,

@@ -67,7 +67,7 @@ async fn remove(context: &Context, wanted: String, yes: bool) -> Result<()> {
     let api = context.api()?;
     let Some(key) = resolve::keys(&api, &[wanted]).await?.pop() else { return Ok(()) };
     let name = [("name", key.name.clone())];
-    confirm::by_name(context.language, texts::WARN_REMOVE_KEY, &name, &key.name, yes)?;
+    confirm::by_name(context.language, texts::WARN_REMOVE_KEY, &name, (&key.id, &key.name), yes)?;
     match api.delete(&["ssh-keys", &key.id], &[]).await {
         Ok(answer) if context.json => print_json(&answer.text),
         Ok(_) => {}

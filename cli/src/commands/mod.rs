@@ -30,7 +30,7 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Shutdown(change) => actions::act(context, &change, "shutdown").await,
         Command::PowerOff(change) => actions::act(context, &change, "power-off").await,
         Command::Reboot(change) => actions::act(context, &change, "reboot").await,
-        Command::Undelete(change) => actions::act(context, &change, "undelete").await,
+        Command::Undelete(change) => actions::undelete(context, &change).await,
         Command::Retry(change) => actions::act(context, &change, "retry").await,
         Command::Resize { change, plan, grow_disk } => {
             actions::resize(context, &change, &plan, grow_disk).await

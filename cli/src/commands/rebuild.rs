@@ -23,7 +23,13 @@ pub async fn rebuild(context: &Context, rebuild: Rebuild) -> Result<()> {
     let image = rebuild.image.unwrap_or_else(|| instance.image.id.clone());
     let shown = if image == instance.image.id { instance.image.slug.clone() } else { image.clone() };
     let about = [("name", instance.name.clone()), ("image", shown)];
-    confirm::by_name(context.language, texts::WARN_REBUILD, &about, &instance.name, rebuild.yes)?;
+    confirm::by_name(
+        context.language,
+        texts::WARN_REBUILD,
+        &about,
+        (&instance.id, &instance.name),
+        rebuild.yes,
+    )?;
     let body = json!({
         "image": image, "hostname": rebuild.hostname, "ssh_keys": keys, "user_data": user_data,
     });

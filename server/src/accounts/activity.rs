@@ -27,7 +27,8 @@ pub fn sentence_key(action: &str) -> String {
 }
 
 /// One event as a sentence.  Its facts are the placeables: `$actor`, `$subject`, and of the data
-/// `$name`, `$email`, `$role`, `$plan`, `$reason`, `$count`, and `$from` and `$to` of a change.
+/// `$name`, `$email`, `$role`, `$plan`, `$reason`, `$count`, `$failure` (why the host could not do it), and `$from` and
+/// `$to` of a change.
 pub fn sentence(event: &EventRow, language: Language) -> String {
     let key = sentence_key(&event.action);
     let key = if language.has(&key) { key } else { "activity-other".to_owned() };
@@ -39,7 +40,12 @@ pub fn sentence(event: &EventRow, language: Language) -> String {
         name if name.is_empty() => event.subject_id.clone(),
         name => name,
     };
+    let failure = match format!("failure-{}", fact("code")) {
+        key if language.has(&key) => language.text(&key),
+        _ => String::new(),
+    };
     let arguments = [
+        ("failure", failure),
         ("actor", event.actor.clone()),
         ("subject", event.subject_id.clone()),
         ("action", event.action.clone()),

@@ -15,6 +15,7 @@ pub mod invitations;
 pub mod members;
 pub mod notifications;
 pub mod passkeys;
+pub mod public_key;
 pub mod recovery;
 pub mod second_factor;
 pub mod sessions;
@@ -33,36 +34,22 @@ use crate::auth::{Actor, password};
 use crate::error::{Error, FieldError, Result};
 use crate::events::Source;
 use crate::ids::UserId;
+use crate::name::Name;
 use crate::state::App;
 use crate::web::client::Caller;
 
 /// The name of somebody's first tenant: what stands before the @.
 pub fn tenant_name(email: &str) -> String {
     let local = email.split('@').next().unwrap_or(email);
-    local.chars().take(MAX_NAME).collect()
+    Name::made_from(local, MAX_NAME, "team").into_string()
 }
 
 /// Names of tenants, keys and tokens.
 pub const MAX_NAME: usize = 100;
 
-/// A name as people may give one: some visible characters on one line.
+/// A name of theirs as it is kept, or what is wrong with it at `field`.
 pub fn name(field: &str, text: &str) -> Result<String, FieldError> {
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(FieldError::new(field, "required"));
-    }
-    if text.chars().count() > MAX_NAME {
-        return Err(FieldError::new(field, "too-long").with("max", MAX_NAME));
-    }
-    if text.chars().any(|c| c.is_control() || is_invisible(c)) {
-        return Err(FieldError::new(field, "name-characters"));
-    }
-    Ok(text.to_owned())
-}
-
-/// Characters that make one name look like another, or turn the text around them.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    Name::parse(field, text, MAX_NAME).map(Name::into_string)
 }
 
 /// The origin of an event that a person without a session caused.

@@ -12,6 +12,7 @@ use crate::events;
 use crate::mail::{self, Kind, Mail};
 use crate::secrets::token_hash;
 use crate::state::App;
+use crate::typed;
 use crate::web::language::Language;
 use fast_qr::qr::QRBuilder;
 use serde_json::json;
@@ -65,7 +66,7 @@ pub async fn enable(
     }
     let now = users::now(app.db.platform()).await?;
     let step = totp(&secret, &actor.email)?
-        .check(code.trim(), now.unsigned_abs())
+        .check(&typed::code(code), now.unsigned_abs())
         .ok_or(Error::invalid("code", "second-factor-code"))?;
     let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
     let hashes: Vec<Vec<u8>> = codes.iter().map(|code| recovery_hash(code)).collect();
@@ -120,7 +121,7 @@ pub async fn check(app: &App, user: &users::User, code: &str) -> Result<()> {
     limits::count(pool, &key, limits::SECOND_FACTOR).await?;
     let secret = app.sealer.open_sealed(&user_row(user), sealed)?;
     let now = users::now(pool).await?.unsigned_abs();
-    let accepted = match totp(&secret, &user.email)?.check(code.trim(), now) {
+    let accepted = match totp(&secret, &user.email)?.check(&typed::code(code), now) {
         Some(step) => users::accept_step(pool, user.id, step as i64).await?,
         None => users::use_recovery_code(pool, user.id, &recovery_hash(code)).await?,
     };
@@ -181,8 +182,7 @@ fn recovery_code() -> String {
 
 /// Hyphens, spaces and capitals do not matter when a code is typed from paper.
 fn recovery_hash(code: &str) -> Vec<u8> {
-    let plain: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
-    token_hash(&plain.to_ascii_lowercase())
+    token_hash(&typed::code(code).to_ascii_lowercase())
 }
 
 /// The dark modules of a QR code as one SVG path, with the quiet zone of four modules around.
@@ -216,8 +216,14 @@ mod tests {
     fn a_recovery_code_may_be_typed_in_any_way() {
         let code = recovery_code();
         assert_eq!(code.len(), 19);
-        let typed = code.replace('-', " ").to_uppercase();
-        assert_eq!(recovery_hash(&code), recovery_hash(&typed));
+        for typed in [
+            code.replace('-', " ").to_uppercase(),
+            code.replace('-', "－"),
+            code.replace('-', "—"),
+            format!("\u{a0}{}\u{200b}", code.replace('-', "")),
+        ] {
+            assert_eq!(recovery_hash(&code), recovery_hash(&typed), "{typed}");
+        }
         assert_ne!(recovery_hash(&code), recovery_hash(&recovery_code()));
     }
 

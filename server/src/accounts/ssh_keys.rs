@@ -1,20 +1,19 @@
 //! SSH keys of a tenant, for putting into new instances.
 
 use super::db::ssh_keys::{self, SshKey};
-use super::name;
+use super::{MAX_NAME, name};
 use crate::auth::Actor;
-use crate::error::{Error, FieldError, Result, violated_constraint};
+use crate::error::{Error, Result, violated_constraint};
 use crate::events::{self, Event, Source};
 use crate::ids::SshKeyId;
+use crate::name::Name;
 use crate::state::App;
 use crate::web::paging::{Listed, Paging};
 use serde_json::json;
-use ssh_key::public::KeyData;
-use ssh_key::{HashAlg, PublicKey};
+use ssh_key::HashAlg;
 
-/// The longest key in use, RSA of 16,384 bits, has under 3 KiB.
-const MAX_BYTES: usize = 16 * 1024;
-const MIN_RSA_BITS: usize = 3072;
+pub use super::public_key::parse;
+
 /// A create page that lists more helps nobody.
 const MAX_KEYS: i64 = 100;
 
@@ -35,10 +34,11 @@ pub async fn add(app: &App, actor: &Actor, key_name: &str, public_key: &str) -> 
     let parsed = parse(public_key).map_err(|error| errors.push(error));
     // A key without a name is called what its comment says.
     let key_name = match (key_name.trim(), &parsed) {
-        ("", Ok(parsed)) if !parsed.comment().trim().is_empty() => parsed.comment().trim(),
-        _ => key_name,
+        ("", Ok(parsed)) if !parsed.comment().is_empty() => {
+            Ok(Name::made_from(parsed.comment(), MAX_NAME, "key").into_string())
+        }
+        _ => name("name", key_name).map_err(|error| errors.push(error)),
     };
-    let key_name = name("name", key_name).map_err(|error| errors.push(error));
     let (Ok(parsed), Ok(key_name)) = (parsed, key_name) else { return Err(Error::Invalid(errors)) };
     let fingerprint = parsed.fingerprint(HashAlg::Sha256).to_string();
     let line = parsed.to_openssh().map_err(anyhow::Error::from)?;
@@ -97,50 +97,4 @@ pub async fn delete(app: &App, actor: &Actor, id: SshKeyId) -> Result<()> {
     events::record(&mut tx, &Source::from(actor), event).await?;
     tx.commit().await?;
     Ok(())
-}
-
-/// One public key of a kind that is still safe, and nothing else on the line.
-pub fn parse(text: &str) -> Result<PublicKey, FieldError> {
-    let refuse = |code| FieldError::new("public_key", code);
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(refuse("required"));
-    }
-    if text.len() > MAX_BYTES {
-        return Err(refuse("ssh-key-too-long").with("max", MAX_BYTES / 1024));
-    }
-    if text.contains("PRIVATE KEY") || text.starts_with("PuTTY-User-Key-File") {
-        return Err(refuse("ssh-key-private"));
-    }
-    if text.contains(['\n', '\r']) {
-        return Err(refuse("ssh-key-lines"));
-    }
-    if text.starts_with("ssh-dss ") {
-        return Err(refuse("ssh-key-dsa"));
-    }
-    // What sshd would take for options stands before the algorithm: `command="…" ssh-ed25519 …`.
-    let algorithm = text.split_ascii_whitespace().next().unwrap_or("");
-    if !["ssh-", "ecdsa-", "sk-"].iter().any(|start| algorithm.starts_with(start)) {
-        return Err(refuse("ssh-key-form"));
-    }
-    let key = PublicKey::from_openssh(text).map_err(|_| refuse("ssh-key-form"))?;
-    if key.comment().chars().any(char::is_control) {
-        return Err(refuse("ssh-key-form"));
-    }
-    match key.key_data() {
-        KeyData::Dsa(_) => Err(refuse("ssh-key-dsa")),
-        KeyData::Rsa(rsa) => {
-            let modulus = rsa.n.as_positive_bytes().ok_or_else(|| refuse("ssh-key-form"))?;
-            let leading = modulus.first().map_or(0, |byte| byte.leading_zeros() as usize);
-            let bits = (modulus.len() * 8).saturating_sub(leading);
-            if bits < MIN_RSA_BITS {
-                return Err(refuse("ssh-key-short").with("bits", bits).with("min", MIN_RSA_BITS));
-            }
-            Ok(key)
-        }
-        KeyData::Ed25519(_) | KeyData::Ecdsa(_) | KeyData::SkEd25519(_) | KeyData::SkEcdsaSha2NistP256(_) => {
-            Ok(key)
-        }
-        _ => Err(refuse("ssh-key-form")),
-    }
 }

@@ -11,6 +11,7 @@ use crate::events::{self, Event, Source};
 use crate::ids::TokenId;
 use crate::secrets::token_hash;
 use crate::state::App;
+use crate::typed;
 use crate::web::paging::{Listed, Paging};
 use serde_json::json;
 
@@ -110,7 +111,7 @@ fn scopes(actor: &Actor, wanted: &[String]) -> Result<Vec<String>, FieldError> {
 }
 
 fn valid_days(text: &str) -> Result<Option<i32>, FieldError> {
-    match text.trim() {
+    match typed::plain(text).as_str() {
         "" => Ok(None),
         text => match text.parse::<i32>() {
             Ok(days) if (1..=MAX_DAYS).contains(&days) => Ok(Some(days)),

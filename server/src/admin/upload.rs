@@ -47,9 +47,12 @@ async fn read(
                     ]));
                 }
             }
-            if fields.len() < 32 {
-                fields.insert(name, String::from_utf8_lossy(&text).into_owned());
+            if !FIELDS.contains(&name.as_str()) {
+                // A misspelt checksum, for one, would be believed to have been compared.
+                let name: String = name.chars().take(60).collect();
+                return Err(Error::Invalid(vec![FieldError::new(name, "form-unknown")]));
             }
+            fields.insert(name, String::from_utf8_lossy(&text).into_owned());
             continue;
         }
         let input = input(fields)?;
@@ -69,6 +72,10 @@ async fn read(
     problems.push(FieldError::new("file", "required"));
     Err(Error::Invalid(problems))
 }
+
+/// What an upload may say beside the file.
+const FIELDS: [&str; 8] =
+    ["slug", "name", "os_family", "format", "min_memory_mib", "login_user", "public", "sort_order"];
 
 /// The fields of a form as an image's description.  A checkbox that is off is absent.
 pub fn input(fields: &HashMap<String, String>) -> Result<ImageInput, Error> {

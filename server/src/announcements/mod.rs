@@ -15,6 +15,7 @@ use crate::db::Tx;
 use crate::error::{Error, FieldError, Result};
 use crate::events::{self, Event};
 use crate::ids::AnnouncementId;
+use crate::name::{self, Name};
 use crate::state::App;
 use crate::web::language::Language;
 use serde::{Deserialize, Serialize};
@@ -129,29 +130,39 @@ impl Input {
     /// The same without white space around its texts, or what is wrong with it.
     fn checked(&self) -> Result<Self> {
         let mut problems = Vec::new();
-        let mut trimmed = |field: &'static str, text: &str, most: usize, lines: bool| {
-            let text = text.trim();
-            let control = |c: char| c.is_control() && !(lines && matches!(c, '\n' | '\r'));
-            if text.is_empty() {
-                problems.push(FieldError::new(field, "required"));
-            } else if text.chars().count() > most {
-                problems.push(FieldError::new(field, "too-long").with("max", most));
-            } else if text.chars().any(control) {
-                problems.push(FieldError::new(field, "control-characters"));
-            }
-            text.to_owned()
+        let mut read = |result: Result<String, FieldError>| {
+            result.unwrap_or_else(|problem| {
+                problems.push(problem);
+                String::new()
+            })
         };
+        let title = |field, text| Name::parse(field, text, TITLE_CHARS).map(Name::into_string);
         let input = Self {
-            title_en: trimmed("title_en", &self.title_en, TITLE_CHARS, false),
-            title_zh: trimmed("title_zh", &self.title_zh, TITLE_CHARS, false),
-            text_en: trimmed("text_en", &self.text_en, TEXT_CHARS, true),
-            text_zh: trimmed("text_zh", &self.text_zh, TEXT_CHARS, true),
+            title_en: read(title("title_en", &self.title_en)),
+            title_zh: read(title("title_zh", &self.title_zh)),
+            text_en: read(checked_text("text_en", &self.text_en)),
+            text_zh: read(checked_text("text_zh", &self.text_zh)),
             ..self.clone()
         };
         if input.ends_at.is_some_and(|end| end <= input.starts_at) {
             problems.push(FieldError::new("ends_at", "before-start"));
         }
         if problems.is_empty() { Ok(input) } else { Err(Error::Invalid(problems)) }
+    }
+}
+
+/// A text of several lines, without white space around it.
+fn checked_text(field: &'static str, text: &str) -> Result<String, FieldError> {
+    let text = text.trim();
+    let control = |c: char| c.is_control() && !matches!(c, '\n' | '\r');
+    if text.chars().all(name::is_blank) {
+        Err(FieldError::new(field, "required"))
+    } else if text.chars().count() > TEXT_CHARS {
+        Err(FieldError::new(field, "too-long").with("max", TEXT_CHARS))
+    } else if text.chars().any(control) {
+        Err(FieldError::new(field, "control-characters"))
+    } else {
+        Ok(text.to_owned())
     }
 }
 

@@ -10,6 +10,7 @@ use crate::events::{self, Event};
 use crate::ids::VoucherId;
 use crate::secrets::token_hash;
 use crate::state::App;
+use crate::typed;
 use rand::Rng;
 use serde::Deserialize;
 use serde_json::json;
@@ -102,7 +103,7 @@ fn code() -> String {
 
 /// As it counts, however it was typed.
 fn plain(code: &str) -> String {
-    code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+    typed::code(code).to_ascii_uppercase()
 }
 
 #[cfg(test)]
@@ -113,6 +114,13 @@ mod tests {
     fn a_code_may_be_typed_in_any_way() {
         let code = code();
         assert_eq!(plain(&code).len(), LENGTH);
-        assert_eq!(plain(&format!(" {} ", code.to_lowercase().replace('-', " "))), plain(&code));
+        for typed in [
+            format!(" {} ", code.to_lowercase().replace('-', " ")),
+            code.replace('-', "－"),
+            code.replace('-', "\u{a0}"),
+            code.replace('-', ""),
+        ] {
+            assert_eq!(plain(&typed), plain(&code), "{typed}");
+        }
     }
 }

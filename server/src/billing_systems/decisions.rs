@@ -9,9 +9,9 @@ use crate::db::Tx;
 use crate::error::{Error, Result, violated_constraint};
 use crate::events::{self, Event, Source};
 use crate::ids::ServiceId;
-use crate::instances::delete::{grace_hours, is_retained, mark_deleted};
+use crate::instances::delete::{grace_hours, is_retained, mark_deleted, take_name_back};
 use crate::instances::work::Work;
-use crate::instances::{Kind, Operation, resize};
+use crate::instances::{Kind, Operation, change, resize};
 use crate::state::App;
 use jst_policy::lifecycle::Power;
 use serde_json::{Value, json};
@@ -163,7 +163,9 @@ async fn bring_back(work: &mut Work, entitlement: Entitlement) -> Result<Operati
             work.instance.power = Power::Running;
         }
     }
-    work.write(Kind::Undelete, "instance.undeleted", json!({ "name": work.instance.name })).await
+    take_name_back(work).await?;
+    let data = json!({ "name": work.instance.name });
+    work.write(Kind::Undelete, "instance.undeleted", data).await.map_err(change::at_name)
 }
 
 /// Locks and releases what could not be when its message came, because somebody else's lock was in the way.

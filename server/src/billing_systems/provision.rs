@@ -14,9 +14,12 @@ use crate::db::Tx;
 use crate::error::{Error, FieldError, Result, violated_constraint};
 use crate::ids::{InstanceId, ServiceId, TenantId, UserId};
 use crate::instances::create::{self, NewInstance};
+use crate::instances::hostname::{self, Hostname};
+use crate::name::Name;
 use crate::plans::Plan;
 use crate::secrets::random_token;
 use crate::state::App;
+use crate::typed;
 use crate::web::language::Language;
 use serde_json::json;
 
@@ -141,7 +144,8 @@ async fn instance(
     match create::create(app, actor, new.clone()).await {
         // Two services of one customer may have one host name; names are told apart.
         Err(Error::Invalid(fields)) if fields.iter().any(|field| field.code == "name-taken") => {
-            let name: String = format!("{} {}", service.external_ref, new.name).chars().take(63).collect();
+            let name = format!("{} {}", service.external_ref, new.name);
+            let name = Name::made_from(&name, create::MAX_NAME, "vps").into_string();
             create::create(app, actor, NewInstance { name, ..new }).await
         }
         result => result,
@@ -258,9 +262,9 @@ async fn check(app: &App, reference: &str, order: Order) -> Result<Checked> {
             errors.push(FieldError { field: format!("ssh_keys.{index}"), ..error });
         }
     }
-    let (name_of, hostname) = host_names(reference, &order.hostname);
-    match (address, name, locale, plan) {
-        (Ok(email), Ok(name), Some(locale), Some(plan)) if errors.is_empty() => {
+    let named = host_names(reference, &order.hostname).map_err(|error| errors.push(error));
+    match (address, name, locale, plan, named) {
+        (Ok(email), Ok(name), Some(locale), Some(plan), Ok((name_of, hostname))) if errors.is_empty() => {
             let locale = locale.code().to_owned();
             let owner = Owner { reference: owner_reference, email, name, locale };
             let (image, ssh_keys, version) = (order.image, order.ssh_keys, order.entitlement_version);
@@ -270,14 +274,16 @@ async fn check(app: &App, reference: &str, order: Order) -> Result<Checked> {
     }
 }
 
-/// The instance's name, and its host name of one label: billing systems have a domain in one field.
-fn host_names(reference: &str, text: &str) -> (String, String) {
-    let text = text.trim().trim_end_matches('.');
+/// The instance's name, and its host name with the domain: billing systems have both in one field.  The whole is checked
+/// here, because the name shows only as much of a domain as a name may have.
+fn host_names(reference: &str, text: &str) -> Result<(String, String), FieldError> {
+    let named = |text: &str| Name::made_from(text, create::MAX_NAME, "vps").into_string();
+    let text = typed::plain(text);
     if text.is_empty() {
-        let name: String = format!("vps-{reference}").chars().take(63).collect();
-        return (name, String::new());
+        return Ok((named(&format!("vps-{reference}")), String::new()));
     }
-    (text.to_owned(), text.split('.').next().unwrap_or(text).to_owned())
+    let hostname = Hostname::parse("hostname", &text)?;
+    Ok((named(text.trim_end_matches('.')), hostname::full(&hostname.label, hostname.domain.as_deref())))
 }
 
 /// What is wrong with the name is wrong with the host name that it was made of.
@@ -311,10 +317,18 @@ mod tests {
 
     #[test]
     fn host_names_are_taken_from_domains() {
-        let names = |text| host_names("42", text);
-        assert_eq!(names("web.example.com."), ("web.example.com".to_owned(), "web".to_owned()));
-        assert_eq!(names("web"), ("web".to_owned(), "web".to_owned()));
-        assert_eq!(names(" "), ("vps-42".to_owned(), String::new()));
+        let names = |text| host_names("42", text).unwrap();
+        let pair = |name: &str, hostname: &str| (name.to_owned(), hostname.to_owned());
+        assert_eq!(names("web.example.com."), pair("web.example.com", "web.example.com"));
+        assert_eq!(names("web"), pair("web", "web"));
+        assert_eq!(names("例子.中国"), pair("例子.中国", "xn--fsqu00a.xn--fiqs8s"));
+        assert_eq!(names(" "), pair("vps-42", ""));
+        // A domain may be longer than a name.
+        let long = format!("{}.example.com", "a".repeat(63));
+        assert_eq!(names(&long), pair(&"a".repeat(63), &long));
+        for wrong in ["web.exa_mple.com", "web.-a.com", "a..b", &format!("web.{}.com", "a".repeat(64))] {
+            assert_eq!(host_names("42", wrong).unwrap_err().field, "hostname", "{wrong}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub fn routes() -> OpenApiRouter<App> {
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ConsoleBody {
     /// `serial` (bytes of the first serial port) or `vnc` (the screen, as RFB).
     #[schema(example = "serial")]

@@ -9,6 +9,7 @@ use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result, violated_constraint};
 use crate::events::{self, Event, Source};
 use crate::ids::ImageId;
+use crate::name::Name;
 use crate::settings;
 use crate::state::App;
 use anyhow::Context;
@@ -66,6 +67,7 @@ const fn yes() -> bool {
 
 pub const OS_FAMILIES: [&str; 4] = ["linux", "bsd", "windows", "other"];
 pub const FORMATS: [&str; 2] = ["qcow2", "raw"];
+const MAX_NAME: usize = 100;
 const MAX_SORT_ORDER: i32 = 1_000_000;
 
 impl ImageInput {
@@ -83,12 +85,8 @@ impl ImageInput {
         } else if !slug_fits {
             add(FieldError::new("slug", "slug").with("max", 40));
         }
-        if self.name.trim().is_empty() {
-            add(FieldError::new("name", "required"));
-        } else if self.name.chars().count() > 100 {
-            add(FieldError::new("name", "too-long").with("max", 100));
-        } else if self.name.chars().any(char::is_control) {
-            add(FieldError::new("name", "control-characters"));
+        if let Err(problem) = Name::parse("name", &self.name, MAX_NAME) {
+            add(problem);
         }
         if !OS_FAMILIES.contains(&self.os_family.as_str()) {
             add(FieldError::new("os_family", "choice"));
@@ -111,6 +109,14 @@ impl ImageInput {
                 .with("max", MAX_SORT_ORDER));
         }
         problems
+    }
+
+    /// The same with its name in its form; what is no name stays as it is, for [`Self::problems`] to tell.
+    fn normal(&self) -> Self {
+        match Name::parse("name", &self.name, MAX_NAME) {
+            Ok(name) => Self { name: name.into_string(), ..self.clone() },
+            Err(_) => self.clone(),
+        }
     }
 }
 
@@ -225,6 +231,7 @@ pub async fn check(app: &App, input: &ImageInput) -> Result<()> {
 
 /// Makes an image of a complete upload.
 pub async fn register(app: &App, source: &Source, input: &ImageInput, mut upload: Upload) -> Result<Image> {
+    let input = &input.normal();
     check(app, input).await?;
     if upload.bytes == 0 {
         return Err(Error::invalid("file", "image-empty"));
@@ -266,6 +273,7 @@ pub async fn register(app: &App, source: &Source, input: &ImageInput, mut upload
 
 /// Changes what is said about an image; its content never changes.
 pub async fn update(app: &App, actor: &Actor, id: ImageId, input: &ImageInput) -> Result<Image> {
+    let input = &input.normal();
     let problems = input.problems();
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));

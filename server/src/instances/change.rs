@@ -1,6 +1,7 @@
 //! Small changes: name, firewall, protection.
 
-use super::create::{check_hostname, check_name};
+use super::create::check_name;
+use super::hostname::Hostname;
 use super::operations::{Kind, Operation};
 use super::work::Work;
 use crate::auth::Actor;
@@ -22,27 +23,35 @@ pub async fn rename(
 ) -> Result<Operation> {
     let mut errors: Vec<FieldError> = Vec::new();
     let name = check_name(name).map_err(|error| errors.push(error)).ok();
-    let checked = check_hostname(hostname, "").map_err(|error| errors.push(error)).ok();
-    let (Some(name), Some(checked)) = (name, checked) else { return Err(Error::Invalid(errors)) };
+    let hostname = match hostname.trim() {
+        "" => None,
+        text => Hostname::parse("hostname", text).map_err(|error| errors.push(error)).ok(),
+    };
+    let Some(name) = name.filter(|_| errors.is_empty()) else { return Err(Error::Invalid(errors)) };
     let mut work = Work::begin(app, actor, id, Request::Rename).await?;
     let instance = &mut work.instance;
-    let from = std::mem::replace(&mut instance.name, name);
-    let old_hostname = instance.hostname.clone();
-    if !hostname.trim().is_empty() {
-        instance.hostname = checked;
+    let from = std::mem::replace(&mut instance.name, name.into_string());
+    let old_hostname = instance.full_hostname();
+    if let Some(hostname) = hostname {
+        instance.set_hostname(hostname);
     }
     let data = json!({
         "name": { "from": from, "to": instance.name },
-        "hostname": { "from": old_hostname, "to": instance.hostname },
+        "hostname": { "from": old_hostname, "to": instance.full_hostname() },
     });
-    match work.finish(Kind::Rename, "instance.renamed", data).await {
-        Err(Error::Internal(error))
+    work.finish(Kind::Rename, "instance.renamed", data).await.map_err(at_name)
+}
+
+/// Says at its field that another instance has the name.
+pub fn at_name(error: Error) -> Error {
+    match error {
+        Error::Internal(error)
             if error.downcast_ref::<sqlx::Error>().and_then(violated_constraint)
                 == Some("instances_name_key") =>
         {
-            Err(Error::invalid("name", "name-taken"))
+            Error::invalid("name", "name-taken")
         }
-        result => result,
+        error => error,
     }
 }
 

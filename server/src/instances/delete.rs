@@ -9,6 +9,8 @@
 //! Until the host has acknowledged that nothing is left, booking and addresses stay: nobody else is
 //! given an address that may still be in use.
 
+use super::change;
+use super::create::MAX_NAME;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::work::Work;
@@ -26,6 +28,9 @@ use time::{Duration, OffsetDateTime};
 /// Deletions that follow each other within this time share one grace period: who deletes and undoes in turn would
 /// otherwise keep everything for ever.
 const SHARED_GRACE: Duration = Duration::days(30);
+
+/// Instances of one name that are told apart by numbers.
+const MAX_NUMBERED: u32 = 9;
 
 /// Hours in which the deletion of a trial can be undone.
 const TRIAL_GRACE_HOURS: i64 = 24;
@@ -118,8 +123,28 @@ pub async fn undelete(app: &App, actor: &Actor, id: InstanceId) -> Result<Operat
     work.instance.deleted_at = None;
     work.instance.purge_at = None;
     work.instance.power = Power::Stopped;
+    take_name_back(&mut work).await?;
     let data = json!({ "name": work.instance.name });
-    work.finish(Kind::Undelete, "instance.undeleted", data).await
+    work.finish(Kind::Undelete, "instance.undeleted", data).await.map_err(change::at_name)
+}
+
+/// Gives an instance that comes back its name again.  A deletion frees the name at once: where another instance has it by
+/// now, this one comes back as `web-1 (2)`, because nobody should lose an instance over a name.
+pub async fn take_name_back(work: &mut Work) -> Result<()> {
+    let instance = &mut work.instance;
+    let numbered = (2..=MAX_NUMBERED).map(|number| format!(" ({number})"));
+    // So many of one name are no accident any more; the end of the id is nobody else's.
+    let endings = std::iter::once(String::new()).chain(numbered).chain([format!(" {}", instance.id.short())]);
+    for ending in endings {
+        let room = MAX_NAME - ending.chars().count();
+        let beginning: String = instance.name.chars().take(room).collect();
+        let name = if ending.is_empty() { beginning } else { format!("{}{ending}", beginning.trim_end()) };
+        if !db::name_is_taken(&mut work.tx, instance.tenant_id, instance.id, &name).await? {
+            instance.name = name;
+            return Ok(());
+        }
+    }
+    Err(Error::invalid("name", "name-taken"))
 }
 
 /// The grace period is over: the host is told to remove everything.

@@ -103,6 +103,7 @@ fn spec(instance: &Instance, image: &Image, addresses: &[AddressRow]) -> Instanc
     InstanceSpec {
         name: instance.name.clone(),
         hostname: instance.hostname.clone(),
+        domain: instance.domain.clone(),
         policy: instance.policy.clone(),
         image: ImageRef {
             sha256: image.sha256.clone(),

@@ -2,16 +2,16 @@
 
 use super::change::Rules;
 use crate::error::FieldError;
+use crate::{name, typed};
 use ipnet::IpNet;
 use jst_protocol::desired::{FirewallProtocol, FirewallRule};
-use std::net::IpAddr;
 
 /// Rules of both directions together: each costs a little on every packet.
 pub const MAX_RULES: usize = 50;
 pub const MAX_PEERS: usize = 20;
 const ALL_PORTS: &str = "1-65535";
 
-/// One rule, as it was entered.
+/// One rule, as it was entered in a form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuleText {
     /// `tcp`, `udp`, `icmp`, `any`.
@@ -56,14 +56,64 @@ pub fn peer_text(peer: &IpNet) -> String {
     if peer.prefix_len() == peer.max_prefix_len() { peer.addr().to_string() } else { peer.to_string() }
 }
 
-/// Reads the rules of one direction.  Mistakes are added with their place: `inbound.0.ports`.
+/// One rule, as a program says it.
+pub struct RuleSaid {
+    pub protocol: String,
+    /// Absent for all ports.
+    pub ports: Option<String>,
+    /// One address or network each; none for any.
+    pub peers: Vec<String>,
+}
+
+/// Reads the rules of one direction from a form.  Mistakes are added with their place: `inbound.0.ports`.
 pub fn parse(direction: &str, rules: &[RuleText], errors: &mut Vec<FieldError>) -> Vec<FirewallRule> {
     // Far more than are allowed are not even read; the count is refused afterwards.
+    let rules = rules.iter().take(MAX_RULES + 1).enumerate();
     rules
-        .iter()
-        .take(MAX_RULES + 1)
-        .enumerate()
-        .filter_map(|(index, rule)| parse_rule(&format!("{direction}.{index}"), rule, errors))
+        .filter_map(|(index, rule)| {
+            let place = format!("{direction}.{index}");
+            let ports = Some(rule.ports.as_str()).filter(|ports| !is_blank(ports));
+            let peers = split_peers(&rule.peers);
+            // Only an empty field means everybody, and not one with a lonely comma.
+            if peers.is_empty() && !is_blank(&rule.peers) {
+                errors.push(unreadable_peer(&format!("{place}.peers"), &rule.peers));
+                return None;
+            }
+            parse_rule(
+                &place,
+                &rule.protocol,
+                ports,
+                |errors| {
+                    parse_peers(
+                        &format!("{place}.peers"),
+                        peers.iter().map(|peer| (None, peer.as_str())),
+                        errors,
+                    )
+                },
+                errors,
+            )
+        })
+        .collect()
+}
+
+/// The same from a program, whose mistakes stand at the entry: `inbound.0.peers.1`.
+pub fn parse_said(direction: &str, rules: &[RuleSaid], errors: &mut Vec<FieldError>) -> Vec<FirewallRule> {
+    let rules = rules.iter().take(MAX_RULES + 1).enumerate();
+    rules
+        .filter_map(|(index, rule)| {
+            let place = format!("{direction}.{index}");
+            parse_rule(
+                &place,
+                &rule.protocol,
+                rule.ports.as_deref(),
+                |errors| {
+                    let peers =
+                        rule.peers.iter().enumerate().map(|(index, peer)| (Some(index), peer.as_str()));
+                    parse_peers(&format!("{place}.peers"), peers, errors)
+                },
+                errors,
+            )
+        })
         .collect()
 }
 
@@ -74,8 +124,14 @@ pub fn check_count(field: &str, rules: &Rules, errors: &mut Vec<FieldError>) {
     }
 }
 
-fn parse_rule(place: &str, rule: &RuleText, errors: &mut Vec<FieldError>) -> Option<FirewallRule> {
-    let protocol = match rule.protocol.trim().to_ascii_lowercase().as_str() {
+fn parse_rule(
+    place: &str,
+    protocol: &str,
+    ports: Option<&str>,
+    peers: impl FnOnce(&mut Vec<FieldError>) -> Vec<IpNet>,
+    errors: &mut Vec<FieldError>,
+) -> Option<FirewallRule> {
+    let protocol = match typed::plain(protocol).to_ascii_lowercase().as_str() {
         "tcp" => FirewallProtocol::Tcp,
         "udp" => FirewallProtocol::Udp,
         "icmp" => FirewallProtocol::Icmp,
@@ -87,50 +143,59 @@ fn parse_rule(place: &str, rule: &RuleText, errors: &mut Vec<FieldError>) -> Opt
     };
     let before = errors.len();
     let has_ports = matches!(protocol, FirewallProtocol::Tcp | FirewallProtocol::Udp);
-    let ports = match rule.ports.trim() {
-        "" => None,
-        _ if !has_ports => {
-            errors.push(FieldError::new(format!("{place}.ports"), "firewall-ports-not-here"));
-            None
+    let ports = ports.and_then(|text| {
+        let ports = typed::ports(text).filter(|_| has_ports);
+        if ports.is_none() {
+            let code = if has_ports || is_blank(text) { "firewall-ports" } else { "firewall-ports-not-here" };
+            errors.push(FieldError::new(format!("{place}.ports"), code));
         }
-        text => {
-            let ports = parse_ports(text);
-            if ports.is_none() {
-                errors.push(FieldError::new(format!("{place}.ports"), "firewall-ports"));
-            }
-            ports
-        }
-    };
-    let peers = parse_peers(&format!("{place}.peers"), &rule.peers, errors);
+        ports
+    });
+    let peers = peers(errors);
     (errors.len() == before).then_some(FirewallRule { protocol, ports, peers })
 }
 
-fn parse_ports(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let port = |text: &str| text.trim().parse::<u16>().ok().filter(|port| *port > 0);
-    let (first, last) = (port(first)?, port(last)?);
-    (first <= last).then_some((first, last))
+fn is_blank(text: &str) -> bool {
+    text.chars().all(name::is_blank)
 }
 
-fn parse_peers(field: &str, text: &str, errors: &mut Vec<FieldError>) -> Vec<IpNet> {
-    let words: Vec<&str> = text.split([' ', ',', '\n', '\r', '\t']).filter(|word| !word.is_empty()).collect();
+/// The words of a field that holds several.
+fn split_peers(text: &str) -> Vec<String> {
+    // Spaces around the slash of a network do not part it.
+    let text = typed::plain(text).replace(" /", "/").replace("/ ", "/");
+    text.split([' ', ',', ';']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Reads peers, each with its place in the list where it has one.  Each must say something: no peers at all mean everybody.
+fn parse_peers<'a>(
+    field: &str,
+    words: impl ExactSizeIterator<Item = (Option<usize>, &'a str)>,
+    errors: &mut Vec<FieldError>,
+) -> Vec<IpNet> {
     if words.len() > MAX_PEERS {
         errors.push(FieldError::new(field, "firewall-peers-too-many").with("max", MAX_PEERS));
         return Vec::new();
     }
     let mut peers = Vec::new();
-    for word in words {
-        let peer = word.parse::<IpNet>().ok().or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from));
-        match peer {
+    for (index, word) in words {
+        match typed::network(word) {
             Some(peer) => peers.push(peer.trunc()),
             None => {
-                let shown: String = word.chars().take(50).collect();
-                errors.push(FieldError::new(field, "firewall-peer").with("value", shown));
+                let field = index.map_or_else(|| field.to_owned(), |index| format!("{field}.{index}"));
+                errors.push(unreadable_peer(&field, word));
                 return Vec::new();
             }
         }
     }
     peers
+}
+
+fn unreadable_peer(field: &str, word: &str) -> FieldError {
+    if is_blank(word) {
+        return FieldError::new(field, "entry-blank");
+    }
+    let shown: String = word.chars().take(50).collect();
+    FieldError::new(field, "firewall-peer").with("value", shown)
 }
 
 #[cfg(test)]
@@ -178,10 +243,68 @@ mod tests {
             (rule("tcp", "", "10.0.0.0/33"), "inbound.0.peers", "firewall-peer"),
             (rule("tcp", "", "example.com"), "inbound.0.peers", "firewall-peer"),
             (rule("tcp", "", &"1.1.1.1 ".repeat(21)), "inbound.0.peers", "firewall-peers-too-many"),
+            (rule("tcp", "", "010.1.2.0/24"), "inbound.0.peers", "firewall-peer"),
+            // Nothing that is written down means everybody.
+            (rule("tcp", "", ","), "inbound.0.peers", "firewall-peer"),
+            (rule("tcp", "", " ， "), "inbound.0.peers", "firewall-peer"),
+            (rule("tcp", "-", ""), "inbound.0.ports", "firewall-ports"),
         ] {
             let mut errors = Vec::new();
             assert_eq!(parse("inbound", std::slice::from_ref(&text), &mut errors), [], "{text:?}");
             assert_eq!((errors[0].field.as_str(), errors[0].code), (field, code), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_says_nothing_is_not_everybody() {
+        let said = |ports: Option<&str>, peers: &[&str]| RuleSaid {
+            protocol: "tcp".into(),
+            ports: ports.map(str::to_owned),
+            peers: peers.iter().map(|peer| (*peer).to_owned()).collect(),
+        };
+        for (rule, field, code) in [
+            (said(None, &[""]), "inbound.0.peers.0", "entry-blank"),
+            (said(None, &[" "]), "inbound.0.peers.0", "entry-blank"),
+            (said(None, &["192.0.2.1", "\u{200b}"]), "inbound.0.peers.1", "entry-blank"),
+            (said(None, &[","]), "inbound.0.peers.0", "firewall-peer"),
+            (said(None, &["192.0.2.1 192.0.2.2"]), "inbound.0.peers.0", "firewall-peer"),
+            (said(Some(""), &[]), "inbound.0.ports", "firewall-ports"),
+            (said(Some(" "), &[]), "inbound.0.ports", "firewall-ports"),
+        ] {
+            let mut errors = Vec::new();
+            assert_eq!(parse_said("inbound", &[rule], &mut errors), []);
+            assert_eq!((errors[0].field.as_str(), errors[0].code), (field, code));
+        }
+        let rules = parse_said("inbound", &[said(None, &[])], &mut Vec::new());
+        assert_eq!((rules[0].ports, rules[0].peers.len()), (None, 0), "an empty list is said");
+    }
+
+    #[test]
+    fn peers_and_ports_are_read_as_they_are_typed() {
+        for (text, ports, peers) in [
+            (rule("TCP", "80 - 90", ""), Some((80, 90)), &[][..]),
+            (
+                rule("ｔｃｐ", "８０", "１９２。０。２。１，192.0.2.2"),
+                Some((80, 80)),
+                &["192.0.2.1/32", "192.0.2.2/32"],
+            ),
+            (
+                rule("udp", "53\u{a0}", "192.0.2.0 / 24; 2001:db8::1"),
+                Some((53, 53)),
+                &["192.0.2.0/24", "2001:db8::1/128"],
+            ),
+            // Such an address never stands in a packet: what is meant is that of IPv4.
+            (
+                rule("tcp", "", "::ffff:192.0.2.1 ::ffff:198.51.100.0/120"),
+                None,
+                &["192.0.2.1/32", "198.51.100.0/24"],
+            ),
+        ] {
+            let mut errors = Vec::new();
+            let rules = parse("inbound", std::slice::from_ref(&text), &mut errors);
+            assert_eq!(errors, [], "{text:?}");
+            let peers: Vec<IpNet> = peers.iter().map(|peer| peer.parse().unwrap()).collect();
+            assert_eq!((rules[0].ports, &rules[0].peers), (ports, &peers), "{text:?}");
         }
     }
 

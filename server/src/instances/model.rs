@@ -1,5 +1,6 @@
 //! An instance as the database has it.
 
+use super::hostname::{self, Hostname};
 use crate::ids::{HostId, ImageId, InstanceId, PlanId, TenantId};
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::lifecycle::{InstanceState, Power};
@@ -16,6 +17,8 @@ pub struct Instance {
     pub host_id: HostId,
     pub name: String,
     pub hostname: String,
+    /// What the host name stands in: `example.com` of `web.example.com`.
+    pub domain: Option<String>,
     pub plan_id: PlanId,
     pub plan_version: i32,
     pub image_id: ImageId,
@@ -71,6 +74,16 @@ impl Instance {
     /// The creation failed for good: the host keeps nothing, and the row stays to say why.
     pub fn has_failed(&self) -> bool {
         self.tombstone_at.is_some() && self.deleted_at.is_none()
+    }
+
+    /// The host name with its domain where it has one.
+    pub fn full_hostname(&self) -> String {
+        hostname::full(&self.hostname, self.domain.as_deref())
+    }
+
+    pub fn set_hostname(&mut self, hostname: Hostname) {
+        self.hostname = hostname.label;
+        self.domain = hostname.domain;
     }
 }
 

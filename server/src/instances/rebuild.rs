@@ -2,8 +2,9 @@
 //! attempt for one whose creation failed.
 
 use super::booking;
-use super::create::{check_hostname, check_user_data, find_image, image_fits};
+use super::create::{check_user_data, find_image, image_fits};
 use super::db::catalogue;
+use super::hostname::Hostname;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::placing;
@@ -48,13 +49,9 @@ pub async fn rebuild(app: &App, actor: &Actor, id: InstanceId, new: Rebuild) -> 
         None => None,
     };
     let mut work = Work::begin(app, actor, id, Request::Rebuild).await?;
-    let hostname = match check_hostname(&new.hostname, "") {
-        _ if new.hostname.trim().is_empty() => work.instance.hostname.clone(),
-        Ok(hostname) => hostname,
-        Err(error) => {
-            errors.push(error);
-            String::new()
-        }
+    let hostname = match new.hostname.trim() {
+        "" => None,
+        text => Hostname::parse("hostname", text).map_err(|error| errors.push(error)).ok(),
     };
     if let Some(image) = &image {
         errors.extend(image_fits(image, &work.instance.policy));
@@ -68,7 +65,9 @@ pub async fn rebuild(app: &App, actor: &Actor, id: InstanceId, new: Rebuild) -> 
     let instance = &mut work.instance;
     let before = images::db::by_id(&mut *work.tx, instance.image_id).await?.map(|image| image.slug);
     instance.image_id = image.id;
-    instance.hostname = hostname;
+    if let Some(hostname) = hostname {
+        instance.set_hostname(hostname);
+    }
     if let Some(keys) = keys {
         instance.ssh_keys = keys;
     }
@@ -90,8 +89,8 @@ pub async fn rebuild(app: &App, actor: &Actor, id: InstanceId, new: Rebuild) -> 
 async fn keys(work: &mut Work, ids: &[String], errors: &mut Vec<FieldError>) -> Result<Vec<String>> {
     let unknown = || FieldError::new("ssh_keys", "ssh-key-unknown");
     let mut wanted: Vec<uuid::Uuid> = Vec::new();
-    for id in ids.iter().filter(|id| !id.is_empty()) {
-        match id.parse::<SshKeyId>() {
+    for id in ids {
+        match id.trim().parse::<SshKeyId>() {
             Ok(id) if !wanted.contains(&id.uuid()) => wanted.push(id.uuid()),
             Ok(_) => {}
             Err(_) => {

@@ -11,7 +11,9 @@ use crate::db::Tx;
 use crate::error::{Error, FieldError, Result, violated_constraint};
 use crate::events::{self, Event};
 use crate::ids::{HostId, PoolId};
+use crate::name::{self, Name};
 use crate::state::App;
+use crate::typed;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -77,6 +79,7 @@ const fn yes() -> bool {
     true
 }
 
+const MAX_NAME: usize = 60;
 const MAX_EXCLUDED: usize = 256;
 /// What resolvers take (`MAXNS`).
 const MAX_NAMESERVERS: usize = 3;
@@ -92,14 +95,7 @@ struct Parsed {
 impl PoolInput {
     fn parse(&self) -> Result<Parsed> {
         let mut problems = Vec::new();
-        let name = self.name.trim().to_owned();
-        if name.is_empty() {
-            problems.push(FieldError::new("name", "required"));
-        } else if name.chars().count() > 60 {
-            problems.push(FieldError::new("name", "too-long").with("max", 60));
-        } else if name.chars().any(char::is_control) {
-            problems.push(FieldError::new("name", "control-characters"));
-        }
+        let name = Name::parse("name", &self.name, MAX_NAME).map_err(|problem| problems.push(problem)).ok();
         let network = match parse_network(&self.network) {
             Ok(network) => Some(network),
             Err(problem) => {
@@ -109,6 +105,10 @@ impl PoolInput {
         };
         let excluded = parse_addresses("excluded", &self.excluded, MAX_EXCLUDED, &mut problems);
         let nameservers = parse_addresses("nameservers", &self.nameservers, MAX_NAMESERVERS, &mut problems);
+        let unusable = nameservers.iter().find(|address| !can_be_asked(**address));
+        if let Some(address) = unusable {
+            problems.push(FieldError::new("nameservers", "nameserver-unusable").with("address", address));
+        }
         if let Some(network) = network {
             if let Some(stranger) = excluded.iter().find(|address| !network.contains(*address)) {
                 problems.push(FieldError::new("excluded", "pool-excluded-outside").with("address", stranger));
@@ -116,19 +116,23 @@ impl PoolInput {
                 problems.push(FieldError::new("network", "pool-empty"));
             }
         }
-        match network {
-            Some(network) if problems.is_empty() => Ok(Parsed { name, network, excluded, nameservers }),
+        match (name, network) {
+            (Some(name), Some(network)) if problems.is_empty() => {
+                Ok(Parsed { name: name.into_string(), network, excluded, nameservers })
+            }
             _ => Err(Error::Invalid(problems)),
         }
     }
 }
 
 fn parse_network(text: &str) -> Result<IpNet, FieldError> {
-    let text = text.trim();
-    if text.is_empty() {
+    if text.chars().all(name::is_blank) {
         return Err(FieldError::new("network", "required"));
     }
-    let network: IpNet = text.parse().map_err(|_| FieldError::new("network", "pool-network"))?;
+    let refuse = |code| FieldError::new("network", code);
+    // An address alone is no pool: whoever writes one has left the length out.
+    let network = typed::network(text).filter(|_| typed::plain(text).contains('/'));
+    let network = network.ok_or_else(|| refuse("pool-network"))?;
     if network.addr() != network.network() {
         let meant = network.trunc();
         return Err(FieldError::new("network", "pool-host-bits").with("network", meant));
@@ -138,11 +142,42 @@ fn parse_network(text: &str) -> Result<IpNet, FieldError> {
     if network.prefix_len() < least {
         return Err(FieldError::new("network", "pool-too-large").with("prefix", least));
     }
-    let address = network.addr();
-    if address.is_loopback() || address.is_multicast() || address.is_unspecified() {
-        return Err(FieldError::new("network", "pool-network"));
+    match reserved(&network) {
+        Some(block) => Err(refuse("pool-reserved").with("block", block)),
+        None => Ok(network),
     }
-    Ok(network)
+}
+
+/// Blocks whose addresses no guest can have: hosts and routers treat them specially, or drop them.  Private addresses,
+/// those between carriers and customers (100.64.0.0/10) and those of documents are routed as one likes.
+const RESERVED: [&str; 17] = [
+    // This network (RFC 791), loopback, link-local (RFC 3927).
+    "0.0.0.0/8",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    // Addresses of protocols (RFC 6890), and the anycast of 6to4 relays that is no more (RFC 7526).
+    "192.0.0.0/24",
+    "192.88.99.0/24",
+    // Multicast, and what was kept for later, with the broadcast at its end (RFC 1112).
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+    // Of IPv6 everything but global unicast (2000::/3) and local addresses (fc00::/7): RFC 4291 and 4193.
+    "::/3",
+    "4000::/2",
+    "8000::/2",
+    "c000::/3",
+    "e000::/4",
+    "f000::/5",
+    "f800::/6",
+    "fe00::/7",
+    // Of global unicast, addresses of protocols such as Teredo (RFC 2928), and 6to4 (RFC 3056).
+    "2001::/23",
+    "2002::/16",
+];
+
+fn reserved(network: &IpNet) -> Option<IpNet> {
+    let mut blocks = RESERVED.iter().filter_map(|block| block.parse::<IpNet>().ok());
+    blocks.find(|block| block.contains(network) || network.contains(block))
 }
 
 fn parse_addresses(
@@ -152,11 +187,15 @@ fn parse_addresses(
     problems: &mut Vec<FieldError>,
 ) -> Vec<IpAddr> {
     let mut addresses = Vec::new();
-    for text in texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
-        match text.parse::<IpAddr>() {
-            Ok(address) if addresses.contains(&address) => {}
-            Ok(address) => addresses.push(address),
-            Err(_) => {
+    for (index, text) in texts.iter().enumerate() {
+        if text.chars().all(name::is_blank) {
+            problems.push(FieldError::new(format!("{field}.{index}"), "entry-blank"));
+            return addresses;
+        }
+        match typed::address(text) {
+            Some(address) if addresses.contains(&address) => {}
+            Some(address) => addresses.push(address),
+            None => {
                 let shown: String = text.chars().take(45).collect();
                 problems.push(FieldError::new(field, "address").with("text", shown));
                 return addresses;
@@ -167,6 +206,11 @@ fn parse_addresses(
         problems.push(FieldError::new(field, "too-many-entries").with("max", most));
     }
     addresses
+}
+
+/// Whether a guest can reach a name server there: not on itself, and not where only a link or a group is meant.
+fn can_be_asked(address: IpAddr) -> bool {
+    reserved(&IpNet::from(address)).is_none()
 }
 
 pub async fn create(app: &App, actor: &Actor, input: &PoolInput) -> Result<Pool> {
@@ -290,7 +334,12 @@ mod tests {
             (input("203.0.113.0/33", &[], &[]), Some(("network", "pool-network"))),
             (input("203.0.113.5/24", &[], &[]), Some(("network", "pool-host-bits"))),
             (input("0.0.0.0/0", &[], &[]), Some(("network", "pool-too-large"))),
-            (input("127.0.0.0/8", &[], &[]), Some(("network", "pool-network"))),
+            (input("203.0.113.0/24", &["203.0.113.1", ""], &[]), Some(("excluded.1", "entry-blank"))),
+            (input("203.0.113.0/24", &[], &[" "]), Some(("nameservers.0", "entry-blank"))),
+            (input("203.0.113.0/24", &[], &["127.0.0.53"]), Some(("nameservers", "nameserver-unusable"))),
+            (input("203.0.113.0/24", &[], &["0.0.0.0"]), Some(("nameservers", "nameserver-unusable"))),
+            (input("203.0.113.0/24", &[], &["fe80::1"]), Some(("nameservers", "nameserver-unusable"))),
+            (input("203.0.113.0/24", &[], &["009.9.9.9"]), Some(("nameservers", "address"))),
             (input("203.0.113.0/31", &[], &[]), Some(("network", "pool-empty"))),
             (input("203.0.113.0/30", &["203.0.113.1", "203.0.113.2"], &[]), Some(("network", "pool-empty"))),
             (input("203.0.113.0/24", &["203.0.114.1"], &[]), Some(("excluded", "pool-excluded-outside"))),
@@ -305,6 +354,65 @@ mod tests {
             };
             assert_eq!(found.as_ref().map(|(f, c)| (f.as_str(), *c)), expected, "{}", input.network);
         }
+    }
+
+    #[test]
+    fn a_pool_holds_addresses_that_a_guest_can_have() {
+        let read =
+            |text: &str| parse_network(text).map(|network| network.to_string()).map_err(|error| error.code);
+        for good in [
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.7.0/24",
+            "100.64.0.0/10",
+            "203.0.113.0/24",
+            "198.51.100.0/24",
+            "8.8.8.0/24",
+            "192.0.2.0/24",
+            "198.18.0.0/15",
+            "2001:db8::/32",
+            "2a01:4f8::/32",
+            "fd00:1::/64",
+        ] {
+            assert_eq!(read(good).as_deref(), Ok(good));
+        }
+        for (text, code) in [
+            ("127.0.0.0/8", "pool-reserved"),
+            ("127.1.2.0/24", "pool-reserved"),
+            ("0.1.0.0/16", "pool-reserved"),
+            ("169.254.0.0/16", "pool-reserved"),
+            ("169.254.7.0/24", "pool-reserved"),
+            // It holds a block that is reserved.
+            ("169.0.0.0/8", "pool-reserved"),
+            ("192.0.0.0/24", "pool-reserved"),
+            ("192.88.99.0/24", "pool-reserved"),
+            ("224.0.0.0/8", "pool-reserved"),
+            ("239.1.1.0/24", "pool-reserved"),
+            ("240.0.0.0/8", "pool-reserved"),
+            ("255.255.255.0/24", "pool-reserved"),
+            ("fe80::/64", "pool-reserved"),
+            ("fec0::/64", "pool-reserved"),
+            ("ff02::/64", "pool-reserved"),
+            ("::/64", "pool-reserved"),
+            ("::1/128", "pool-reserved"),
+            ("64:ff9b::/96", "pool-reserved"),
+            ("2002:c000:204::/48", "pool-reserved"),
+            ("2001::/32", "pool-reserved"),
+            ("010.1.2.0/24", "pool-network"),
+            ("10.01.2.0/24", "pool-network"),
+            ("10.1.2.0/024", "pool-network"),
+            ("10.1.2/24", "pool-network"),
+            ("10.1.2.0", "pool-network"),
+            ("10.1.2.0/24/8", "pool-network"),
+            ("fe80::%1/64", "pool-network"),
+            ("10.1.2.3/24", "pool-host-bits"),
+            ("2001:db8::1/64", "pool-host-bits"),
+            ("\u{a0}", "required"),
+        ] {
+            assert_eq!(read(text), Err(code), "{text}");
+        }
+        assert_eq!(read("１０．１．２．０／２４").as_deref(), Ok("10.1.2.0/24"));
+        assert_eq!(read("::ffff:10.1.2.0/120").as_deref(), Ok("10.1.2.0/24"));
     }
 
     #[test]

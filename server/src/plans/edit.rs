@@ -6,6 +6,7 @@ use crate::db::Tx;
 use crate::error::{Error, FieldError, Result, violated_constraint};
 use crate::events::{self, Event};
 use crate::ids::PlanId;
+use crate::name::Name;
 use crate::state::App;
 use jst_policy::instance::{Problem, ResourcePolicy, Violation};
 use serde::{Deserialize, Serialize};
@@ -75,13 +76,7 @@ impl PlanInput {
             problems.push(FieldError::new("slug", "slug").with("max", 40));
         }
         for (field, name) in [("name_en", &self.name_en), ("name_zh", &self.name_zh)] {
-            if name.trim().is_empty() {
-                problems.push(FieldError::new(field, "required"));
-            } else if name.chars().count() > MAX_NAME {
-                problems.push(FieldError::new(field, "too-long").with("max", MAX_NAME));
-            } else if name.chars().any(char::is_control) {
-                problems.push(FieldError::new(field, "control-characters"));
-            }
+            problems.extend(Name::parse(field, name, MAX_NAME).err());
         }
         let mut range = |field: &str, value: i64, min: i64, max: i64| {
             if !(min..=max).contains(&value) {
@@ -97,9 +92,17 @@ impl PlanInput {
         problems
     }
 
-    fn check(&self) -> Result<()> {
+    /// The same with its names in their form, or what is wrong with it.
+    fn checked(&self) -> Result<Self> {
         let problems = self.problems();
-        if problems.is_empty() { Ok(()) } else { Err(Error::Invalid(problems)) }
+        if !problems.is_empty() {
+            return Err(Error::Invalid(problems));
+        }
+        let name = |field, text| Name::parse(field, text, MAX_NAME).map(Name::into_string);
+        match (name("name_en", &self.name_en), name("name_zh", &self.name_zh)) {
+            (Ok(name_en), Ok(name_zh)) => Ok(Self { name_en, name_zh, ..self.clone() }),
+            (Err(problem), _) | (_, Err(problem)) => Err(Error::Invalid(vec![problem])),
+        }
     }
 
     fn document(&self) -> Result<Value> {
@@ -162,7 +165,7 @@ fn field_error(prefix: &str, Violation { field, problem }: Violation) -> FieldEr
 }
 
 pub async fn create(app: &App, actor: &Actor, input: &PlanInput) -> Result<Plan> {
-    input.check()?;
+    let input = &input.checked()?;
     let id = PlanId::new();
     let mut tx = app.db.begin_platform().await?;
     db::insert(&mut tx, id, input).await.map_err(slug_taken)?;
@@ -181,7 +184,7 @@ pub async fn update(
     seen: Option<i32>,
     input: &PlanInput,
 ) -> Result<Plan> {
-    input.check()?;
+    let input = &input.checked()?;
     let mut tx = app.db.begin_platform().await?;
     db::lock(&mut tx, id).await?;
     let plan = db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;

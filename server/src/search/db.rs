@@ -21,7 +21,7 @@ pub async fn instances(
     let rows = sqlx::query!(
         "SELECT id, name, (SELECT host(address) FROM addresses WHERE instance_id = instances.id ORDER BY address LIMIT 1) \
              AS address FROM instances WHERE tenant_id = $1 AND purged_at IS NULL \
-         AND (strpos(lower(name), lower($2)) > 0 OR strpos(hostname, lower($2)) > 0 \
+         AND (strpos(lower(name), lower($2)) > 0 OR strpos(hostname || coalesce('.' || domain, ''), lower($2)) > 0 \
              OR EXISTS (SELECT FROM addresses WHERE instance_id = instances.id AND strpos(host(address), $2) > 0)) \
          ORDER BY id DESC LIMIT $3",
         tenant.uuid(),

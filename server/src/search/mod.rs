@@ -5,6 +5,8 @@
 mod db;
 pub mod web;
 
+use unicode_normalization::UnicodeNormalization;
+
 /// Longer questions are cut; no name is as long.
 const MOST_LETTERS: usize = 100;
 
@@ -48,5 +50,6 @@ const ADMIN: &[Place] = &[
 
 /// What was typed, as it is looked for.
 fn question(typed: &str) -> String {
-    typed.trim().chars().take(MOST_LETTERS).collect()
+    // In the form in which names are kept.
+    typed.trim().nfc().take(MOST_LETTERS).collect()
 }

@@ -112,6 +112,7 @@ pub fn base() -> OpenApiRouter<App> {
 }
 
 pub fn with_description(routes: Router<App>, document: utoipa::openapi::OpenApi) -> Router<App> {
+    let routes = super::query::only_described(routes, &document);
     let document = Arc::new(described(document));
     let pages = super::api_docs::routes(document.clone());
     routes.merge(pages).route("/api/v1/openapi.json", get(move || async move { Json((*document).clone()) }))

@@ -45,22 +45,33 @@ impl Language {
         Self::ALL.into_iter().find(|language| language.code() == code)
     }
 
-    /// The language the reader chose, else the first of the browser's that we speak, else English.
+    /// The language the reader chose, else the one that the browser likes best of ours, else English.
     pub fn of_request(headers: &HeaderMap) -> Self {
         if let Some(chosen) = super::cookie(headers, COOKIE).and_then(|code| Self::from_code(&code)) {
             return chosen;
         }
         let accepted = headers.get("accept-language").and_then(|value| value.to_str().ok()).unwrap_or("");
-        for range in accepted.split(',') {
-            let tag = range.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-            if tag == "zh" || tag.starts_with("zh-") {
-                return Self::Chinese;
-            }
-            if tag == "en" || tag.starts_with("en-") {
-                return Self::English;
-            }
-        }
-        Self::English
+        Self::of_ranges(accepted)
+    }
+
+    /// Of a list of ranges with weights (RFC 9110, section 12.5.4) the language with the greatest weight, of two alike the
+    /// one that is named first.  A range that is named speaks for itself, and `*` for what is not; a weight of 0 says no.
+    fn of_ranges(accepted: &str) -> Self {
+        let ranges: Vec<(Option<Self>, bool, u16)> = accepted.split(',').filter_map(range).collect();
+        let weighed = |language: Self| {
+            let named = ranges.iter().enumerate().filter(|(_, (of, ..))| *of == Some(language));
+            let any = ranges.iter().enumerate().filter(|(_, (_, any, _))| *any);
+            // Of several ranges of one language the greatest counts: zh-TW may be unwanted where zh is not.
+            let best = |(place, (.., weight)): (usize, &(_, _, u16))| (*weight, std::cmp::Reverse(place));
+            named.map(best).max().or_else(|| any.map(best).max())
+        };
+        let mut wanted: Vec<_> = Self::ALL
+            .into_iter()
+            .filter_map(|language| Some((weighed(language).filter(|(weight, _)| *weight > 0)?, language)))
+            .collect();
+        // Stable, so that English stays first where only `*` speaks.
+        wanted.sort_by(|left, right| right.0.cmp(&left.0));
+        wanted.first().map_or(Self::English, |(_, language)| *language)
     }
 
     pub fn text(self, key: &str) -> String {
@@ -100,9 +111,76 @@ impl Language {
     }
 }
 
+/// A range with its language, whether it means any, and its weight in thousandths; none for what is no range.
+fn range(text: &str) -> Option<(Option<Language>, bool, u16)> {
+    let mut parts = text.split(';').map(str::trim);
+    let tag = parts.next().filter(|tag| !tag.is_empty())?.to_ascii_lowercase();
+    let weight =
+        match parts.find_map(|part| part.strip_prefix(['q', 'Q']).map(str::trim_start)?.strip_prefix('=')) {
+            None => 1000,
+            Some(weight) => thousandths(weight.trim())?,
+        };
+    let language = match tag.split('-').next() {
+        Some("zh") => Some(Language::Chinese),
+        Some("en") => Some(Language::English),
+        _ => None,
+    };
+    Some((language, tag == "*", weight))
+}
+
+/// `0.8` as 800; none for what is no weight.
+fn thousandths(text: &str) -> Option<u16> {
+    let (whole, places) = text.split_once('.').unwrap_or((text, ""));
+    let digits = places.len() <= 3 && places.bytes().all(|byte| byte.is_ascii_digit());
+    let places: u16 = format!("{places:0<3}").parse().ok().filter(|_| digits)?;
+    match whole {
+        "0" => Some(places),
+        "1" if places == 0 => Some(1000),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_language_with_the_greatest_weight_is_spoken() {
+        use Language::{Chinese, English};
+        for (accepted, spoken) in [
+            ("", English),
+            ("en", English),
+            ("zh-CN,zh;q=0.9,en;q=0.8", Chinese),
+            ("en;q=0.8,zh;q=0.9", Chinese),
+            ("zh;q=0.5,en-GB;q=0.7", English),
+            ("zh;q=0.1, en;q=0.100", Chinese),
+            ("zh-TW", Chinese),
+            ("zh-Hant-HK,en;q=0.5", Chinese),
+            ("ZH-cn", Chinese),
+            ("de,fr;q=0.9", English),
+            ("de,zh;q=0.3", Chinese),
+            ("de, en;q=0.2, zh;q=0.3", Chinese),
+            ("en;q=0,zh;q=0.1", Chinese),
+            ("zh;q=0", English),
+            ("zh;q=0,en;q=0", English),
+            ("en;q=0,*", Chinese),
+            ("*", English),
+            ("*;q=0.5,zh;q=0.4", English),
+            ("*;q=0.4,zh;q=0.5", Chinese),
+            ("zh;q=0.000,*;q=0.1", English),
+            ("zh-TW;q=0,zh-CN;q=0.5", Chinese),
+            // What cannot be read weighs nothing, and does not spoil the rest.
+            ("zh;q=high,en;q=0.1", English),
+            ("zh;q=1.5,en;q=0.1", English),
+            ("zh;q=0.1234,en;q=0.1", English),
+            (",,;q=1,zh", Chinese),
+            ("zh ; q = 0.9 , en ; q=0.8", Chinese),
+            ("zhx,en;q=0.1", English),
+            ("english,zh;q=0.1", Chinese),
+        ] {
+            assert_eq!(Language::of_ranges(accepted), spoken, "{accepted:?}");
+        }
+    }
 
     #[test]
     fn a_message_that_wants_arguments_exists() {

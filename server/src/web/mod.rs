@@ -17,6 +17,7 @@ pub mod middleware;
 pub mod page;
 pub mod paging;
 pub mod public;
+pub mod query;
 pub mod rate_limit;
 pub mod session_store;
 

@@ -4,6 +4,7 @@ use super::db::endpoints as sql;
 use super::{Keeper, Side, sign, types};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{DeliveryId, WebhookId};
+use crate::name::Name;
 use crate::outbound::{Forbidden, Guard};
 use crate::state::App;
 use crate::web::paging::{Listed, Paging};
@@ -173,15 +174,16 @@ fn checked(app: &App, side: Side, wanted: &Wanted) -> Result<Wanted> {
             }
         }
     }
-    let mut name = wanted.name.trim().to_owned();
-    if name.is_empty() {
-        name = parsed.as_ref().and_then(Url::host_str).unwrap_or_default().chars().take(MAX_NAME).collect();
-    }
-    if name.chars().count() > MAX_NAME {
-        problems.push(FieldError::new("name", "too-long").with("max", MAX_NAME));
-    } else if name.chars().any(char::is_control) {
-        problems.push(FieldError::new("name", "control-characters"));
-    }
+    let name = match wanted.name.trim() {
+        // The host itself is what is wrong where there is none.
+        "" => {
+            Name::made_from(parsed.as_ref().and_then(Url::host_str).unwrap_or_default(), MAX_NAME, "webhook")
+        }
+        text => Name::parse("name", text, MAX_NAME).unwrap_or_else(|problem| {
+            problems.push(problem);
+            Name::made_from("", MAX_NAME, "webhook")
+        }),
+    };
     let offered = types::offered(side);
     if !wanted.types.iter().all(|name| offered.contains(&name.as_str())) {
         problems.push(FieldError::new("types", "webhook-types"));
@@ -192,5 +194,5 @@ fn checked(app: &App, side: Side, wanted: &Wanted) -> Result<Wanted> {
     // In our order, and each once.
     let types = offered.into_iter().filter(|name| wanted.types.iter().any(|wanted| wanted == name));
     let types = types.map(str::to_owned).collect();
-    Ok(Wanted { name, url: url.to_owned(), types })
+    Ok(Wanted { name: name.into_string(), url: url.to_owned(), types })
 }

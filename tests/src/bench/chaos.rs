@@ -5,7 +5,7 @@ use super::report::Report;
 use crate::customer::{Instance, text};
 use crate::in_force::{InForce, Rates};
 use crate::stack::{Guests, Stack};
-use crate::{Api, eventually, guest};
+use crate::{Api, guest};
 use anyhow::ensure;
 use jst_policy::instance::{NetworkLimits, ResourcePolicy};
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub async fn run() -> anyhow::Result<Report> {
     for number in 0..GUESTS {
         let name = format!("chaos-{number}");
         let instance = stack.create_instance(&customer, &name, "small", &[&key.public]).await;
-        boots.push(boot(&key, &instance).await);
+        boots.push(boot(&stack, &customer, &key, &instance).await);
         instances.push(instance);
     }
 
@@ -80,7 +80,7 @@ pub async fn run() -> anyhow::Result<Report> {
             println!("{}: {difference}", instance.id);
         }
         different += differences.len();
-        ensure!(boot(&key, instance).await == *boot_before, "a guest was restarted");
+        ensure!(boot(&stack, &customer, &key, instance).await == *boot_before, "a guest was restarted");
     }
     let mut report = Report::default();
     report.add("changes accepted", accepted as f64, "", None);
@@ -92,9 +92,9 @@ pub async fn run() -> anyhow::Result<Report> {
     Ok(report)
 }
 
-async fn boot(key: &guest::Key, instance: &Instance) -> String {
+async fn boot(stack: &Stack, customer: &Api, key: &guest::Key, instance: &Instance) -> String {
     let command = "cat /proc/sys/kernel/random/boot_id";
-    eventually("the guest answers", Duration::from_secs(180), || key.run(&instance.address, command)).await
+    stack.reach(customer, instance, key, command, Duration::from_secs(180)).await
 }
 
 async fn wanted(admin: &Api, instance: &Instance) -> ResourcePolicy {

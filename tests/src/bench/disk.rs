@@ -165,8 +165,7 @@ impl Bench {
     /// A guest with a file to work on, all of which is on the disk.
     async fn create(&self, name: &str, plan: &str) -> anyhow::Result<Subject> {
         let instance = self.stack.create_instance(&self.customer, name, plan, &[&self.key.public]).await;
-        eventually("the guest answers", Duration::from_secs(240), || self.key.run(&instance.address, "true"))
-            .await;
+        self.stack.reach(&self.customer, &instance, &self.key, "true", Duration::from_secs(240)).await;
         let fill = "[ -e /filled ] || { dd if=/dev/zero of=/data bs=1M count=160 oflag=direct && sync && touch /filled; }";
         eventually("its file is written", Duration::from_secs(120), || self.key.run(&instance.address, fill))
             .await;

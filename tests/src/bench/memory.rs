@@ -136,8 +136,7 @@ impl<'a> Bench<'a> {
     async fn create(&self, number: usize) -> anyhow::Result<Subject> {
         let name = format!("guest-{number}");
         let instance = self.stack.create_instance(&self.customer, &name, "lender", &[&self.key.public]).await;
-        eventually("the guest answers", Duration::from_secs(120), || self.key.run(&instance.address, "true"))
-            .await;
+        self.stack.reach(&self.customer, &instance, &self.key, "true", Duration::from_secs(120)).await;
         let in_force = InForce::of(&self.stack.prefix, &instance)?;
         let pid = std::fs::read_to_string(format!("/run/libvirt/qemu/{}.pid", in_force.domain))?;
         Ok(Subject { instance, in_force, pid: pid.trim().parse()? })

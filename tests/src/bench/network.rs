@@ -20,12 +20,13 @@ pub async fn run() -> anyhow::Result<Report> {
         .args(test)
         .env("SQLX_OFFLINE", "true")
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
         .output()
         .await
         .context("cargo does not start")?;
     let printed = String::from_utf8_lossy(&output.stdout);
-    ensure!(output.status.success(), "the measurement failed: {printed}");
+    // The reason of a failed test stands on either, of a failed build on the second.
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "the measurement failed ({}):\n{printed}{said}", output.status);
     let mut report = Report::default();
     for line in printed.lines().filter_map(|line| Some(line.split_once("BENCH ")?.1)) {
         let figure: Value = serde_json::from_str(line)?;

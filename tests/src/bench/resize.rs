@@ -3,11 +3,11 @@
 
 use super::bounds;
 use super::report::{Report, quantile};
+use crate::Api;
 use crate::customer::{Instance, text};
 use crate::guest::{self, Bare};
 use crate::in_force::{self, InForce, Rates, run as command, virsh};
 use crate::stack::{Guests, Stack};
-use crate::{Api, eventually};
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use std::process::Stdio;
@@ -28,8 +28,7 @@ pub async fn run() -> anyhow::Result<Report> {
     stack.let_buy("bench@example.com").await;
     let key = guest::Key::generate(stack.directory.path());
     let instance = stack.create_instance(&customer, "bench", "large", &[&key.public]).await;
-    let answers = || key.run(&instance.address, "true");
-    eventually("the guest answers", Duration::from_secs(120), answers).await;
+    stack.reach(&customer, &instance, &key, "true", Duration::from_secs(120)).await;
     let bare = Bare::start(&stack.prefix, &image, &key, stack.directory.path()).await?;
     let bench =
         Bench { in_force: InForce::of(&stack.prefix, &instance)?, stack: &stack, key, instance, bare };

@@ -122,14 +122,14 @@ async fn bad_plans_are_refused_at_the_field() {
         ),
         ("/policy/network/outbound/burst", json!(1), "policy.network.outbound.burst", "policy-out-of-range"),
         // What cannot be read at all.
-        ("/policy/cpu/vcpus", json!(-1), "body", "json"),
-        ("/policy/cpu/vcpus", json!(1.5), "body", "json"),
-        ("/policy/cpu/shares", json!(0), "body", "json"),
-        ("/policy/cpu/shares", json!("most"), "body", "json"),
-        ("/policy/cpu/resevation", json!(5), "body", "json"),
-        ("/policy/memory", Value::Null, "body", "json"),
-        ("/polici", json!({}), "body", "json"),
-        ("/price_monthly_usd", json!("4.50"), "body", "json"),
+        ("/policy/cpu/vcpus", json!(-1), "policy.cpu.vcpus", "json"),
+        ("/policy/cpu/vcpus", json!(1.5), "policy.cpu.vcpus", "json"),
+        ("/policy/cpu/shares", json!(0), "policy", "json"),
+        ("/policy/cpu/shares", json!("most"), "policy.cpu.shares", "json"),
+        ("/policy/cpu/resevation", json!(5), "policy.cpu.resevation", "json"),
+        ("/policy/memory", Value::Null, "policy.memory", "json"),
+        ("/polici", json!({}), "polici", "json"),
+        ("/price_monthly_usd", json!("4.50"), "price_monthly_usd", "json"),
     ] {
         let answer =
             api.post("/api/v1/admin/plans", plan_with(pointer, value.clone())).await.expect(422).json();

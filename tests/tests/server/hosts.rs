@@ -107,7 +107,7 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         (json!({ "system_memory_mib": -1 }), "system_memory_mib"),
         (json!({ "uplink_kbit": -1 }), "uplink_kbit"),
         (json!({ "power_saving": "hibernate" }), "power_saving"),
-        (json!({ "state": "gone" }), "body"),
+        (json!({ "state": "gone" }), "state"),
         (json!({ "statu": "active" }), "body"),
     ] {
         let answer = api.patch(&path, change.clone()).await.expect(422).json();

@@ -14,6 +14,7 @@ mod consoles;
 mod frame;
 mod hosts;
 mod image_imports;
+mod input;
 mod instances;
 mod keys_and_tokens;
 mod mail;

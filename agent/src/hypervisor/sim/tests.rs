@@ -36,6 +36,7 @@ fn lab(adjust: impl FnOnce(&mut Config)) -> Lab {
     let spec = InstanceSpec {
         name: "sim".into(),
         hostname: "sim".into(),
+        domain: None,
         policy,
         image: ImageRef {
             sha256: "00".repeat(32),

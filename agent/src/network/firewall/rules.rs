@@ -2,7 +2,7 @@
 //! number or a word of this file, so nothing that a customer typed can change their meaning.
 
 use crate::network::names::Port;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use jst_protocol::desired::{Firewall, FirewallProtocol, FirewallRule};
 
 /// ARP: the sender is the guest, or nobody yet (a probe before it uses an address).
@@ -96,9 +96,9 @@ fn peers(peers: &[IpNet], field: &str) -> Vec<String> {
         return vec![String::new()];
     }
     // nftables refuses sets whose members overlap.
-    let (v4, v6): (Vec<IpNet>, Vec<IpNet>) = IpNet::aggregate(&peers.iter().map(IpNet::trunc).collect())
-        .into_iter()
-        .partition(|net| net.addr().is_ipv4());
+    let plain = peers.iter().map(|peer| unmapped(*peer).trunc()).collect();
+    let (v4, v6): (Vec<IpNet>, Vec<IpNet>) =
+        IpNet::aggregate(&plain).into_iter().partition(|net| net.addr().is_ipv4());
     [(v4, "ip", "ipv4"), (v6, "ip6", "ipv6")]
         .into_iter()
         .filter(|(nets, ..)| !nets.is_empty())
@@ -107,6 +107,13 @@ fn peers(peers: &[IpNet], field: &str) -> Vec<String> {
             nets => format!("{header} {field} {{ {} }} ", join(nets)),
         })
         .collect()
+}
+
+/// `::ffff:192.0.2.1` stands in no packet: what is meant is the address of IPv4.
+fn unmapped(peer: IpNet) -> IpNet {
+    let IpNet::V6(within) = peer else { return peer };
+    let v4 = within.addr().to_ipv4_mapped().zip(within.prefix_len().checked_sub(96));
+    v4.and_then(|(address, length)| Ipv4Net::new(address, length).ok()).map_or(peer, IpNet::V4)
 }
 
 fn range((first, last): (u16, u16)) -> String {
@@ -182,6 +189,11 @@ mod tests {
         assert_eq!(line(rule(Udp, Some((9, 5)), &[])), ["udp dport 5-9 accept"]);
         assert_eq!(line(rule(Any, None, &["0.0.0.0/0"])), ["meta nfproto ipv4 accept"]);
         assert_eq!(line(rule(Icmp, None, &[])), ["meta l4proto { icmp, icmpv6 } accept"]);
+        // No packet has such a source; what is meant has one.
+        assert_eq!(line(rule(Any, None, &["::ffff:192.0.2.1/128"])), ["ip saddr { 192.0.2.1/32 } accept"]);
+        assert_eq!(line(rule(Any, None, &["::ffff:192.0.2.9/120"])), ["ip saddr { 192.0.2.0/24 } accept"]);
+        assert_eq!(line(rule(Any, None, &["::ffff:0:0/96"])), ["meta nfproto ipv4 accept"]);
+        assert_eq!(line(rule(Any, None, &["::/0"])), ["meta nfproto ipv6 accept"]);
         assert_eq!(
             line(rule(Tcp, Some((80, 90)), &["10.0.0.0/8", "10.1.0.0/16", "2001:db8::/32"])),
             [

@@ -62,6 +62,7 @@ async fn get(State(app): State<App>, actor: Actor) -> Result<Json<Account>> {
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ChangeAccount {
     /// `en` or `zh-CN`.
     locale: Option<String>,

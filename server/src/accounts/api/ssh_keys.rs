@@ -57,6 +57,7 @@ async fn list(
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct AddSshKey {
     /// Empty: the comment at the end of the key.
     #[serde(default)]

@@ -55,6 +55,7 @@ async fn list_members(
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ChangeMember {
     /// `viewer`, `operator` or `owner`.
     #[serde(default)]
@@ -127,6 +128,7 @@ async fn list_invitations(
 }
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct Invite {
     #[serde(default)]
     email: String,

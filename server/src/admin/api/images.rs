@@ -7,7 +7,7 @@ use crate::images::db;
 use crate::images::register::{self, ImageInput};
 use crate::state::App;
 use crate::web::api::Problem;
-use crate::web::json::Json;
+use crate::web::json::{Json, read_value};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Path, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -94,8 +94,7 @@ async fn import(app: &App, actor: &Actor, request: Request) -> Result<crate::ima
         Some(_) => return Err(Error::invalid("path", "import-path")),
         None => return Err(Error::invalid("path", "required")),
     };
-    let input: ImageInput = serde_json::from_value(body.into())
-        .map_err(|error| Error::Invalid(vec![FieldError::new("body", "json").with("problem", error)]))?;
+    let input: ImageInput = read_value(body.into())?;
     register::check(app, &input).await?;
     let upload = register::import(app, &path).await?;
     register::register(app, &actor.into(), &input, upload).await

@@ -237,6 +237,7 @@ async fn list_appeals(State(app): State<App>, _: Admin) -> Result<Json<Vec<Appea
 
 /// What an appeal is answered with.
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = TrialAppealDecision)]
 struct AppealDecision {
     grant: bool,

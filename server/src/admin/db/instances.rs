@@ -71,7 +71,7 @@ pub async fn list(
          JOIN tenants ON tenants.id = tenant_id JOIN hosts ON hosts.id = host_id JOIN plans ON plans.id = plan_id \
          JOIN images ON images.id = image_id \
          WHERE purged_at IS NULL \
-         AND ($1 = '' OR strpos(lower(instances.name), lower($1)) > 0 OR strpos(hostname, lower($1)) > 0 \
+         AND ($1 = '' OR strpos(lower(instances.name), lower($1)) > 0 OR strpos(hostname || coalesce('.' || domain, ''), lower($1)) > 0 \
              OR strpos(lower(tenants.name), lower($1)) > 0 OR instances.id = $2 \
              OR EXISTS (SELECT FROM addresses WHERE instance_id = instances.id AND host(address) = $1)) \
          AND ($3 = '' OR instances.state = $3) AND ($4::uuid IS NULL OR host_id = $4) \

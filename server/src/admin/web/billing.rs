@@ -19,6 +19,7 @@ use crate::billing::web::{Document, entry_word};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{InvoiceId, TenantId};
 use crate::state::App;
+use crate::typed::figure;
 use crate::web::flash;
 use crate::web::page::Page;
 use crate::web::paging::{Listed, Paging};
@@ -48,7 +49,7 @@ fn plain(minor: i64) -> String {
 }
 
 fn amount(form: &Sent, name: &'static str, problems: &mut Vec<FieldError>) -> i64 {
-    parse_amount(form.trimmed(name)).unwrap_or_else(|| {
+    parse_amount(&figure(form.value(name), 2)).unwrap_or_else(|| {
         problems.push(FieldError::new(name, "amount"));
         0
     })
@@ -291,7 +292,7 @@ async fn credit(
     let invoice: InvoiceId = id.parse()?;
     // What is no amount is refused like one that does not fit.
     let new = NewCreditNote {
-        amount: parse_amount(form.trimmed("amount")).unwrap_or(0),
+        amount: parse_amount(&figure(form.value("amount"), 2)).unwrap_or(0),
         reason: form.trimmed("reason").to_owned(),
     };
     match invoices::credit(&app, &actor, invoice, &new).await {

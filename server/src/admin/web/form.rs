@@ -1,6 +1,7 @@
 //! A form of the administration: as it stands in a page, and as it was sent.
 
 use crate::error::{Error, FieldError, Result};
+use crate::typed;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -41,7 +42,7 @@ impl Sent {
                 problems.push(FieldError::new(name, "required"));
                 0
             }
-            text => text.parse().unwrap_or_else(|_| {
+            text => typed::figure(text, 0).parse().unwrap_or_else(|_| {
                 problems.push(FieldError::new(name, "number"));
                 0
             }),

@@ -12,6 +12,7 @@ use crate::hosts::{Host, HostState, enrol};
 use crate::ids::HostId;
 use crate::instances::db::samples;
 use crate::state::App;
+use crate::typed;
 use crate::web::page::Page;
 use crate::web::{flash, format};
 use askama::Template;
@@ -276,7 +277,7 @@ fn read(form: &Sent) -> Result<HostChange, Vec<FieldError>> {
     let system_memory_mib = form.number("system_memory_mib", &mut problems);
     let mut thousandths = |name: &'static str, empty: Option<i64>| match (form.trimmed(name), empty) {
         ("", Some(empty)) => empty,
-        (text, _) => policy_form::parse_decimal(text, 3)
+        (text, _) => policy_form::parse_decimal(&typed::figure(text, 3), 3)
             .and_then(|figure| i64::try_from(figure).ok())
             .unwrap_or_else(|| {
                 problems.push(FieldError::new(name, "policy-decimal").with("places", 3));

@@ -211,7 +211,8 @@ async fn fetch(
     Form(form): Form<Sent>,
 ) -> Result<Response> {
     let started = async {
-        let sha256 = Some(form.trimmed("sha256").to_owned());
+        // An empty field asks for no comparison; a program that sends an empty checksum has lost it.
+        let sha256 = Some(form.trimmed("sha256").to_owned()).filter(|text| !text.is_empty());
         let new = NewImport { url: form.trimmed("url").to_owned(), sha256, image: upload::input(&form)? };
         imports::start(&app, &actor, &new).await
     };

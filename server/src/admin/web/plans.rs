@@ -9,6 +9,7 @@ use crate::ids::PlanId;
 use crate::plans::edit::{self, PlanInput};
 use crate::plans::{Plan, db};
 use crate::state::App;
+use crate::typed;
 use crate::web::page::Page;
 use crate::web::{flash, format};
 use askama::Template;
@@ -150,7 +151,7 @@ fn read(form: &Sent) -> Result<PlanInput, Vec<FieldError>> {
     let mut problems = Vec::new();
     let mut money = |name: &'static str, decimals| match form.trimmed(name) {
         "" => 0,
-        text => policy_form::parse_decimal(text, decimals)
+        text => policy_form::parse_decimal(&typed::figure(text, decimals as usize), decimals)
             .and_then(|figure| i64::try_from(figure).ok())
             .unwrap_or_else(|| {
                 problems.push(FieldError::new(name, "money"));

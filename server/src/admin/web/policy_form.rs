@@ -8,6 +8,7 @@
 use super::form::Sent;
 use super::{Bar, percent};
 use crate::error::FieldError;
+use crate::typed;
 use crate::web::Page;
 use crate::web::format;
 use jst_policy::claim::Shares;
@@ -225,17 +226,19 @@ pub fn to_policy(form: &Sent) -> Result<ResourcePolicy, Vec<FieldError>> {
                     None
                 }
             },
-            Kind::Number(decimals) => match parse_decimal(text, decimals) {
-                Some(figure) => Some(json!(narrowed(spec.path, figure))),
-                None if decimals == 0 => {
-                    problems.push(FieldError::new(name, "number"));
-                    None
+            Kind::Number(decimals) => {
+                match parse_decimal(&typed::figure(text, decimals as usize), decimals) {
+                    Some(figure) => Some(json!(narrowed(spec.path, figure))),
+                    None if decimals == 0 => {
+                        problems.push(FieldError::new(name, "number"));
+                        None
+                    }
+                    None => {
+                        problems.push(FieldError::new(name, "policy-decimal").with("places", decimals));
+                        None
+                    }
                 }
-                None => {
-                    problems.push(FieldError::new(name, "policy-decimal").with("places", decimals));
-                    None
-                }
-            },
+            }
         };
         if let Some(value) = value {
             insert(&mut document, spec.path, value);

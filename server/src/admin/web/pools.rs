@@ -7,6 +7,7 @@ use crate::hosts::{self, Host};
 use crate::ids::{HostId, PoolId};
 use crate::networks::{self, Pool, PoolInput, db};
 use crate::state::App;
+use crate::typed;
 use crate::web::flash;
 use crate::web::page::Page;
 use askama::Template;
@@ -88,9 +89,12 @@ fn pool_form(pool: &Pool) -> Sent {
 }
 
 fn read(form: &Sent) -> Result<PoolInput> {
-    let entries = |name: &str| {
-        let separator = |c: char| c.is_whitespace() || c == ',';
-        form.trimmed(name).split(separator).filter(|text| !text.is_empty()).map(str::to_owned).collect()
+    // Lines and commas part entries; what holds nothing else is handed on, to be refused.
+    let entries = |name: &str| -> Vec<String> {
+        let text = typed::plain(form.value(name));
+        let entries = text.split([' ', ',', ';']).filter(|entry| !entry.is_empty());
+        let entries: Vec<String> = entries.map(str::to_owned).collect();
+        if entries.is_empty() && !text.is_empty() { vec![text] } else { entries }
     };
     let host_id = match form.trimmed("host_id") {
         "" => None,

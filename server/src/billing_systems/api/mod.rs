@@ -6,6 +6,7 @@ mod services;
 
 use crate::state::App;
 use crate::web::api::{Problem, ProblemField, described};
+use crate::web::query::only_described;
 use axum::routing::get;
 use axum::{Json, Router};
 use std::sync::Arc;
@@ -62,6 +63,7 @@ pub fn routes() -> Router<App> {
         .merge(catalogue::routes())
         .merge(services::routes());
     let (routes, document) = described_routes.split_for_parts();
+    let routes = only_described(routes, &document);
     let document = Arc::new(described(document));
     routes.route("/billing/v1/openapi.json", get(move || async move { Json((*document).clone()) }))
 }

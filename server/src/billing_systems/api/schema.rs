@@ -21,7 +21,7 @@ pub struct OrderBody {
     /// Slug or id.
     #[schema(example = "debian-13")]
     image: String,
-    /// With its domain or without.
+    /// With its domain or without, at most 253 characters, each label at most 63; international names are kept as punycode.
     #[serde(default)]
     #[schema(example = "web.example.com")]
     hostname: String,
@@ -117,6 +117,7 @@ pub struct ServiceBody {
     #[schema(example = "running")]
     state: String,
     plan: Option<String>,
+    /// With its domain, where the order had one.
     hostname: Option<String>,
     /// IPv4 first.
     addresses: Vec<String>,

@@ -33,7 +33,8 @@ pub async fn list(
     let rows = sqlx::query!(
         "SELECT services.id, external_ref, services.tenant_id, user_id, email, instance_id, entitlement, \
          entitlement_version, services.plan_version, services.created_at, plans.slug AS \"slug?\", \
-         instances.state AS \"state?\", instances.name AS \"name?\", instances.hostname AS \"hostname?\", purge_at, \
+         instances.state AS \"state?\", instances.name AS \"name?\", \
+         instances.hostname || coalesce('.' || instances.domain, '') AS \"hostname?\", purge_at, \
          tombstone_at IS NOT NULL OR purged_at IS NOT NULL AS \"gone!\", \
          ARRAY(SELECT host(address) FROM addresses WHERE addresses.instance_id = instances.id \
              ORDER BY family(address), address) AS \"addresses!: Vec<String>\" \

@@ -37,6 +37,7 @@ const LONGEST: Duration = Duration::from_secs(6 * 3600);
 
 /// An image, and where it is fetched from.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewImport {
     /// A public address, `http` or `https`.
     #[schema(
@@ -134,7 +135,6 @@ pub async fn start(app: &App, actor: &Actor, new: &NewImport) -> Result<Import> 
         _ => problems.push(FieldError::new("url", "url")),
     }
     let sha256 = new.sha256.as_deref().map(|text| text.trim().to_ascii_lowercase());
-    let sha256 = sha256.filter(|text| !text.is_empty());
     if sha256.as_ref().is_some_and(|text| text.len() != 64 || hex::decode(text).is_err()) {
         problems.push(FieldError::new("sha256", "sha256"));
     }

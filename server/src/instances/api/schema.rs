@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::ids::{ImageId, InstanceId, OperationId, PlanId};
 use crate::instances::change::Rules;
-use crate::instances::firewall::{self, RuleText};
+use crate::instances::firewall::{self, RuleSaid};
 use crate::instances::model::power_name;
 use crate::instances::operations::Operation;
 use crate::instances::reports::judge::wire_name;
@@ -22,7 +22,11 @@ pub struct InstanceBody {
     #[schema(example = "vm_0199b0c4a7d27c6e8f3a5b1c2d3e4f50")]
     pub id: InstanceId,
     pub name: String,
+    /// One label; what stands after its first dot is the domain.
+    #[schema(example = "web-1")]
     pub hostname: String,
+    #[schema(example = "example.com")]
+    pub domain: Option<String>,
     /// `provisioning`, `running`, `stopped`, `crashed`, `failed` or `deleting`.
     #[schema(example = "running")]
     pub state: &'static str,
@@ -121,6 +125,7 @@ impl From<View> for InstanceBody {
             id: instance.id,
             name: instance.name,
             hostname: instance.hostname,
+            domain: instance.domain,
             state: instance.state.name(),
             power: power_name(instance.power),
             plan: PlanRef { id: plan.id, slug: plan.slug, version: instance.plan_version },
@@ -137,8 +142,8 @@ impl From<View> for InstanceBody {
             restart_required: instance.restart_required,
             drift: instance.drift,
             firewall: FirewallBody {
-                inbound: instance.firewall.inbound.map(rules_body),
-                outbound: instance.firewall.outbound.map(rules_body),
+                inbound: Some(instance.firewall.inbound.map(rules_body)),
+                outbound: Some(instance.firewall.outbound.map(rules_body)),
                 blocked_outbound_tcp: instance.firewall.blocked_outbound_tcp,
             },
             delete_protection: instance.delete_protection,
@@ -222,11 +227,11 @@ pub struct CreateBody {
     #[serde(default)]
     #[schema(example = "debian-12")]
     pub image: String,
-    /// 1 to 63 characters; no other instance of yours may have it.
+    /// 1 to 63 visible characters; no other instance of yours that is not deleted may have it.
     #[serde(default)]
     #[schema(example = "web-1")]
     pub name: String,
-    /// Made from the name when absent.
+    /// With its domain or without, at most 253 characters; made from the name when absent.
     #[serde(default)]
     pub hostname: Option<String>,
     /// Ids of SSH keys.
@@ -245,7 +250,7 @@ pub struct CreateBody {
 pub struct RenameBody {
     #[serde(default)]
     pub name: String,
-    /// Reaches the guest with the next rebuild.
+    /// With its domain or without. Reaches the guest with the next rebuild.
     #[serde(default)]
     pub hostname: Option<String>,
 }
@@ -292,12 +297,15 @@ pub struct RebuildBody {
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FirewallBody {
-    /// What is let in; what no rule matches is dropped.  Absent: everything is let in.
-    #[serde(default)]
-    pub inbound: Option<Vec<RuleBody>>,
-    /// What is let out; what no rule matches is dropped.  Absent: everything is let out.
-    #[serde(default)]
-    pub outbound: Option<Vec<RuleBody>>,
+    /// What is let in; what no rule matches is dropped.  Null or absent: everything is let in.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<Vec<RuleBody>>)]
+    pub inbound: Option<Option<Vec<RuleBody>>>,
+    /// What is let out; what no rule matches is dropped.  Null or absent: everything is let out.  One of the two must be
+    /// present: a body that says nothing does not open the firewall.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<Vec<RuleBody>>)]
+    pub outbound: Option<Option<Vec<RuleBody>>>,
     /// Outgoing TCP ports that the platform closes.  Ignored in requests.
     #[serde(default)]
     pub blocked_outbound_tcp: Vec<u16>,
@@ -331,25 +339,31 @@ fn rules_body(rules: Vec<FirewallRule>) -> Vec<RuleBody> {
         .collect()
 }
 
+/// A null that was sent, apart from a field that was not.
+fn said<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    sent: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(sent).map(Some)
+}
+
 impl FirewallBody {
     /// The rules, or every mistake in them with its place: `inbound.0.ports`.
     pub fn into_rules(self) -> Result<Rules> {
+        if self.inbound.is_none() && self.outbound.is_none() {
+            return Err(crate::error::Error::invalid("inbound", "firewall-nothing"));
+        }
         let mut errors = Vec::new();
         let mut read = |direction: &str, rules: Option<Vec<RuleBody>>| {
             rules.map(|rules| {
-                let texts: Vec<RuleText> = rules
+                let said: Vec<RuleSaid> = rules
                     .into_iter()
-                    .map(|rule| RuleText {
-                        protocol: rule.protocol,
-                        ports: rule.ports.unwrap_or_default(),
-                        peers: rule.peers.join(" "),
-                    })
+                    .map(|rule| RuleSaid { protocol: rule.protocol, ports: rule.ports, peers: rule.peers })
                     .collect();
-                firewall::parse(direction, &texts, &mut errors)
+                firewall::parse_said(direction, &said, &mut errors)
             })
         };
-        let inbound = read("inbound", self.inbound);
-        let outbound = read("outbound", self.outbound);
+        let inbound = read("inbound", self.inbound.flatten());
+        let outbound = read("outbound", self.outbound.flatten());
         let rules = Rules { inbound, outbound };
         firewall::check_count("firewall", &rules, &mut errors);
         if errors.is_empty() { Ok(rules) } else { Err(crate::error::Error::Invalid(errors)) }

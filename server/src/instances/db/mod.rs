@@ -26,6 +26,7 @@ pub struct Row {
     host_id: Uuid,
     name: String,
     hostname: String,
+    domain: Option<String>,
     plan_id: Uuid,
     plan_version: i32,
     image_id: Uuid,
@@ -78,6 +79,7 @@ impl TryFrom<Row> for Instance {
             host_id: row.host_id.into(),
             name: row.name,
             hostname: row.hostname,
+            domain: row.domain,
             plan_id: row.plan_id.into(),
             plan_version: row.plan_version,
             image_id: row.image_id.into(),
@@ -121,7 +123,7 @@ macro_rules! select_instances {
     ($rest:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             crate::instances::db::Row,
-            "SELECT id, tenant_id, host_id, name, hostname, plan_id, plan_version, image_id, \
+            "SELECT id, tenant_id, host_id, name, hostname, domain, plan_id, plan_version, image_id, \
              policy AS \"policy: Json<ResourcePolicy>\", on_crash, build, build_generation, mac, ssh_keys, user_data, \
              firewall AS \"firewall: Json<Firewall>\", delete_protection, power, generation, epoch, revision, observed, \
              reported_generation, applied_generation, held_generation, outcome AS \"outcome: Json<Outcome>\", \
@@ -228,7 +230,7 @@ pub async fn save_desired(tx: &mut Tx, instance: &Instance) -> sqlx::Result<i64>
          UPDATE instances SET host_id = $2, name = $3, hostname = $4, plan_id = $5, plan_version = $6, image_id = $7, \
          policy = $8, on_crash = $9, build = $10, ssh_keys = $11, user_data = $12, firewall = $13, \
          delete_protection = $14, power = $15, generation = $16, epoch = $17, state = $18, deleted_at = $19, \
-         purge_at = $20, tombstone_at = $21, purged_at = $22, lock_reason = $23, observed = $24, build_generation = $25, first_deleted_at = $26, \
+         purge_at = $20, tombstone_at = $21, purged_at = $22, lock_reason = $23, observed = $24, build_generation = $25, domain = $26, first_deleted_at = $27, \
          revision = host.revision, updated_at = now() \
          FROM host WHERE instances.id = $1 RETURNING instances.revision",
         instance.id.uuid(),
@@ -256,6 +258,7 @@ pub async fn save_desired(tx: &mut Tx, instance: &Instance) -> sqlx::Result<i64>
         instance.lock_reason,
         observed_name(instance.observed),
         instance.build_generation,
+        instance.domain,
         instance.first_deleted_at,
     )
     .fetch_one(&mut **tx)
@@ -268,8 +271,8 @@ pub async fn save_desired(tx: &mut Tx, instance: &Instance) -> sqlx::Result<i64>
 pub async fn insert(tx: &mut Tx, instance: &Instance) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "INSERT INTO instances (id, tenant_id, host_id, name, hostname, plan_id, plan_version, image_id, policy, on_crash, \
-         mac, ssh_keys, user_data, firewall, power, revision) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 0) ON CONFLICT (mac) DO NOTHING",
+         mac, ssh_keys, user_data, firewall, power, domain, revision) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 0) ON CONFLICT (mac) DO NOTHING",
         instance.id.uuid(),
         instance.tenant_id.uuid(),
         instance.host_id.uuid(),
@@ -285,6 +288,7 @@ pub async fn insert(tx: &mut Tx, instance: &Instance) -> sqlx::Result<bool> {
         instance.user_data,
         Json(&instance.firewall) as _,
         power_name(instance.power),
+        instance.domain,
     )
     .execute(&mut **tx)
     .await?;
@@ -312,6 +316,24 @@ pub async fn due_for_purge(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<
     .fetch_all(pool)
     .await?;
     Ok(ids.into_iter().map(InstanceId::from).collect())
+}
+
+/// Whether another instance of the tenant that is not deleted has the name, in whatever spelling.
+pub async fn name_is_taken(
+    tx: &mut Tx,
+    tenant: TenantId,
+    except: InstanceId,
+    name: &str,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT FROM instances WHERE tenant_id = $1 AND id <> $2 AND name_key(name) = name_key($3) \
+         AND deleted_at IS NULL AND purged_at IS NULL) AS \"taken!\"",
+        tenant.uuid(),
+        except.uuid(),
+        name,
+    )
+    .fetch_one(&mut **tx)
+    .await
 }
 
 pub async fn name(tx: &mut Tx, id: InstanceId) -> sqlx::Result<Option<String>> {

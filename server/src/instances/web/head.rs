@@ -1,7 +1,9 @@
 //! What stands above every page of one instance: name, state, addresses, and what can be done now.
 
 use super::words::{OperationWords, state_look, state_word};
+use crate::instances::model::Instance;
 use crate::instances::view::View;
+use crate::name;
 use crate::web::page::Page;
 use jst_policy::lifecycle::{InstanceState, Request};
 
@@ -16,6 +18,8 @@ pub struct Button {
 pub struct Head {
     pub path: String,
     pub name: String,
+    /// What is typed before something is destroyed: the name, or the end of the id where the name cannot be typed.
+    pub confirmation: String,
     pub look: &'static str,
     pub state: String,
     pub plan: String,
@@ -64,6 +68,7 @@ impl Head {
         }
         Self {
             name: instance.name.clone(),
+            confirmation: confirmation(instance),
             look: state_look(state),
             state: state_word(page, state),
             plan: view.plan.name(page.language).to_owned(),
@@ -78,4 +83,13 @@ impl Head {
             path,
         }
     }
+}
+
+pub fn confirmation(instance: &Instance) -> String {
+    if name::can_be_typed(&instance.name) { instance.name.clone() } else { instance.id.short() }
+}
+
+/// Whether what was typed names the instance, in whatever spelling of its name.
+pub fn is_confirmed(instance: &Instance, typed: &str) -> bool {
+    name::same(&confirmation(instance), typed) || instance.id.short() == crate::typed::plain(typed)
 }

@@ -1,7 +1,7 @@
 //! Name, protection, rebuild and deletion of one instance.
 
 use super::Refusal;
-use super::head::Head;
+use super::head::{self, Head};
 use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{InstanceId, SshKeyId};
@@ -57,7 +57,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<SettingsPage> {
     let view = view::one(&app, &actor, id.parse()?).await?;
-    let form = NameForm { name: view.instance.name.clone(), hostname: view.instance.hostname.clone() };
+    let form = NameForm { name: view.instance.name.clone(), hostname: view.instance.full_hostname() };
     let head = Head::new(&page, &view, "settings");
     Ok(SettingsPage { head, view, form, refusal: Refusal::default(), page })
 }
@@ -147,7 +147,7 @@ async fn rebuild_page(
     let keys = catalogue::ssh_keys(&mut tx, actor.tenant_id, None).await?;
     if form.image.is_empty() {
         form.image = view.image.slug.clone();
-        form.hostname = view.instance.hostname.clone();
+        form.hostname = view.instance.full_hostname();
         form.ssh_keys = keys.iter().map(|key| key.id.to_string()).collect();
     }
     let head = Head::new(&page, &view, "settings");
@@ -165,10 +165,14 @@ async fn show_rebuild(
 
 /// The reader has typed the name of what is about to be destroyed.
 fn confirmed(view: &View, typed: &str) -> Result<()> {
-    if typed.trim() == view.instance.name {
+    if head::is_confirmed(&view.instance, typed) {
         return Ok(());
     }
-    Err(Error::Invalid(vec![FieldError::new("confirm", "confirm-name").with("name", &view.instance.name)]))
+    Err(Error::Invalid(vec![
+        FieldError::new("confirm", "confirm-name")
+            .with("name", head::confirmation(&view.instance))
+            .with("id", view.instance.id.short()),
+    ]))
 }
 
 async fn rebuild(

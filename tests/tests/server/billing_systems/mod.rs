@@ -126,7 +126,10 @@ async fn an_order_makes_customer_and_instance_once() {
     shop.desk.obey().await;
     let service = shop.service("42").await;
     assert_eq!((text(&service["state"]), text(&service["plan"])), ("running", "small"));
-    assert_eq!((text(&service["hostname"]), text(&service["addresses"][0])), ("web", "198.51.100.1"));
+    assert_eq!(
+        (text(&service["hostname"]), text(&service["addresses"][0])),
+        ("web.example.com", "198.51.100.1")
+    );
     assert_eq!(service["operation"]["state"], "succeeded");
     // The same again, also where it comes late, is what there is.
     for version in [1, 1, 9] {
@@ -175,7 +178,7 @@ async fn orders_that_are_wrong_are_refused_in_words() {
         (order_with("/plan", json!("none")), "plan", "choice"),
         (order_with("/image", json!("none")), "image", "choice"),
         (order_with("/hostname", json!("bad_name")), "hostname", "hostname"),
-        (order_with("/hostname", json!("a".repeat(64))), "hostname", "too-long"),
+        (order_with("/hostname", json!("a".repeat(64))), "hostname", "hostname-too-long"),
         (order_with("/owner/email", json!("nobody")), "owner.email", "email"),
         (order_with("/owner/email", json!("a@example.com\nBcc: b@example.com")), "owner.email", "email"),
         (order_with("/owner/name", json!("a\u{202e}b")), "owner.name", "name-characters"),
@@ -184,7 +187,7 @@ async fn orders_that_are_wrong_are_refused_in_words() {
         (order_with("/ssh_keys", json!(["ssh-rsa AAAA"])), "ssh_keys.0", "ssh-key-form"),
         (order_with("/ssh_keys", json!(vec!["x"; 21])), "ssh_keys", "ssh-keys-too-many"),
         (order_with("/entitlement_version", json!(0)), "entitlement_version", "number"),
-        (order_with("/entitlement_version", json!("1")), "body", "json"),
+        (order_with("/entitlement_version", json!("1")), "entitlement_version", "json"),
     ];
     for (order, field, code) in wrong {
         let answer = shop.put("42", order.clone()).await;

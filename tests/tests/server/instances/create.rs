@@ -224,7 +224,7 @@ async fn every_wrong_field_is_named() {
         (json!({ "name": "x".repeat(64) }), "name", "too-long"),
         (json!({ "name": "a\u{0}b" }), "name", "control-characters"),
         (json!({ "hostname": "-bad-" }), "hostname", "hostname"),
-        (json!({ "hostname": "x".repeat(64) }), "hostname", "too-long"),
+        (json!({ "hostname": "x".repeat(64) }), "hostname", "hostname-too-long"),
         (json!({ "hostname": "a b" }), "hostname", "hostname"),
         (json!({ "plan": "" }), "plan", "required"),
         (json!({ "plan": "nothing" }), "plan", "choice"),
@@ -239,8 +239,8 @@ async fn every_wrong_field_is_named() {
         (json!({ "ssh_keys": ["key_0199b0c4a7d27c6e8f3a5b1c2d3e4f50"] }), "ssh_keys", "ssh-key-unknown"),
         (json!({ "user_data": "x".repeat(16 * 1024 + 1) }), "user_data", "user-data-too-long"),
         (json!({ "user_data": "a\u{0}" }), "user_data", "control-characters"),
-        (json!({ "name": 7 }), "body", "json"),
-        (json!({ "surprise": 1 }), "body", "json"),
+        (json!({ "name": 7 }), "name", "json"),
+        (json!({ "surprise": 1 }), "surprise", "json"),
     ] {
         let mut body = good.clone();
         for (key, value) in change.as_object().unwrap() {

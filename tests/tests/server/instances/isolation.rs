@@ -23,7 +23,7 @@ async fn a_foreign_instance_is_a_404_on_every_route() {
         (Method::GET, format!("{base}/usage"), None),
         (Method::GET, format!("{base}/metrics"), None),
         (Method::PUT, format!("{base}/name"), body(json!({ "name": "mine" }))),
-        (Method::PUT, format!("{base}/firewall"), body(json!({}))),
+        (Method::PUT, format!("{base}/firewall"), body(json!({ "inbound": null }))),
         (Method::POST, format!("{base}/actions/start"), body(json!({}))),
         (Method::POST, format!("{base}/actions/shutdown"), body(json!({}))),
         (Method::POST, format!("{base}/actions/power-off"), body(json!({}))),
@@ -93,7 +93,11 @@ async fn a_viewer_changes_nothing() {
     customer.act(&id, "resize", json!({ "plan": "large" })).await.expect(403);
     customer.api.delete(&format!("/api/v1/instances/{id}")).await.expect(403);
     customer.api.put(&format!("/api/v1/instances/{id}/name"), json!({ "name": "x" })).await.expect(403);
-    customer.api.put(&format!("/api/v1/instances/{id}/firewall"), json!({})).await.expect(403);
+    customer
+        .api
+        .put(&format!("/api/v1/instances/{id}/firewall"), json!({ "inbound": null }))
+        .await
+        .expect(403);
     customer
         .api
         .patch(&format!("/api/v1/instances/{id}"), json!({ "delete_protection": true }))

@@ -165,9 +165,9 @@ async fn name_firewall_and_protection_change() {
     for (body, field) in [
         (json!({ "inbound": [{ "protocol": "gre" }] }), "inbound.0.protocol"),
         (json!({ "outbound": [rule, { "protocol": "udp", "ports": "x" }] }), "outbound.1.ports"),
-        (json!({ "inbound": [{ "protocol": "tcp", "peers": ["300.1.1.1"] }] }), "inbound.0.peers"),
+        (json!({ "inbound": [{ "protocol": "tcp", "peers": ["300.1.1.1"] }] }), "inbound.0.peers.0"),
         (json!({ "inbound": vec![&rule; 51] }), "firewall"),
-        (json!({ "inbound": 5 }), "body"),
+        (json!({ "inbound": 5 }), "inbound"),
     ] {
         let answer = customer.api.put(&format!("{path}/firewall"), body).await.expect(422);
         assert_eq!(super::desk::field_errors(&answer)[0].0, field);

@@ -29,7 +29,11 @@ async fn a_trial_lives_is_reminded_of_stopped_and_deleted() {
     let Presence::Present { spec, .. } = &told.presence else { panic!("{told:?}") };
     assert_eq!(spec.firewall.blocked_outbound_tcp, [25], "trials send no mail");
     // Rules of the customer's own do not open it.
-    customer.api.put(&format!("/api/v1/instances/{id}/firewall"), json!({})).await.expect(202);
+    customer
+        .api
+        .put(&format!("/api/v1/instances/{id}/firewall"), json!({ "inbound": null }))
+        .await
+        .expect(202);
     assert_eq!(customer.instance(&id).await["firewall"]["blocked_outbound_tcp"], json!([25]));
     desk.obey().await;
 

@@ -62,9 +62,9 @@ async fn bad_settings_are_refused_field_by_field() {
     }
     for (body, field) in [
         (json!({ "enabled": true, "values": { "password": "x" } }), "password"),
-        (json!({ "enabled": true, "values": { "base_url": 5 } }), "body"),
+        (json!({ "enabled": true, "values": { "base_url": 5 } }), "values.base_url"),
         (json!({ "values": {} }), "body"),
-        (json!({ "enabled": true, "more": 1 }), "body"),
+        (json!({ "enabled": true, "more": 1 }), "more"),
     ] {
         let answer = admin.put("/api/v1/admin/payment-providers/stripe", body).await.expect(422);
         assert_eq!(field_errors(&answer)[0].0, field);

@@ -123,7 +123,7 @@ async fn input_that_is_wrong_is_refused_field_by_field() {
         // Hosts are the operator's.
         (json!({ "url": url, "types": ["host.updated"] }), "types", "webhook-types"),
         (json!({ "url": url, "types": ["webhook.test"] }), "types", "webhook-types"),
-        (json!({ "url": url, "secret": "whsec_mine" }), "body", "json"),
+        (json!({ "url": url, "secret": "whsec_mine" }), "secret", "json"),
         (json!({}), "body", "json"),
     ] {
         let refused = customer.api.post(PATH, body.clone()).await.expect(422);

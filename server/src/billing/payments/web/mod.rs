@@ -12,6 +12,7 @@ use crate::billing::standing;
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{InvoiceId, PaymentId};
 use crate::state::App;
+use crate::typed::figure;
 use crate::web::page::Page;
 use crate::web::paging::{Listed, Paging};
 use askama::Template;
@@ -164,7 +165,8 @@ async fn begin(
     let begun = match Provider::parse(&form.provider) {
         // What is no amount is refused like one that is out of bounds.
         Some(provider) => {
-            let amount = parse_amount(&form.amount).filter(|minor| *minor <= MAX_AMOUNT).unwrap_or(0);
+            let amount =
+                parse_amount(&figure(&form.amount, 2)).filter(|minor| *minor <= MAX_AMOUNT).unwrap_or(0);
             create(&app, &actor, &NewPayment { provider, amount, currency: account.currency }).await
         }
         None => Err(Error::invalid("provider", "choice")),
