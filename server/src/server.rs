@@ -51,6 +51,7 @@ pub async fn open(config: Config) -> anyhow::Result<(App, Option<EmbeddedPostgre
         ca: Arc::new(Ca::open(&config.data_dir.join("ca"))?),
         notices: Notices::default(),
         consoles: Meeting::default(),
+        funding: Arc::new(crate::billing::orders::Accounts),
         payments_told: Arc::default(),
         config: Arc::new(config),
     };

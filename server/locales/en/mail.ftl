@@ -161,9 +161,37 @@ mail-invoice-issued-body =
 
 mail-low-balance-subject = Your balance is low
 mail-low-balance-body =
-    { $available } are left on your account, less what you have used already. When nothing is left, your instances are stopped some days later.
+    { $available } are left on your account, less what you have used already. When nothing is left, your servers are stopped within minutes.
 
     Add to your balance here:
+
+    { $link }
+
+mail-running-out-subject = Your balance lasts for less than { $days ->
+        [1] a day
+       *[other] { $days } days
+    }
+mail-running-out-body =
+    { $available } are left on your account. At the current rate, that lasts for less than { $days ->
+        [1] a day
+       *[other] { $days } days
+    }. When nothing is left, your servers are stopped within minutes.
+
+    Add money here:
+
+    { $link }
+
+mail-payment-attention-subject = { $what }: { $provider }
+mail-payment-attention-body =
+    { $what } ({ $provider }, { $about }) { $amount }
+
+    A disputed payment closes the account for orders until the dispute is won or you open the account again. Details:
+
+    { $link }
+
+mail-orders-closed-subject = Your account is closed for orders
+mail-orders-closed-body =
+    A payment of { $amount } was disputed at your bank, and its amount is no longer part of your balance. Nothing can be ordered until the dispute is withdrawn or decided. If you do not know of a dispute, contact us.
 
     { $link }
 
@@ -177,7 +205,7 @@ mail-payment-reminder-body =
 
 mail-account-suspended-subject = Your instances were stopped
 mail-account-suspended-body =
-    Your account stands at { $available } and was not paid. Your instances were stopped and are locked; their data is kept for now. They start again as soon as you have paid.
+    Your account stands at { $available }. Your servers were stopped, and nothing is charged while they are. Their data is kept for { $days } days from now; then they are deleted. Add { $missing } and they start again.
 
     { $link }
 

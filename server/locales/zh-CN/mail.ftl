@@ -161,9 +161,31 @@ mail-invoice-issued-body =
 
 mail-low-balance-subject = 您的余额不足
 mail-low-balance-body =
-    扣除已使用的金额后，您的账户还剩 { $available }。金额用完后，实例将在数日后停止。
+    扣除已使用的金额后，您的账户还剩 { $available }。金额用完后，实例将在几分钟内停止。
 
     请在此充值：
+
+    { $link }
+
+mail-running-out-subject = 您的余额可用时间不足 { $days } 天
+mail-running-out-body =
+    您的账户还剩 { $available }，按当前消耗可用时间不足 { $days } 天。余额用完后，实例将在几分钟内停止。
+
+    请在此充值：
+
+    { $link }
+
+mail-payment-attention-subject = { $what }：{ $provider }
+mail-payment-attention-body =
+    { $what }（{ $provider }，{ $about }）{ $amount }
+
+    付款存在争议的账户会暂停订购，直到争议胜诉或由您恢复订购。详情：
+
+    { $link }
+
+mail-orders-closed-subject = 您的账户已暂停订购
+mail-orders-closed-body =
+    一笔 { $amount } 的付款在银行被提出争议，该金额已从余额中扣除。争议撤回或裁定之前不能订购。如果您不清楚此争议，请联系我们。
 
     { $link }
 
@@ -177,7 +199,7 @@ mail-payment-reminder-body =
 
 mail-account-suspended-subject = 您的实例已停止
 mail-account-suspended-body =
-    您的账户目前为 { $available }，尚未付款。实例已停止并锁定，数据暂时保留。付款后实例会立即重新启动。
+    您的账户目前为 { $available }。实例已停止，停止期间不产生费用。数据从现在起保留 { $days } 天，之后将被删除。充值 { $missing } 后实例会重新启动。
 
     { $link }
 

@@ -6,6 +6,7 @@
 //! - An instance never costs more in a calendar month than the highest monthly price that it had in it.
 //! - What is deleted is kept for nothing until it is removed.  When the deletion is undone, the time in between is charged
 //!   as if it had never been deleted.
+//! - While the account is suspended for money, nothing is charged.
 //! - Traffic beyond the quota is charged a GiB, both directions together.  The highest quota of the month counts, in
 //!   full; a plan without one makes the month unmetered.
 //!
@@ -25,6 +26,8 @@ pub enum Kind {
     Retained,
     /// Sold by a billing system of the operator's, which bills for it.
     External,
+    /// Sold or kept, in a time in which the account was suspended for money: free.
+    Suspended,
 }
 
 /// What was agreed upon, in the customer's currency.
@@ -116,7 +119,7 @@ struct Used {
 
 /// Whether a deletion was undone by then; what follows says whether it is sold again.
 fn is_restored(intervals: &[Interval], index: usize, now: i64) -> bool {
-    let next = intervals[index..].iter().find(|later| later.kind != Kind::Retained);
+    let next = intervals[index..].iter().find(|later| !matches!(later.kind, Kind::Retained | Kind::Suspended));
     intervals[index].kind == Kind::Retained
         && next.is_some_and(|next| next.kind == Kind::Sold && next.since <= now)
 }
@@ -170,7 +173,43 @@ fn time(sold: &[Used], month: &Month, currency: Currency) -> Vec<Charge> {
             amount: Money::new(currency, amount),
         }
     };
-    sold.iter().map(charge).collect()
+    // An interval that a suspension divides stays one charge.
+    let merged = |mut all: Vec<Charge>, next: Charge| {
+        match all.last_mut().filter(|last| last.n == next.n) {
+            Some(last) => {
+                last.until = next.until;
+                last.quantity += next.quantity;
+                last.amount.minor += next.amount.minor;
+            }
+            None => all.push(next),
+        }
+        all
+    };
+    sold.iter().map(charge).fold(Vec::new(), merged)
+}
+
+/// Takes the times in which the account was suspended out of what was sold.  `windows` are (since, until), in their order and
+/// apart from each other; the last may be open.  The parts keep the number of their interval.
+pub fn without_suspensions(interval: Interval, windows: &[(i64, Option<i64>)]) -> Vec<Interval> {
+    if !matches!(interval.kind, Kind::Sold | Kind::Retained) {
+        return vec![interval];
+    }
+    let (mut parts, mut since) = (Vec::new(), interval.since);
+    let end = interval.until.unwrap_or(i64::MAX);
+    let time = |second: i64| (second < i64::MAX).then_some(second);
+    let mut part = |kind, since: i64, until: i64| {
+        if since < until {
+            parts.push(Interval { kind, since, until: time(until), ..interval });
+        }
+    };
+    for (from, to) in windows {
+        let (from, to) = (from.clamp(&since, &end), to.unwrap_or(i64::MAX).clamp(since, end));
+        part(interval.kind, since, *from);
+        part(Kind::Suspended, *from, to);
+        since = since.max(to);
+    }
+    part(interval.kind, since, end);
+    if parts.is_empty() { vec![interval] } else { parts }
 }
 
 fn beyond_quota(

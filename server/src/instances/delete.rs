@@ -9,6 +9,7 @@
 //! Until the host has acknowledged that nothing is left, booking and addresses stay: nobody else is
 //! given an address that may still be in use.
 
+use super::funding::Order;
 use super::change;
 use super::create::MAX_NAME;
 use super::model::Instance;
@@ -118,8 +119,14 @@ pub fn is_absent(instance: &Instance) -> bool {
 
 /// Brings a deleted instance back, stopped.
 pub async fn undelete(app: &App, actor: &Actor, id: InstanceId) -> Result<Operation> {
-    let mut work = Work::begin(app, actor, id, Request::Undelete).await?;
+    let mut work = Work::begin_order(app, actor, id, Request::Undelete).await?;
     state::check_seller(&mut work, actor).await?;
+    let trial = crate::trials::db::is_trial(&mut work.tx, id).await?;
+    // What is sold elsewhere is paid there.
+    if !trial && db::seller(&mut work.tx, id).await?.is_none() {
+        let Instance { plan_id: plan, plan_version, tenant_id: tenant, .. } = work.instance;
+        app.funding.check(&mut work.tx, &Order { tenant, instance: id, plan, plan_version }).await?;
+    }
     work.instance.deleted_at = None;
     work.instance.purge_at = None;
     work.instance.power = Power::Stopped;

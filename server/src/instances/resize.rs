@@ -8,6 +8,7 @@
 
 use super::create::{any_plan, find_plan};
 use super::db::{bookings, catalogue};
+use super::funding::Order;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::placing;
@@ -122,7 +123,7 @@ async fn resize_to(
     if !sold {
         super::state::check_seller(&mut work, actor).await?;
         if !tenant.may_buy {
-            return Err(Error::refused("may-not-buy"));
+            return Err(quotas::may_not_buy(&mut work.tx, actor.tenant_id).await?);
         }
     }
     if plan.trial_only() {
@@ -142,6 +143,8 @@ async fn resize_to(
         let booked = bookings::of(&mut work.tx, id).await?.unwrap_or_default();
         let new = booked.larger(&Booking::of(&preview.policy));
         quotas::check(&mut work.tx, actor.tenant_id, &tenant, Some(&booked), &new).await?;
+        let (tenant, plan, plan_version) = (actor.tenant_id, plan.id, plan.version);
+        app.funding.check(&mut work.tx, &Order { tenant, instance: id, plan, plan_version }).await?;
     }
     let from = crate::plans::db::by_id(&mut *work.tx, work.instance.plan_id).await?.map(|plan| plan.slug);
     let instance = &mut work.instance;

@@ -55,10 +55,13 @@ kinds! {
     TrialDeleted, "trial-deleted";
     InvoiceIssued, "invoice-issued";
     LowBalance, "low-balance";
+    RunningOut, "running-out";
     PaymentReminder, "payment-reminder";
     AccountSuspended, "account-suspended";
     AccountReleased, "account-released";
     AccountDeleted, "account-deleted";
+    PaymentAttention, "payment-attention";
+    OrdersClosed, "orders-closed";
     NewSignIn, "new-sign-in";
     OperationFailed, "operation-failed";
     AppealGranted, "appeal-granted";

@@ -8,7 +8,8 @@ use crate::state::App;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-const EVERY: Duration = Duration::from_secs(600);
+/// An account that runs dry is locked within this, and a moment for each account that is looked at before it.
+const EVERY: Duration = Duration::from_secs(60);
 
 pub async fn run(app: App, stop: CancellationToken) {
     loop {

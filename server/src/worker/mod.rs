@@ -38,5 +38,7 @@ pub fn spawn(app: &App, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(reconciler::run("purge", seconds(10), app.clone(), stop.clone(), purge::pass));
     let services = crate::billing_systems::decisions::pass;
     tasks.spawn(reconciler::run("billing systems", seconds(30), app.clone(), stop.clone(), services));
+    let questions = crate::billing::payments::ask::pass;
+    tasks.spawn(reconciler::run("payment questions", seconds(10), app.clone(), stop.clone(), questions));
     tasks.spawn(reconciler::run("trials", seconds(30), app.clone(), stop.clone(), trials::pass));
 }

@@ -1,7 +1,7 @@
 //! Payments as an API: what customers pay, and what they have paid.
 
 use super::provider::Provider;
-use super::state::State as PaymentState;
+use super::state::{Disputed, State as PaymentState};
 use super::{NewPayment, Payment, create, db, settings};
 use crate::auth::Actor;
 use crate::billing::money::Money;
@@ -35,6 +35,12 @@ pub struct PaymentView {
     state: PaymentState,
     /// What went back; it may be a part.
     refunded: Money,
+    /// Whether the payer's bank disputes it.  `open` and `lost` close the account for orders.
+    dispute: Disputed,
+    /// What disputes took and did not give back.
+    disputed: Money,
+    /// The operator has opened the account again in spite of the dispute.
+    dispute_settled: bool,
     /// While it is pending: the provider's page, where it is paid.
     pay_url: Option<String>,
     /// While it is pending: the text of the QR code by which it is paid, instead of a page.
@@ -62,6 +68,9 @@ impl From<&Payment> for PaymentView {
             amount: payment.amount,
             state: payment.state,
             refunded: payment.refunded,
+            dispute: payment.dispute,
+            disputed: payment.disputed,
+            dispute_settled: payment.dispute_settled,
             pay_url,
             code,
             created_by: payment.created_by.clone(),
