@@ -119,7 +119,8 @@ struct Used {
 
 /// Whether a deletion was undone by then; what follows says whether it is sold again.
 fn is_restored(intervals: &[Interval], index: usize, now: i64) -> bool {
-    let next = intervals[index..].iter().find(|later| !matches!(later.kind, Kind::Retained | Kind::Suspended));
+    let next =
+        intervals[index..].iter().find(|later| !matches!(later.kind, Kind::Retained | Kind::Suspended));
     intervals[index].kind == Kind::Retained
         && next.is_some_and(|next| next.kind == Kind::Sold && next.since <= now)
 }

@@ -114,11 +114,8 @@ async fn take(tx: &mut Tx, app: &App, standing: &Standing, step: Step) -> Result
         .await?;
     let missing = standing.missing(None)?;
     let days = standing.settings.delete_days;
-    let facts = [
-        ("available", available.to_string()),
-        ("missing", missing.to_string()),
-        ("days", days.to_string()),
-    ];
+    let facts =
+        [("available", available.to_string()), ("missing", missing.to_string()), ("days", days.to_string())];
     tell(tx, app, tenant, kind, &facts).await
 }
 

@@ -4,9 +4,9 @@
 //! not invoiced yet is gone, and so is what was ordered and no host has reported yet.  The account is locked by whoever asks,
 //! so that two orders cannot spend the same money.
 
+use super::db;
 use super::forecast::Sold;
 use super::standing::{self, Standing};
-use super::db;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::instances::funding::{Funding, Order};

@@ -107,7 +107,8 @@ impl Standing {
 
     /// What is owed and not billed at a time to come, if everything that was asked for runs until then; with tax.
     fn owed_by(&self, until: i64, order: Option<&Sold>) -> Result<Money> {
-        let others = self.sold.iter().filter(|sold| order.is_none_or(|order| order.instance != sold.instance));
+        let others =
+            self.sold.iter().filter(|sold| order.is_none_or(|order| order.instance != sold.instance));
         let sold: Vec<Sold> = others.chain(order).cloned().collect();
         let metered = continued(&self.metered, &sold, self.now);
         let lines = bill::lines(&metered, &self.months(until)?, &self.billed, until);

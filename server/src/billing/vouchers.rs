@@ -59,8 +59,15 @@ pub async fn create(app: &App, actor: &Actor, new: &NewVoucher) -> Result<String
     let id = VoucherId::new();
     let amount = Money::new(new.currency, new.amount);
     let mut tx = app.db.begin_platform().await?;
-    db::accounts::insert_voucher(&mut tx, id, &token_hash(&plain(&code)), amount, new.valid_days, new.opens_orders)
-        .await?;
+    db::accounts::insert_voucher(
+        &mut tx,
+        id,
+        &token_hash(&plain(&code)),
+        amount,
+        new.valid_days,
+        new.opens_orders,
+    )
+    .await?;
     let event = Event {
         tenant: None,
         action: "voucher.created",

@@ -9,9 +9,9 @@
 //! Until the host has acknowledged that nothing is left, booking and addresses stay: nobody else is
 //! given an address that may still be in use.
 
-use super::funding::Order;
 use super::change;
 use super::create::MAX_NAME;
+use super::funding::Order;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::work::Work;

@@ -143,7 +143,8 @@ pub async fn retry(app: &App, actor: &Actor, id: InstanceId) -> Result<Operation
     }
     quotas::check(&mut work.tx, actor.tenant_id, &tenant, None, &Booking::of(&instance.policy)).await?;
     if !crate::trials::db::is_trial(&mut work.tx, id).await? {
-        let (tenant, plan, plan_version) = (actor.tenant_id, work.instance.plan_id, work.instance.plan_version);
+        let (tenant, plan, plan_version) =
+            (actor.tenant_id, work.instance.plan_id, work.instance.plan_version);
         app.funding.check(&mut work.tx, &Order { tenant, instance: id, plan, plan_version }).await?;
     }
     let instance = &mut work.instance;

@@ -130,10 +130,9 @@ pub async fn open_for_orders(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<bool
 
 /// Whether it was open.
 pub async fn close_for_orders(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<bool> {
-    let closed =
-        sqlx::query!("UPDATE tenants SET may_buy = false WHERE id = $1 AND may_buy", tenant.uuid())
-            .execute(&mut **tx)
-            .await?;
+    let closed = sqlx::query!("UPDATE tenants SET may_buy = false WHERE id = $1 AND may_buy", tenant.uuid())
+        .execute(&mut **tx)
+        .await?;
     Ok(closed.rows_affected() == 1)
 }
 

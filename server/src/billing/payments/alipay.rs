@@ -35,7 +35,12 @@ impl Alipay {
     }
 
     /// The parameters of a request, with the signature over all of them.
-    fn signed(&self, method: &str, content_json: &Value, more: &[(&str, String)]) -> anyhow::Result<Parameters> {
+    fn signed(
+        &self,
+        method: &str,
+        content_json: &Value,
+        more: &[(&str, String)],
+    ) -> anyhow::Result<Parameters> {
         let fixed = [
             ("app_id", self.app_id.clone()),
             ("method", method.to_owned()),
@@ -127,7 +132,12 @@ impl Gateway for Alipay {
         if trade["sub_code"] == "ACQ.TRADE_NOT_EXIST" {
             return Ok(None);
         }
-        anyhow::ensure!(trade["code"] == "10000", "Alipay refused with {} {}", trade["code"], trade["sub_code"]);
+        anyhow::ensure!(
+            trade["code"] == "10000",
+            "Alipay refused with {} {}",
+            trade["code"],
+            trade["sub_code"]
+        );
         Ok(Some(body))
     }
 

@@ -248,11 +248,10 @@ pub async fn settle_dispute(tx: &mut Tx, id: PaymentId) -> sqlx::Result<()> {
 
 /// Administrators' addresses and languages.
 pub async fn operators(tx: &mut Tx) -> sqlx::Result<Vec<(String, String)>> {
-    let rows = sqlx::query!(
-        "SELECT email, locale FROM users WHERE is_admin AND disabled_at IS NULL ORDER BY email"
-    )
-    .fetch_all(&mut **tx)
-    .await?;
+    let rows =
+        sqlx::query!("SELECT email, locale FROM users WHERE is_admin AND disabled_at IS NULL ORDER BY email")
+            .fetch_all(&mut **tx)
+            .await?;
     Ok(rows.into_iter().map(|row| (row.email, row.locale)).collect())
 }
 

@@ -124,8 +124,7 @@ impl Chargeback {
     }
 
     fn taken(&self) -> i64 {
-        let taken =
-            self.has(&[News::Opened, News::Withdrawn, News::Reinstated, News::Won, News::Lost]);
+        let taken = self.has(&[News::Opened, News::Withdrawn, News::Reinstated, News::Won, News::Lost]);
         if taken { self.amount } else { 0 }
     }
 

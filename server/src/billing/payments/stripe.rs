@@ -96,7 +96,11 @@ impl Gateway for Stripe {
             (_, Some("expired")) => vec![Fact::Expired],
             _ => Vec::new(),
         };
-        Ok(Told { number: session["client_reference_id"].as_str().map(str::to_owned), facts, ..Told::default() })
+        Ok(Told {
+            number: session["client_reference_id"].as_str().map(str::to_owned),
+            facts,
+            ..Told::default()
+        })
     }
 
     fn verify(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Forged> {
@@ -161,10 +165,7 @@ fn said(object: &Value, amount: &str) -> Result<Said, Unreadable> {
 
 /// A Checkout Session that is paid.
 fn paid(session: &Value) -> Result<Fact, Unreadable> {
-    Ok(Fact::Paid {
-        transaction: text(&session["payment_intent"])?,
-        amount: said(session, "amount_total")?,
-    })
+    Ok(Fact::Paid { transaction: text(&session["payment_intent"])?, amount: said(session, "amount_total")? })
 }
 
 /// A refund counts from when it is begun; one that needs something of the customer first has not begun.

@@ -131,8 +131,8 @@ impl Gateway for Wechat {
         };
         // It was paid and something went back, of which the answer does not say how much: somebody must look.
         let attention = (state == "REFUND").then(|| "refund-unknown".to_owned());
-        let own = transaction["mchid"] == self.merchant_id.as_str()
-            && transaction["appid"] == self.app_id.as_str();
+        let own =
+            transaction["mchid"] == self.merchant_id.as_str() && transaction["appid"] == self.app_id.as_str();
         let number = transaction["out_trade_no"].as_str().map(str::to_owned);
         Ok(Told { number, facts, elsewhere: !own, attention, ..Told::default() })
     }

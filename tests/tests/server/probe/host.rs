@@ -167,7 +167,7 @@ impl Guest {
                 Outcome::Applied
             }
             Some(has) => {
-                let (has, outcome) = adjust(has, spec, random);
+                let (has, outcome) = adjust(has, spec, generation, random);
                 self.running = Some(has);
                 outcome
             }
@@ -209,6 +209,12 @@ impl Guest {
         }
     }
 
+    /// Nothing is left of it, and the platform was told so.
+    pub fn is_gone(&self) -> bool {
+        let deleted = self.told.as_ref().is_some_and(|told| told.presence == Presence::Deleted);
+        deleted && self.disk.is_none() && self.settled.is_some()
+    }
+
     /// What a delivered report teaches: the newest of those that were made says what is in force.
     pub fn heard(&mut self, letter: &Letter) {
         let report = &letter.report;
@@ -234,13 +240,18 @@ fn failed(permanent: bool) -> Outcome {
 
 /// A running guest is asked to become what is desired: it may refuse to give anything up, the change may fail half-way, its
 /// limits may not take, or it is still on its way.
-fn adjust(mut has: ResourcePolicy, spec: &InstanceSpec, random: &mut StdRng) -> (ResourcePolicy, Outcome) {
+fn adjust(
+    mut has: ResourcePolicy,
+    spec: &InstanceSpec,
+    generation: i64,
+    random: &mut StdRng,
+) -> (ResourcePolicy, Outcome) {
     let wanted = &spec.policy;
     match random.random_range(0..10) {
         0 => return (has, Outcome::Progress { step: Step::Resizing, percent: 50 }),
         1 => {
             has.memory.size = has.memory.size.max(wanted.memory.size);
-            return (has, failed(random.random_ratio(1, 4)));
+            return (has, failed(generation > 1 && random.random_ratio(1, 4)));
         }
         2 => {}
         _ => has.network = wanted.network.clone(),

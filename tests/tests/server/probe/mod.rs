@@ -35,6 +35,11 @@ const PLANS: [&str; 4] = ["one", "two", "three", "four"];
 /// Seconds between two looks at the accounts.
 const CHECK: i64 = 300;
 
+/// All of the platform's statements have the time of the test, and so have the sessions that are opened from now on.
+const CLOCK: &str = "CREATE FUNCTION public.now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT at FROM public.test_clock'; \
+     DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database()); END $$; \
+     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
 struct World {
     counter: Counter,
     random: StdRng,
@@ -99,6 +104,11 @@ impl World {
         let counter = Counter::open().await;
         let desk = &counter.till.desk;
         desk.as_owner(rules::TABLE).await;
+        let mut purses = Vec::new();
+        for number in 0..6 {
+            purses.push(Purse::open(&counter, number).await);
+        }
+        desk.as_owner(CLOCK).await;
         sqlx::query("DELETE FROM hosts").execute(desk.pool()).await.unwrap();
         let mut hosts = Vec::new();
         for name in ["probe-1", "probe-2", "probe-3"] {
@@ -130,10 +140,10 @@ impl World {
             .await
             .unwrap();
         }
-        let mut purses = Vec::new();
-        for number in 0..6 {
-            purses.push(Purse::open(&counter, number).await);
-        }
+        sqlx::query("UPDATE billing_settings SET first_period = 'hour', credit_limit_usd = 300, suspend_days = 0, remind_days = 0")
+            .execute(desk.pool())
+            .await
+            .unwrap();
         Self {
             counter,
             random: StdRng::seed_from_u64(seed),
@@ -300,7 +310,11 @@ impl World {
         let id = letter.report.id;
         if let Some(guest) = self.hosts[index].guests.get_mut(&id) {
             guest.heard(&letter);
+            let gone = guest.is_gone();
             rules::note(self.counter.pool(), &self.hosts[index], id, &self.hosts[index].guests[&id]).await;
+            if gone {
+                self.hosts[index].guests.remove(&id);
+            }
         }
     }
 

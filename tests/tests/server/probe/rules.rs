@@ -74,9 +74,9 @@ pub async fn broken(pool: &PgPool) -> Vec<String> {
              JOIN instances AS instance ON instance.id = guest.instance_id AND instance.purged_at IS NULL \
              LEFT JOIN ledger AS open ON open.instance_id = instance.id AND open.until IS NULL \
              LEFT JOIN plan_versions AS charged ON charged.plan_id = open.plan_id AND charged.version = open.plan_version \
-             WHERE guest.seen_memory IS NOT NULL AND (open.kind IS NULL \
-             OR open.kind = 'retained' AND NOT EXISTS (SELECT FROM operations WHERE operations.instance_id = instance.id \
-                 AND kind IN ('delete', 'undelete') AND generation >= instance.applied_generation) \
+             WHERE guest.seen_memory IS NOT NULL AND (open.kind IS NULL AND instance.applied_generation > 0 \
+             OR open.kind = 'retained' AND instance.deleted_at IS NULL AND NOT EXISTS (SELECT FROM operations \
+                 WHERE operations.instance_id = instance.id AND kind = 'undelete' AND generation > instance.applied_generation) \
              OR charged.price_hourly_usd_micro < (SELECT max(price_hourly_usd_micro) FROM plans \
                  WHERE (policy #>> '{cpu,vcpus}')::bigint = guest.seen_vcpus \
                  OR (policy #>> '{memory,size}')::bigint = guest.seen_memory)) \
