@@ -1,9 +1,9 @@
 -- Names of instances in one form, free again once the instance is deleted; and the domain of a host name.
 
--- What stands for a name in comparisons: no joiners, compatible forms, case folded.  `name::same` says the same for what is
--- typed to confirm.
+-- What stands for a name in comparisons: compatible forms, without joiners and selectors of emoji, in lower case.
+-- `name::same`, for what is typed to confirm, says the same but for the case.
 CREATE FUNCTION name_key(name text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN lower(normalize(translate(name, U&'\200C\200D', ''), NFKC));
+    RETURN lower(normalize(translate(name, U&'\200C\200D\FE0E\FE0F', ''), NFKC));
 
 -- Names from before may differ only in what the new form takes away: the newer of two is told apart by the end of its id,
 -- and can be renamed like any other.

@@ -28,7 +28,7 @@ export async function signUp(platform, context, email) {
 
 /** An API token of whoever is signed in. */
 export async function apiToken(context) {
-  const form = new URLSearchParams({ name: "backup", valid_days: "90" });
+  const form = new URLSearchParams({ name: "backup", valid_days: "90", current_password: PASSWORD });
   for (const scope of ["read", "write"]) form.append("scopes", scope);
   const answer = await context.request.post("/api-tokens", {
     data: form.toString(),
@@ -97,7 +97,7 @@ export async function joinTeam(platform, browser, send, email, owner, team) {
 export async function connectShop(platform, browser) {
   const { context, page } = await visitor(browser, platform);
   await signIn(page, platform.admin_email, PASSWORD);
-  const form = new URLSearchParams({ name: "WHMCS" });
+  const form = new URLSearchParams({ name: "WHMCS", current_password: PASSWORD });
   for (const scope of ["read", "provision", "terminate", "sso"]) form.append("scopes", scope);
   const answer = await context.request.post("/admin/billing-systems", {
     data: form.toString(),

@@ -80,11 +80,36 @@ export function passkeys(browser, start) {
       assert.equal(path(), "/sign-in");
       await devices.send("WebAuthn.setUserVerified", { authenticatorId, isUserVerified: true });
     });
-    await step("removed, it opens nothing", async () => {
+    await step("after a reset it waits for its owner", async () => {
+      platform.sql("UPDATE passkeys SET unconfirmed_at = now()");
+      await page.goto("/sign-in");
+      await submit();
+      await page.getByText("This passkey did not sign you in").waitFor();
+      await context.request.post("/sign-in", { form: { email: EMAIL, password: PASSWORD }, failOnStatusCode: true });
+      await page.goto("/security");
+      await page.locator("a[href$='/confirm']").click();
+      await page.waitForURL(/\/confirm$/);
+    });
+    await step("and signs in once confirmed", async () => {
+      await page.fill("[name=current_password]", PASSWORD);
+      await submit();
+      await page.waitForURL(/\/security$/);
+      await signOut();
+      await page.goto("/sign-in");
+    });
+    await step("removing it takes the password", async () => {
       await submit();
       await page.waitForURL(/\/dashboard$/);
       await page.goto("/security");
-      await page.locator("form[action$='/remove'] button").click();
+      await page.locator("a[href$='/remove']").click();
+      await page.fill("[name=current_password]", "wrong words");
+      await submit();
+      await page.locator("[aria-invalid=true][name=current_password]").waitFor();
+    });
+    await step("removed, it opens nothing", async () => {
+      await page.fill("[name=current_password]", PASSWORD);
+      await submit();
+      await page.waitForURL(/\/security$/);
       await page.getByRole("rowheader", { name: "My phone" }).waitFor({ state: "detached" });
       await signOut();
       await page.goto("/sign-in");

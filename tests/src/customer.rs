@@ -39,7 +39,13 @@ impl Stack {
         let answer = browser.post("/verify", &[("token", &token)]).await;
         assert!(answer.status < 400, "verification: {}", answer.body);
         browser.sign_in(email, PASSWORD).await;
-        let fields = [("name", "test"), ("scopes", "read"), ("scopes", "write"), ("valid_days", "30")];
+        let fields = [
+            ("name", "test"),
+            ("scopes", "read"),
+            ("scopes", "write"),
+            ("valid_days", "30"),
+            ("current_password", PASSWORD),
+        ];
         let answer = browser.post("/api-tokens", &fields).await;
         let page = if answer.status == 303 { browser.get(&answer.location).await.body } else { answer.body };
         let token = page

@@ -8,11 +8,14 @@ use jst_server::server::{Running, start};
 use jst_server::state::App;
 use std::sync::Once;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 pub const PASSWORD: &str = "correct horse battery";
 
 pub struct Platform {
     running: Running,
+    /// Made once: making an administrator again ends what they had before.
+    admin: OnceCell<String>,
     pub directory: TempDir,
     pub url: String,
 }
@@ -56,7 +59,7 @@ impl Platform {
             .await
             .expect("the server starts");
         let url = format!("http://{}", running.address);
-        Self { running, directory, url }
+        Self { running, admin: OnceCell::new(), directory, url }
     }
 
     pub fn app(&self) -> &App {
@@ -78,11 +81,14 @@ impl Platform {
         Api::new(&self.url, token)
     }
 
-    /// A new administrator's API token.
+    /// The administrator's API token.
     pub async fn admin_token(&self) -> String {
-        jst_server::accounts::create_admin(self.app(), "admin@example.com", PASSWORD)
-            .await
-            .expect("an administrator can be made")
+        let make = || async {
+            jst_server::accounts::create_admin(self.app(), "admin@example.com", PASSWORD)
+                .await
+                .expect("an administrator can be made")
+        };
+        self.admin.get_or_init(make).await.clone()
     }
 
     /// A browser in which the administrator is signed in.
@@ -119,5 +125,15 @@ impl Platform {
 
     pub async fn stop(self) {
         self.running.shut_down().await;
+    }
+}
+
+impl Client {
+    /// An API token of whoever is signed in here with [`PASSWORD`], for the team in which they are.
+    pub async fn make_token(&self, scopes: &[&str]) -> String {
+        let mut form = vec![("name", "test"), ("valid_days", "1"), ("current_password", PASSWORD)];
+        form.extend(scopes.iter().map(|scope| ("scopes", *scope)));
+        let page = self.post("/api-tokens", &form).await.expect(200);
+        page.body.split("data-copy=\"").nth(1).expect("a token").split('"').next().unwrap_or("").to_owned()
     }
 }

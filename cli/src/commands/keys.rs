@@ -59,8 +59,12 @@ async fn add(context: &Context, file: &Path, name: Option<String>) -> Result<()>
 }
 
 /// The file beside the public key differs by its ending only, and must never leave this machine.
+/// Whether it may be a private key: with its frame, as PuTTY saves it, or without its first line.
 fn is_private(text: &str) -> bool {
-    text.contains("PRIVATE KEY") || text.starts_with("PuTTY-User-Key-File")
+    let upper = text.to_ascii_uppercase();
+    ["PRIVATE KEY-----", "PRIVATE KEY ----"].iter().any(|frame| upper.contains(frame))
+        || text.contains("PuTTY-User-Key-File")
+        || text.trim_start_matches('\u{feff}').trim_start().starts_with("b3BlbnNzaC1rZXktdjE")
 }
 
 async fn remove(context: &Context, wanted: String, yes: bool) -> Result<()> {
@@ -87,6 +91,10 @@ mod tests {
     fn a_private_key_is_known() {
         assert!(is_private("-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl"));
         assert!(is_private("-----BEGIN RSA PRIVATE KEY-----"));
+        assert!(is_private("\u{feff}---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----"));
+        assert!(is_private("\nPuTTY-User-Key-File-3: ssh-ed25519"));
+        assert!(is_private(" b3BlbnNzaC1rZXktdjEAAAAABG5vbmU"));
         assert!(!is_private("ssh-ed25519 AAAAC3 me@here"));
+        assert!(!is_private("---- BEGIN SSH2 PUBLIC KEY ----\nComment: no private key"));
     }
 }

@@ -11,7 +11,11 @@ password-hint = At least 10 characters. A few words are easier to remember than 
 password-new = New password
 password-current = Your present password
 password-change = Change the password
-password-change-lede = All other devices are signed out.
+password-change-lede = All other devices are signed out. { $count ->
+    [0] You have no API tokens.
+    [one] Your API token is revoked.
+   *[other] Your { $count } API tokens are revoked, in every team.
+  }
 account-name = Name
 account-change = Change
 account-created = Added
@@ -23,7 +27,7 @@ account-role = Role
 role-owner = Owner
 role-operator = Operator
 role-viewer = Viewer
-role-hint = A viewer sees everything, an operator also works with instances and keys, an owner also manages members and tokens.
+role-hint = A viewer sees everything, an operator also works with instances and keys, an owner also manages members and everybody's tokens.
 
 sign-up = Create an account
 sign-up-lede = One address and one password. We send you a link to confirm the address.
@@ -49,7 +53,7 @@ forgot-title = Forgot your password?
 forgot-lede = Tell us your address. If it has an account, we send a link for choosing a new password.
 forgot-submit = Send the link
 reset-title = Choose a new password
-reset-lede = All devices are signed out; sign in with the new password afterwards.
+reset-lede = All devices are signed out, your API tokens are revoked, your open invitations are withdrawn, and each of your passkeys has to be confirmed again. Sign in with the new password afterwards.
 reset-submit = Save the password
 change-email-title = Confirm your new address
 change-email-text = Press the button, and your account uses this address from now on.
@@ -78,7 +82,7 @@ two-factor-by-hand = Or type this key into the app:
 passkeys-title = Passkeys
 passkeys-empty = A passkey is a key in your phone, computer or security stick. It signs you in with your finger, face or PIN: no password and no code, and no false page can ask for it.
 passkey-add = Add a passkey
-passkey-lede = First your password, and a name by which you will know this passkey again.
+passkey-lede = First confirm that it is you, and choose a name by which you will know this passkey again.
 passkey-name = Name of the passkey
 passkey-name-hint = Such as: my phone, blue stick.
 passkey-continue = Continue
@@ -89,6 +93,12 @@ passkey-nothing = No passkey came from your device: it was cancelled, took too l
 passkey-sign-in = Sign in with a passkey
 passkey-used = Last used
 passkey-remove = Remove
+passkey-remove-title = Remove the passkey
+passkey-remove-lede = “{ $name }” will no longer sign you in.
+passkey-confirm = Confirm
+passkey-confirm-title = Confirm the passkey
+passkey-confirm-lede = “{ $name }” was added before your password was reset. Confirm it only if it is yours; remove it if you do not recognize it.
+passkey-unconfirmed = Unconfirmed; cannot sign in
 
 notifications-lede = Mails to { $email }, in the language of your account.
 notifications-wanted = Mails you can do without
@@ -107,6 +117,13 @@ recovery-once = These codes are shown only now. Print them, or keep them in a pa
 recovery-saved = I have kept them
 sessions-title = Where you are signed in
 sessions-end-all = Sign out everywhere else
+sessions-end-tokens = Revoke all my API tokens too
+sessions-end-tokens-hint = In every team. Programs that use them stop working.
+review-title = Your password was reset on { $date }.
+review-text = If somebody else had access before, also check what they may have left behind:
+review-webhooks = Webhooks, which are told what happens in your teams
+review-team = Members and their roles
+review-keys = SSH keys for new servers
 session-browser = Browser
 session-address = Address
 session-since = Signed in
@@ -156,7 +173,7 @@ ssh-key-public-hint = One line from the file ending in .pub, or an SSH2 public k
 ssh-key-name-hint = Empty: the comment at the end of the key.
 
 tokens-title = API tokens
-tokens-lede = For programs that work with your account. Treat them like passwords.
+tokens-lede = For programs that work with your account, with at most the rights of your role. Treat them like passwords.
 tokens-empty = No token yet
 tokens-empty-text = A token lets a script or a tool do what its scopes allow, until it expires or you revoke it.
 token-create = Create a token
@@ -173,6 +190,8 @@ scope-read = Read
 scope-read-hint = See instances, keys, members and activity
 scope-write = Write
 scope-write-hint = Create, change and delete; includes reading
+scope-members = Manage members
+scope-members-hint = Invite operators and viewers, change their roles and remove them; needs writing besides
 scope-admin = Administer the platform
 scope-admin-hint = What only administrators may do; needs reading and writing besides
 
@@ -184,18 +203,23 @@ activity-empty-text = Every change to your account and your servers is listed he
 flash-verified = Your address is confirmed. You can sign in now.
 flash-verification-sent = If an account waits for confirmation at this address, a mail is on its way.
 flash-reset-sent = If this address has an account, a mail with a link is on its way.
-flash-password-reset = Your password was changed. Sign in with the new one.
+flash-password-reset = Your password was changed. All devices were signed out, and your API tokens and open invitations are no longer valid. Passkeys work again once you confirm them on the Security page. Sign in with the new password.
 flash-signed-out = You are signed out.
 flash-sign-in-again = That took too long, or something changed meanwhile. Sign in again.
-flash-password-changed = Your password was changed, and all other devices were signed out.
+flash-password-changed = Your password was changed, and all other devices were signed out. { $value ->
+    [0] You had no API tokens.
+   *[other] API tokens revoked: { $value }.
+  }
 flash-email-change-sent = We have sent a link to { $value }. Your address changes when you open it.
 flash-email-changed = Your new address is confirmed.
 flash-session-ended = The device was signed out.
 flash-sessions-ended = All other devices were signed out.
+flash-sessions-and-tokens-ended = All other devices were signed out, and all your API tokens were revoked.
 flash-second-factor-off = Two-factor sign-in is off.
 flash-second-factor-already-on = Two-factor sign-in is on already.
 flash-passkey-added = The passkey was added. You can sign in with it from now on.
 flash-notifications-saved = Saved.
+flash-passkey-confirmed = The passkey is confirmed and signs you in again.
 flash-passkey-removed = The passkey was removed and signs nobody in any more. Remove it from your device too.
 flash-passkey-again = The passkey could not be added: it took too long, or it is in the list already. Try again.
 flash-tenant-renamed = The name was saved.
@@ -222,7 +246,10 @@ error-last-owner = A team needs at least one owner. Make somebody else an owner 
 error-invitation-other-person = This invitation is for another address. Sign in with the address that was invited.
 error-ssh-keys-full = A team can have at most { $max } SSH keys. Delete some that you do not need.
 error-tokens-full = A team can have at most { $max } API tokens. Revoke some that you do not need.
+error-tokens-full-own = You can have at most { $max } API tokens in this team. Revoke some that you do not need.
 error-token-makes-token = A token cannot make another token. Sign in to the portal to do that.
+error-scope-members = This token may not manage members. Use one with the scope “members”, or sign in to the portal.
+error-role-above-own = A token cannot give this role, or change a member who has it. Sign in to the portal to do that.
 
 invalid-email = Enter one e-mail address, such as name@example.com.
 invalid-sign-up-closed = Only people who were invited can sign up here. Ask for an invitation to this address.

@@ -36,5 +36,6 @@ invalid-page-cursor = This is not a cursor of this list. Take next_cursor from t
 invalid-idempotency-key = An idempotency key has 1 to { $max } printable ASCII characters.
 invalid-idempotency-key-reused = This key was used for another request in the last 24 hours. Choose a new one for each request.
 error-idempotency-in-progress = The first request with this key is still being worked on. Ask again in a moment.
+error-idempotency-rights = The first request with this key was made with rights that this token does not have. Repeat it with the same token.
 error-image-gone = The file of this image is missing or damaged on the server. Register the image again.
 error-idempotency-done = The first request with this key was carried out, but its answer was lost when the server was cut off. It is about { $subject }: look there, and use a new key for the next request.

@@ -35,11 +35,36 @@ mail-reset-body =
 
 mail-password-changed-subject = Your password was changed
 mail-password-changed-body =
-    The password of { $email } was just changed, and all other devices were signed out.
+    The password of { $email } was just changed.
+
+    Other devices signed out: { $sessions }
+    API tokens revoked: { $tokens }
 
     If this was not you, choose a new password at once:
 
     { $link }
+
+mail-password-reset-subject = Your password was reset
+mail-password-reset-body =
+    A new password was chosen for { $email } with a link from our mail.
+
+    Devices signed out: { $sessions }
+    API tokens revoked: { $tokens }
+    Open invitations withdrawn: { $invitations }
+    Passkeys that you have to confirm again: { $passkeys }
+
+    Sign in with the new password, and confirm your passkeys here:
+
+    { $security_link }
+
+    If somebody else had access before, also check your team members, your SSH keys, and the webhooks of your teams:
+
+    { $webhooks }
+
+    If you did not reset your password, choose a new one at once, and secure your mailbox:
+
+    { $link }
+mail-webhooks-none = You have no webhooks.
 
 mail-change-email-subject = Confirm your new e-mail address
 mail-change-email-body =

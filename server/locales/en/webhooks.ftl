@@ -64,6 +64,7 @@ webhook-problem-status = Not a status of 2xx
 webhook-reason-owner = Disabled
 webhook-reason-gone = Disabled: it answered 410 and wants nothing more
 webhook-reason-exhausted = Disabled: all attempts of a message failed
+webhook-reason-token = Disabled: the API token that created or last changed it was revoked or expired
 webhook-reason-overflow = Disabled: too many messages waited for it
 webhook-type-webhook-test = A test
 webhook-type-instance-created = An instance was asked for

@@ -36,5 +36,6 @@ invalid-page-cursor = 这不是本列表的游标。请使用上一次返回的 
 invalid-idempotency-key = 幂等键须为 1 到 { $max } 个可打印的 ASCII 字符。
 invalid-idempotency-key-reused = 该幂等键在 24 小时内已用于另一个请求。请为每个请求使用新的幂等键。
 error-idempotency-in-progress = 使用该幂等键的第一个请求仍在处理中，请稍后再试。
+error-idempotency-rights = 使用该幂等键的第一个请求拥有当前令牌没有的权限。请使用同一个令牌重试。
 error-image-gone = 该镜像的文件在服务器上缺失或已损坏，请重新登记该镜像。
 error-idempotency-done = 使用该幂等键的第一个请求已生效，但服务器中断时应答丢失。它涉及 { $subject }：请在那里查看，下一个请求请使用新的幂等键。

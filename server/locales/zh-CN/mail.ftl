@@ -35,11 +35,36 @@ mail-reset-body =
 
 mail-password-changed-subject = 您的密码已更改
 mail-password-changed-body =
-    { $email } 的密码刚刚被更改，其他设备均已退出登录。
+    { $email } 的密码刚刚被更改。
+
+    已退出登录的其他设备：{ $sessions }
+    已撤销的 API 令牌：{ $tokens }
 
     如果不是您本人操作，请立即重新设置密码：
 
     { $link }
+
+mail-password-reset-subject = 您的密码已重置
+mail-password-reset-body =
+    已通过邮件中的链接为 { $email } 设置了新密码。
+
+    已退出登录的设备：{ $sessions }
+    已撤销的 API 令牌：{ $tokens }
+    已撤回的邀请：{ $invitations }
+    需要重新确认的通行密钥：{ $passkeys }
+
+    请用新密码登录，并在此确认您的通行密钥：
+
+    { $security_link }
+
+    如果此前有他人访问过您的账号，请同时检查团队成员、SSH 密钥，以及团队的 Webhook：
+
+    { $webhooks }
+
+    如果不是您本人重置，请立即设置新密码，并检查邮箱的安全：
+
+    { $link }
+mail-webhooks-none = 您没有 Webhook。
 
 mail-change-email-subject = 请确认您的新邮箱地址
 mail-change-email-body =

@@ -61,6 +61,7 @@ webhook-problem-status = 状态不是 2xx
 webhook-reason-owner = 已停用
 webhook-reason-gone = 已停用：对方以 410 应答，不再接收
 webhook-reason-exhausted = 已停用：某条消息的所有尝试都失败了
+webhook-reason-token = 已停用：创建或最后更改它的 API 令牌已撤销或过期
 webhook-reason-overflow = 已停用：等待发送的消息过多
 webhook-type-webhook-test = 测试
 webhook-type-instance-created = 申请创建实例

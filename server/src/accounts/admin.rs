@@ -1,15 +1,15 @@
 //! The first administrator.
 
 use super::db::{tokens, users};
-use super::{email, tenant_name};
-use crate::auth::{password, token};
+use super::{credentials, email, tenant_name};
+use crate::auth::{Role, Scopes, password, token};
 use crate::events::{self, Event, Source};
 use crate::ids::{TenantId, TokenId, UserId};
 use crate::secrets::token_hash;
 use crate::state::App;
 use serde_json::json;
 
-/// The name of the token that [`create_admin`] makes; the one of an earlier run is revoked.
+/// The name of the token that [`create_admin`] makes.
 const TOKEN_NAME: &str = "create-admin";
 
 /// Creates an administrator, or gives an existing account the rights and the password.  Returns a new
@@ -47,9 +47,12 @@ pub async fn create_admin(app: &App, address: &str, new_password: &str) -> anyho
             tenant
         }
     };
-    tokens::revoke_named(&mut tx, user, TOKEN_NAME).await?;
+    if !created {
+        // As after a reset by mail: whoever had the account before has nothing of it any more.
+        credentials::end_all(&mut tx, user, &Source::system(TOKEN_NAME)).await?;
+    }
     let (id, secret) = (TokenId::new(), token::generate());
-    let scopes: Vec<String> = super::tokens::SCOPES.map(str::to_owned).to_vec();
+    let scopes = Scopes::of_person(Role::Owner, true).names();
     let new = tokens::NewToken {
         id,
         tenant,
@@ -69,7 +72,7 @@ pub async fn create_admin(app: &App, address: &str, new_password: &str) -> anyho
         subject_id: &subject,
         data: json!({ "email": address, "created": created }),
     };
-    events::record(&mut tx, &Source::system("create-admin"), event).await?;
+    events::record(&mut tx, &Source::system(TOKEN_NAME), event).await?;
     tx.commit().await?;
     Ok(secret)
 }

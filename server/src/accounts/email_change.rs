@@ -1,8 +1,8 @@
-//! Changing the address of an account: asked for with the password, confirmed from the new mailbox,
+//! Changing the address of an account: asked for with the password and the second factor, confirmed from the new mailbox,
 //! told to the old one.
 
 use super::db::users;
-use super::{confirm_password, email, link, mail_allowed, source};
+use super::{Proof, email, link, mail_allowed, source};
 use crate::auth::Actor;
 use crate::error::{Error, Result, violated_constraint};
 use crate::events::{self, Event};
@@ -17,12 +17,12 @@ const LINK_SECONDS: f64 = 24.0 * 3600.0;
 
 /// Sends a link to the new address.  Where that has an account, its owner is told instead, and the
 /// answer here is the same.
-pub async fn request(app: &App, actor: &Actor, new: &str, current_password: &str) -> Result<()> {
+pub async fn request(app: &App, actor: &Actor, new: &str, proof: &Proof) -> Result<()> {
     let new = email::parse("email", new).map_err(|error| Error::Invalid(vec![error]))?;
     if new.eq_ignore_ascii_case(&actor.email) {
         return Err(Error::invalid("email", "email-same"));
     }
-    let user = confirm_password(app, actor, current_password).await?;
+    let user = super::confirm(app, actor, proof).await?;
     if !mail_allowed(app, &new).await? {
         return Ok(());
     }

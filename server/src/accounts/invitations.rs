@@ -3,6 +3,7 @@
 use super::db::invitations::{self, Invitation, NewInvitation, Open};
 use super::db::members;
 use super::{email, link};
+use crate::auth::grant::{self, Credential};
 use crate::auth::limits::{self, AttemptLimit};
 use crate::auth::{Actor, Role};
 use crate::error::{Error, Result, violated_constraint};
@@ -25,7 +26,8 @@ pub async fn list(app: &App, actor: &Actor, paging: &Paging<InvitationId>) -> Re
     Ok(Listed::new(rows, paging, |row| row.id.to_string()))
 }
 
-/// Sends an invitation, in the language of the inviter.
+/// Sends an invitation, in the language of the inviter.  It ends with the token by which it was made, and when the inviter
+/// is no owner any more.
 pub async fn create(
     app: &App,
     actor: &Actor,
@@ -33,7 +35,7 @@ pub async fn create(
     role: Role,
     language: Language,
 ) -> Result<InvitationId> {
-    actor.may_own()?;
+    let until = grant::check(actor, Credential::Membership(role))?;
     let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
     limits::count(app.db.platform(), &format!("invitation:{}", actor.tenant_id), INVITATIONS).await?;
     let (id, token) = (InvitationId::new(), random_token());
@@ -48,7 +50,9 @@ pub async fn create(
         role,
         token_hash: &token_hash(&token),
         invited_by: actor.user_id,
+        token: actor.token,
         valid_seconds: VALID_SECONDS,
+        until,
     };
     invitations::insert(&mut tx, new).await.map_err(|error| match violated_constraint(&error) {
         Some("invitations_open_key") => Error::invalid("email", "invited-already"),
@@ -79,7 +83,7 @@ pub async fn create(
 }
 
 pub async fn withdraw(app: &App, actor: &Actor, id: InvitationId) -> Result<()> {
-    actor.may_own()?;
+    grant::manage_members(actor)?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let email = invitations::delete(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
     let subject = id.to_string();

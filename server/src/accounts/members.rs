@@ -3,6 +3,7 @@
 use super::db::members::{self, Member};
 use super::name;
 use crate::auth::db::Membership;
+use crate::auth::grant::{self, Credential};
 use crate::auth::{Actor, Role};
 use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
@@ -50,9 +51,10 @@ pub async fn rename(app: &App, actor: &Actor, new: &str) -> Result<()> {
 }
 
 pub async fn change_role(app: &App, actor: &Actor, user: UserId, role: Role) -> Result<()> {
-    actor.may_own()?;
+    grant::check(actor, Credential::Membership(role))?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let (present, owners) = members::lock(&mut tx, actor.tenant_id, user).await?.ok_or(Error::NotFound)?;
+    not_above(actor, present)?;
     if present == role {
         return Ok(());
     }
@@ -70,11 +72,15 @@ pub async fn change_role(app: &App, actor: &Actor, user: UserId, role: Role) -> 
 /// Removes a member.  Owners remove anybody; everybody may leave.
 pub async fn remove(app: &App, actor: &Actor, user: UserId) -> Result<()> {
     let leaves = user == actor.user_id;
-    if !leaves {
-        actor.may_own()?;
+    // By a token nobody leaves either: it would end what it stands on, and there is no way back.
+    if !leaves || actor.token.is_some() {
+        grant::manage_members(actor)?;
     }
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let (present, owners) = members::lock(&mut tx, actor.tenant_id, user).await?.ok_or(Error::NotFound)?;
+    if !leaves || actor.token.is_some() {
+        not_above(actor, present)?;
+    }
     if present == Role::Owner && owners == 1 {
         return Err(Error::conflict("last-owner"));
     }
@@ -85,4 +91,9 @@ pub async fn remove(app: &App, actor: &Actor, user: UserId) -> Result<()> {
     events::record_about_user(&mut tx, actor, user, action, data).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Fails where the member has a role that the actor may not give, and therefore not take.
+fn not_above(actor: &Actor, present: Role) -> Result<()> {
+    if present > grant::highest_role(actor) { Err(Error::refused("role-above-own")) } else { Ok(()) }
 }

@@ -8,6 +8,7 @@
 pub mod activity;
 pub mod admin;
 pub mod api;
+pub mod credentials;
 pub mod db;
 pub mod email;
 pub mod email_change;
@@ -37,6 +38,7 @@ use crate::ids::UserId;
 use crate::name::Name;
 use crate::state::App;
 use crate::web::client::Caller;
+use serde::Deserialize;
 
 /// The name of somebody's first tenant: what stands before the @.
 pub fn tenant_name(email: &str) -> String {
@@ -88,6 +90,28 @@ async fn mail_allowed(app: &App, email: &str) -> Result<bool> {
         Err(Error::TooMany { .. }) => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// What somebody who is signed in proves anew who they are with.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Proof {
+    #[serde(default)]
+    pub current_password: String,
+    /// Of the second factor, where there is one.
+    #[serde(default)]
+    pub code: String,
+}
+
+/// Before something that lets in somebody new or lasts longer than the session: the password, and the second factor where
+/// there is one.  Neither a stolen session nor a stolen password is enough.
+///
+/// Asked last, because a code is good once and must not be used up by a form that is refused for something else.
+pub async fn confirm(app: &App, actor: &Actor, proof: &Proof) -> Result<db::users::User> {
+    let user = confirm_password(app, actor, &proof.current_password).await?;
+    if user.totp_secret.is_some() {
+        second_factor::check(app, &user, &proof.code).await?;
+    }
+    Ok(user)
 }
 
 /// Checks the password of somebody who is signed in, before something grave.

@@ -5,7 +5,7 @@
 //! good for five minutes, for one person where there is one, and for one answer ([`db::passkeys::answered`]).
 
 use super::db::{self, passkeys::Passkey, users};
-use super::{confirm_password, ip_key, link, name, sign_in};
+use super::{Proof, ip_key, link, name, sign_in};
 use crate::auth::{Actor, limits};
 use crate::error::{Error, Result, violated_constraint};
 use crate::events;
@@ -66,11 +66,11 @@ pub async fn list(app: &App, actor: &Actor) -> Result<Vec<Passkey>> {
     Ok(db::passkeys::list(app.db.platform(), actor.user_id).await?)
 }
 
-/// The first step to a new passkey: the password, and what it will be called.
-pub async fn begin(app: &App, actor: &Actor, called: &str, current_password: &str) -> Result<Question> {
+/// The first step to a new passkey: who asks, and what it will be called.
+pub async fn begin(app: &App, actor: &Actor, called: &str, proof: &Proof) -> Result<Question> {
     let party = relying_party(app).ok_or(Error::refused("passkeys-not-offered"))?;
     let called = name("name", called).map_err(|error| Error::Invalid(vec![error]))?;
-    let user = confirm_password(app, actor, current_password).await?;
+    let user = super::confirm(app, actor, proof).await?;
     let pool = app.db.platform();
     let known = db::passkeys::credential_ids(pool, user.id).await?;
     let (options, state) = party
@@ -115,7 +115,27 @@ pub async fn add(app: &App, actor: &Actor, sealed: &str, answer: &str) -> Result
     Ok(())
 }
 
-pub async fn remove(app: &App, actor: &Actor, id: PasskeyId) -> Result<()> {
+/// One of one's own passkeys, for the pages that ask before something happens to it.
+pub async fn get(app: &App, actor: &Actor, id: PasskeyId) -> Result<Passkey> {
+    list(app, actor).await?.into_iter().find(|passkey| passkey.id == id).ok_or(Error::NotFound)
+}
+
+/// A passkey from before a reset signs in again.  Whoever confirms it proves the same as for a new one.
+pub async fn confirm(app: &App, actor: &Actor, id: PasskeyId, proof: &Proof) -> Result<()> {
+    get(app, actor, id).await?;
+    super::confirm(app, actor, proof).await?;
+    let mut tx = app.db.begin_platform().await?;
+    let name = db::passkeys::confirm(&mut tx, actor.user_id, id).await?.ok_or(Error::NotFound)?;
+    let data = json!({ "name": name });
+    events::record_about_user(&mut tx, actor, actor.user_id, "account.passkey_confirmed", data).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Takes the password: whoever finds a browser open must not take the owner's key away.
+pub async fn remove(app: &App, actor: &Actor, id: PasskeyId, current_password: &str) -> Result<()> {
+    get(app, actor, id).await?;
+    super::confirm_password(app, actor, current_password).await?;
     let mut tx = app.db.begin_platform().await?;
     let name = db::passkeys::remove(&mut tx, actor.user_id, id).await?.ok_or(Error::NotFound)?;
     let data = json!({ "name": name });

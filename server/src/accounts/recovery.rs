@@ -1,18 +1,19 @@
 //! A new password: after forgetting the old one, or by changing it.
 
-use super::db::{sessions, users};
+use super::credentials::{self, Ended};
+use super::db::{self, users};
 use super::{confirm_password, email, ip_key, limit_key, link, mail_allowed, source};
 use crate::auth::limits;
 use crate::auth::{Actor, password};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
+use crate::ids::TenantId;
 use crate::mail::{self, Kind, Mail};
 use crate::secrets::{random_token, token_hash};
 use crate::state::App;
 use crate::web::client::Caller;
 use crate::web::language::Language;
-use serde_json::json;
 
 const LINK_SECONDS: f64 = 3600.0;
 
@@ -44,8 +45,9 @@ pub async fn send(app: &App, address: &str) -> Result<()> {
     Ok(())
 }
 
-/// Sets a new password by the link, and signs out every session.  The link proves the address too.
-/// A second factor stays: the link alone does not sign anybody in.
+/// Sets a new password by the link.  Whoever had the account before has nothing of it any more: sessions, tokens, links and
+/// invitations end, and passkeys wait until they are confirmed.  The link proves the address too.  A second factor stays:
+/// the link alone does not sign anybody in.
 pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Result<()> {
     password::check_new("password", &new).map_err(|error| Error::Invalid(vec![error]))?;
     let hash = password::hash(new).await?;
@@ -61,56 +63,71 @@ pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Resu
     users::set_verified(&mut tx, id).await?;
     let tenant = users::first_tenant(&mut *tx, id).await?;
     let from = source(id, &address, caller);
-    let subject = id.to_string();
-    let event = Event {
-        tenant,
-        action: "account.password_reset",
-        subject_kind: "user",
-        subject_id: &subject,
-        data: json!({}),
-    };
-    set(app, &mut tx, &user, &hash, None, &from, event).await?;
+    users::set_password(&mut tx, id, &hash).await?;
+    db::credentials::note_reset(&mut tx, id).await?;
+    let ended = credentials::end_all(&mut tx, id, &from).await?;
+    let webhooks = db::credentials::webhook_urls(&mut *tx, id).await?;
+    tell(app, &mut tx, &user, Kind::PasswordReset, ended, &webhooks).await?;
+    record(&mut tx, tenant, &from, &user, "account.password_reset", ended).await?;
     tx.commit().await?;
     limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
     Ok(())
 }
 
-/// Changes the password of somebody who knows the present one, and signs out their other sessions.
-pub async fn change(app: &App, actor: &Actor, current: &str, new: String, keep_session: &[u8]) -> Result<()> {
+/// Changes the password of somebody who knows the present one, and ends their other sessions, and their tokens.
+pub async fn change(
+    app: &App,
+    actor: &Actor,
+    current: &str,
+    new: String,
+    keep_session: &[u8],
+) -> Result<Ended> {
     password::check_new("password", &new).map_err(|error| Error::Invalid(vec![error]))?;
     let user = confirm_password(app, actor, current).await?;
     let hash = password::hash(new).await?;
     let mut tx = app.db.begin_platform().await?;
-    let subject = actor.user_id.to_string();
-    let event = Event {
-        tenant: Some(actor.tenant_id),
-        action: "account.password_changed",
-        subject_kind: "user",
-        subject_id: &subject,
-        data: json!({}),
-    };
-    set(app, &mut tx, &user, &hash, Some(keep_session), &Source::from(actor), event).await?;
+    let from = Source::from(actor);
+    users::set_password(&mut tx, user.id, &hash).await?;
+    let ended = credentials::end_others(&mut tx, user.id, Some(keep_session), &from).await?;
+    tell(app, &mut tx, &user, Kind::PasswordChanged, ended, &[]).await?;
+    record(&mut tx, Some(actor.tenant_id), &from, &user, "account.password_changed", ended).await?;
     tx.commit().await?;
-    Ok(())
+    Ok(ended)
 }
 
-async fn set(
+/// Tells the owner what a new password has ended, and what they should look through.
+async fn tell(
     app: &App,
     tx: &mut Tx,
     user: &users::User,
-    hash: &str,
-    keep_session: Option<&[u8]>,
-    source: &Source,
-    event: Event<'_>,
+    kind: Kind,
+    ended: Ended,
+    webhooks: &[String],
 ) -> Result<()> {
-    users::set_password(tx, user.id, hash).await?;
-    users::delete_links(tx, user.id, "reset").await?;
-    users::delete_links(tx, user.id, "change_email").await?;
-    sessions::delete_all(tx, user.id, keep_session).await?;
-    let arguments = [("email", user.email.clone()), ("link", link(app, "/forgot"))];
     let language = Language::from_code(&user.locale).unwrap_or_default();
-    let mail = Mail { language, kind: Kind::PasswordChanged, recipient: &user.email, arguments: &arguments };
-    mail::enqueue(tx, mail).await?;
-    events::record(tx, source, event).await?;
-    Ok(())
+    let webhooks = match webhooks {
+        [] => language.text("mail-webhooks-none"),
+        urls => urls.iter().map(|url| format!("- {url}")).collect::<Vec<_>>().join("\n"),
+    };
+    let mut arguments = vec![
+        ("email", user.email.clone()),
+        ("link", link(app, "/forgot")),
+        ("security_link", link(app, "/security")),
+        ("webhooks", webhooks),
+    ];
+    arguments.extend(ended.arguments());
+    mail::enqueue(tx, Mail { language, kind, recipient: &user.email, arguments: &arguments }).await
+}
+
+async fn record(
+    tx: &mut Tx,
+    tenant: Option<TenantId>,
+    source: &Source,
+    user: &users::User,
+    action: &'static str,
+    ended: Ended,
+) -> Result<()> {
+    let subject = user.id.to_string();
+    let event = Event { tenant, action, subject_kind: "user", subject_id: &subject, data: ended.facts() };
+    Ok(events::record(tx, source, event).await?)
 }

@@ -4,7 +4,7 @@
 //! form.  A code is good once, whatever its time step still allows; a recovery code too.
 
 use super::db::users;
-use super::{confirm_password, link};
+use super::{Proof, confirm, confirm_password, link};
 use crate::auth::Actor;
 use crate::auth::limits;
 use crate::error::{Error, Result};
@@ -82,10 +82,8 @@ pub async fn enable(
     Ok(codes)
 }
 
-/// Needs the password and a code: neither a stolen session nor a stolen password is enough.
-pub async fn disable(app: &App, actor: &Actor, current_password: &str, code: &str) -> Result<()> {
-    let user = confirm_password(app, actor, current_password).await?;
-    check(app, &user, code).await?;
+pub async fn disable(app: &App, actor: &Actor, proof: &Proof) -> Result<()> {
+    let user = confirm(app, actor, proof).await?;
     let mut tx = app.db.begin_platform().await?;
     if !users::disable_totp(&mut tx, user.id).await? {
         return Err(Error::conflict("second-factor-off"));
@@ -96,14 +94,11 @@ pub async fn disable(app: &App, actor: &Actor, current_password: &str, code: &st
 }
 
 /// New recovery codes; the old ones stop working.
-pub async fn renew_codes(
-    app: &App,
-    actor: &Actor,
-    current_password: &str,
-    code: &str,
-) -> Result<Vec<String>> {
-    let user = confirm_password(app, actor, current_password).await?;
-    check(app, &user, code).await?;
+pub async fn renew_codes(app: &App, actor: &Actor, proof: &Proof) -> Result<Vec<String>> {
+    let user = confirm(app, actor, proof).await?;
+    if user.totp_secret.is_none() {
+        return Err(Error::conflict("second-factor-off"));
+    }
     let codes: Vec<String> = (0..RECOVERY_CODES).map(|_| recovery_code()).collect();
     let hashes: Vec<Vec<u8>> = codes.iter().map(|code| recovery_hash(code)).collect();
     let mut tx = app.db.begin_platform().await?;
@@ -196,6 +191,12 @@ pub fn qr(text: &str) -> Result<(String, usize)> {
         }
     }
     Ok((path, code.size + 2 * QUIET))
+}
+
+/// Whether forms have to ask for a code.
+pub async fn is_on(app: &App, actor: &Actor) -> Result<bool> {
+    let user = users::by_id(app.db.platform(), actor.user_id).await?.ok_or(Error::Unauthenticated)?;
+    Ok(user.totp_secret.is_some())
 }
 
 /// For the page: how many recovery codes are left, when a second factor is set up.

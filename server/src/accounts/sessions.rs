@@ -1,9 +1,10 @@
 //! Where somebody is signed in, and signing out.
 
+use super::credentials;
 use super::db::sessions::{self, SessionRow};
 use crate::auth::Actor;
 use crate::error::{Error, Result};
-use crate::events;
+use crate::events::{self, Source};
 use crate::state::App;
 use crate::web::paging::{Listed, Paging};
 use serde_json::json;
@@ -47,16 +48,18 @@ pub async fn end(app: &App, actor: &Actor, key: &SessionKey) -> Result<()> {
     Ok(())
 }
 
-/// Signs out everywhere, but for the session `keep`.
-pub async fn end_all(app: &App, actor: &Actor, keep: Option<&[u8]>) -> Result<u64> {
+/// Signs out everywhere, but for the session `keep`, and on demand revokes all API tokens of one's own, in every team.
+pub async fn end_all(app: &App, actor: &Actor, keep: Option<&[u8]>, tokens: bool) -> Result<()> {
     let mut tx = app.db.begin_platform().await?;
+    let source = Source::from(actor);
     let count = sessions::delete_all(&mut tx, actor.user_id, keep).await?;
-    if count > 0 {
-        let data = json!({ "count": count });
+    let revoked = if tokens { credentials::revoke_tokens(&mut tx, actor.user_id, &source).await? } else { 0 };
+    if count + revoked > 0 {
+        let data = json!({ "count": count, "tokens": revoked });
         events::record_about_user(&mut tx, actor, actor.user_id, "session.all_ended", data).await?;
     }
     tx.commit().await?;
-    Ok(count)
+    Ok(())
 }
 
 /// `Firefox · Linux` from what browsers say of themselves; programs by their first word.

@@ -3,6 +3,7 @@
 use super::db::ssh_keys::{self, SshKey};
 use super::{MAX_NAME, name};
 use crate::auth::Actor;
+use crate::auth::grant::{self, Credential};
 use crate::error::{Error, Result, violated_constraint};
 use crate::events::{self, Event, Source};
 use crate::ids::SshKeyId;
@@ -29,7 +30,7 @@ pub async fn get(app: &App, actor: &Actor, id: SshKeyId) -> Result<SshKey> {
 }
 
 pub async fn add(app: &App, actor: &Actor, key_name: &str, public_key: &str) -> Result<SshKey> {
-    actor.may_operate()?;
+    grant::check(actor, Credential::SshKey)?;
     let mut errors = Vec::new();
     let parsed = parse(public_key).map_err(|error| errors.push(error));
     // A key without a name is called what its comment says.

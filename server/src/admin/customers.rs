@@ -1,6 +1,7 @@
 //! What administrators do to tenants and people.
 
 use super::db::customers::{self as db, Customer};
+use crate::accounts::credentials;
 use crate::auth::Actor;
 use crate::db::Tx;
 use crate::error::{Error, FieldError, Result};
@@ -107,7 +108,8 @@ pub async fn note_acting(app: &App, actor: &Actor, id: TenantId) -> Result<()> {
     Ok(())
 }
 
-/// Who is disabled is signed out everywhere, and their tokens stop working; their tenants stay.
+/// Who is disabled is signed out everywhere, and their tokens, links and invitations end, also for when they are enabled
+/// again; their tenants stay.
 pub async fn set_disabled(app: &App, actor: &Actor, user: UserId, disabled: bool) -> Result<()> {
     if disabled && user == actor.user_id {
         return Err(Error::conflict("own-account"));
@@ -116,7 +118,7 @@ pub async fn set_disabled(app: &App, actor: &Actor, user: UserId, disabled: bool
     let email = db::email(&mut *tx, user).await?.ok_or(Error::NotFound)?;
     if db::set_disabled(&mut tx, user, disabled).await? {
         if disabled {
-            db::end_sessions(&mut tx, user).await?;
+            credentials::end_all(&mut tx, user, &actor.into()).await?;
         }
         let subject_id = user.to_string();
         let event = Event {

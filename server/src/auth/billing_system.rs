@@ -57,6 +57,11 @@ impl BillingSystem {
         if self.scopes.iter().any(|have| have == scope.name()) { Ok(()) } else { Err(Error::Forbidden) }
     }
 
+    /// What the answer to a request may depend on.
+    pub fn rights(&self) -> Vec<String> {
+        self.scopes.iter().map(|scope| format!("scope:{scope}")).collect()
+    }
+
     /// Whose keys of repeated requests these are: the system's, as others are a tenant's.
     pub fn key_scope(&self) -> TenantId {
         self.id.uuid().into()
@@ -81,7 +86,7 @@ impl FromRequestParts<App> for BillingSystem {
         if let Some(system) = parts.extensions.get::<Arc<BillingSystem>>() {
             return Ok(Self::clone(system));
         }
-        let token = bearer(parts)?;
+        let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
         if !token::billing_checksum_holds(token) {
             return Err(Error::Unauthenticated);
         }

@@ -1,9 +1,10 @@
-use super::{Actor, Role};
+use super::{Actor, Role, Scope, Scopes};
 use crate::db::Tx;
 use crate::ids::{BillingSystemId, TenantId, TokenId, UserId};
 use sqlx::PgPool;
 use sqlx::types::Json;
 use std::net::IpAddr;
+use time::OffsetDateTime;
 
 pub struct ActorRow {
     pub user_id: UserId,
@@ -19,19 +20,32 @@ pub struct ActorRow {
 }
 
 impl ActorRow {
-    pub fn into_actor(self, token: Option<TokenId>, ip: Option<IpAddr>, request_id: Option<String>) -> Actor {
+    /// Scopes are looked at anew with each request: a token is never wider than the role that its owner has now.
+    pub fn into_actor(
+        self,
+        token: Option<TokenRow>,
+        ip: Option<IpAddr>,
+        request_id: Option<String>,
+    ) -> Actor {
+        let most = Scopes::of_person(self.role, self.is_admin);
+        let (token, scopes, expires_at) = match token {
+            Some(token) => (Some(token.id), Scopes::named(&token.scopes).common(&most), token.expires_at),
+            None => (None, most, None),
+        };
         Actor {
             user_id: self.user_id,
             email: self.email,
             email_verified: self.email_verified,
             locale: self.locale,
-            is_admin: self.is_admin,
+            is_admin: self.is_admin && scopes.has(Scope::Admin),
             tenant_id: self.tenant_id,
             tenant_name: self.tenant_name,
             role: self.role,
             suspended: self.suspended,
             acting: self.acting,
             token,
+            scopes,
+            expires_at,
             ip,
             request_id,
             idempotency_key: None,
@@ -99,13 +113,14 @@ pub struct TokenRow {
     pub user_id: UserId,
     pub tenant_id: TenantId,
     pub scopes: Vec<String>,
+    pub expires_at: Option<OffsetDateTime>,
 }
 
 /// A token that is neither revoked nor expired.  Its last use is noted to the minute, so that a busy
 /// client does not write on every request.
 pub async fn token(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<TokenRow>> {
     let row = sqlx::query!(
-        "SELECT id, user_id, tenant_id, scopes, coalesce(last_used_at < now() - interval '1 minute', true) AS \"stale!\" \
+        "SELECT id, user_id, tenant_id, scopes, expires_at, coalesce(last_used_at < now() - interval '1 minute', true) AS \"stale!\" \
          FROM api_tokens \
          WHERE token_hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())",
         hash,
@@ -123,6 +138,7 @@ pub async fn token(pool: &PgPool, hash: &[u8]) -> sqlx::Result<Option<TokenRow>>
         user_id: row.user_id.into(),
         tenant_id: row.tenant_id.into(),
         scopes: row.scopes,
+        expires_at: row.expires_at,
     }))
 }
 

@@ -7,10 +7,14 @@
 pub mod acting;
 pub mod billing_system;
 pub mod db;
+pub mod grant;
 pub mod limits;
 pub mod password;
 pub mod preferences;
+pub mod scope;
 pub mod token;
+
+pub use scope::{Scope, Scopes};
 
 use crate::error::{Error, Result};
 use crate::ids::{TenantId, TokenId, UserId};
@@ -18,10 +22,12 @@ use crate::state::App;
 use crate::web::client::{client_ip, request_id};
 use crate::web::session_store;
 use axum::extract::FromRequestParts;
+use axum::http::header::{AUTHORIZATION, HeaderMap};
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::sync::Arc;
+use time::OffsetDateTime;
 use tower_sessions::Session;
 
 /// Roles within a tenant, in ascending order of rights.
@@ -73,6 +79,10 @@ pub struct Actor {
     pub acting: bool,
     /// The API token that was used; absent for a session.
     pub token: Option<TokenId>,
+    /// What this request may do at most: those of the token that the role still has, or all of the role.
+    pub scopes: Scopes,
+    /// When the token expires; absent for a session and for a token without an end.
+    pub expires_at: Option<OffsetDateTime>,
     pub ip: Option<IpAddr>,
     pub request_id: Option<String>,
     /// Set by the layer that keeps repeated requests from happening twice.
@@ -80,6 +90,11 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Fails when the tenant is suspended: it sees what it has, and changes nothing.
+    pub fn may_see(&self) -> Result<()> {
+        self.at_least(Role::Viewer)
+    }
+
     /// Fails unless the role may work with instances and keys.
     pub fn may_operate(&self) -> Result<()> {
         self.at_least(Role::Operator)
@@ -88,6 +103,22 @@ impl Actor {
     /// Fails unless the role may manage the tenant itself.
     pub fn may_own(&self) -> Result<()> {
         self.at_least(Role::Owner)
+    }
+
+    /// Everything that the answer to a request may depend on, each by a name: whoever has all of them may what this
+    /// actor may.
+    pub fn rights(&self) -> Vec<String> {
+        let roles = [Role::Viewer, Role::Operator, Role::Owner].into_iter().filter(|role| *role <= self.role);
+        let roles = roles.map(|role| format!("role:{}", role.as_str()));
+        let scopes = self.scopes.iter().map(|scope| format!("scope:{}", scope.name()));
+        let standing = [
+            (self.is_admin, "administrator"),
+            (!self.suspended, "not-suspended"),
+            (self.email_verified, "confirmed"),
+            (self.token.is_none(), "in-person"),
+        ];
+        let standing = standing.into_iter().filter(|(holds, _)| *holds).map(|(_, name)| name.to_owned());
+        roles.chain(scopes).chain(standing).collect()
     }
 
     fn at_least(&self, role: Role) -> Result<()> {
@@ -162,29 +193,26 @@ async fn from_session(parts: &mut Parts, app: &App) -> Result<Actor> {
 }
 
 async fn from_token(parts: &mut Parts, app: &App) -> Result<Actor> {
-    let token = bearer(parts)?;
+    let token = bearer(&parts.headers).ok_or(Error::Unauthenticated)?;
     if !token::checksum_holds(token) {
         return Err(Error::Unauthenticated);
     }
     let Some(found) = db::token(app.db.platform(), &crate::secrets::token_hash(token)).await? else {
         return Err(Error::Unauthenticated);
     };
-    let reads = parts.method.is_safe();
-    let wanted = if reads { "read" } else { "write" };
-    if !found.scopes.iter().any(|scope| scope == wanted || (reads && scope == "write")) {
-        return Err(Error::Forbidden);
-    }
-    let Some(mut row) = db::actor(app.db.platform(), found.user_id, found.tenant_id).await? else {
+    let Some(row) = db::actor(app.db.platform(), found.user_id, found.tenant_id).await? else {
         return Err(Error::Unauthenticated);
     };
-    // A token is never wider than its scopes, whoever owns it.
-    row.is_admin &= found.scopes.iter().any(|scope| scope == "admin");
-    Ok(row.into_actor(Some(found.id), row_ip(parts, app), request_id(parts)))
+    let actor = row.into_actor(Some(found), row_ip(parts, app), request_id(parts));
+    let wanted = if parts.method.is_safe() { Scope::Read } else { Scope::Write };
+    if actor.scopes.has(wanted) { Ok(actor) } else { Err(Error::Forbidden) }
 }
 
-fn bearer(parts: &Parts) -> Result<&str> {
-    let value = parts.headers.get(axum::http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    value.and_then(|value| value.strip_prefix("Bearer ")).ok_or(Error::Unauthenticated)
+/// The token of an `Authorization: Bearer …`; the name of the scheme may be written in any case (RFC 9110).
+pub fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn row_ip(parts: &Parts, app: &App) -> Option<IpAddr> {
@@ -213,5 +241,25 @@ impl FromRequestParts<App> for InPerson {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let actor = Actor::from_request_parts(parts, app).await?;
         if actor.acting { Err(Error::refused("acting")) } else { Ok(Self(actor)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn the_name_of_the_scheme_may_be_written_in_any_case() {
+        let token = |value: &'static str| {
+            let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(value))]);
+            bearer(&headers).map(str::to_owned)
+        };
+        for value in ["Bearer jst_x", "bearer jst_x", "BEARER jst_x", "bEaReR  jst_x "] {
+            assert_eq!(token(value).as_deref(), Some("jst_x"), "{value}");
+        }
+        for value in ["", "jst_x", "Basic jst_x", "Bearerjst_x", "Bearer"] {
+            assert_eq!(token(value), None, "{value}");
+        }
     }
 }

@@ -22,7 +22,7 @@ pub mod stock;
 pub mod systems;
 
 use crate::auth::billing_system::BillingSystem;
-use crate::auth::{Actor, Role};
+use crate::auth::{Actor, Role, Scopes};
 use crate::error::{Error, Result};
 use crate::ids::{BillingSystemId, InstanceId, ServiceId, TenantId, UserId};
 use crate::instances::operations::{Operation, list_in};
@@ -104,6 +104,8 @@ fn actor(caller: &BillingSystem, tenant: TenantId, user: UserId) -> Actor {
         suspended: false,
         acting: false,
         token: Some(caller.token),
+        scopes: Scopes::of_person(Role::Operator, false),
+        expires_at: None,
         ip: caller.ip,
         request_id: caller.request_id.clone(),
         // Keys of repeated requests are the system's and not the tenant's.

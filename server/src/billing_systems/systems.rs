@@ -1,10 +1,11 @@
 //! Billing systems and their tokens, as administrators make and end them.
 //!
-//! Only somebody who is signed in makes a token, on a page: no token makes another.
+//! Only somebody who is signed in makes a token, on a page, and proves anew who they are: no token makes another.
 
 use super::db::systems::{self as db, NewToken};
-use crate::accounts::name;
+use crate::accounts::{Proof, confirm, name};
 use crate::auth::billing_system::Scope;
+use crate::auth::grant::{self, Credential};
 use crate::auth::{Actor, token};
 use crate::db::Tx;
 use crate::error::{Error, FieldError, Result, violated_constraint};
@@ -20,12 +21,14 @@ pub async fn create(
     actor: &Actor,
     text: &str,
     scopes: &[String],
+    proof: &Proof,
 ) -> Result<(BillingSystemId, String)> {
     check_person(actor)?;
     let mut errors = Vec::new();
     let named = name("name", text).map_err(|error| errors.push(error));
     let scopes = check_scopes(scopes).map_err(|error| errors.push(error));
     let (Ok(named), Ok(scopes)) = (named, scopes) else { return Err(Error::Invalid(errors)) };
+    confirm(app, actor, proof).await?;
     let id = BillingSystemId::new();
     let mut tx = app.db.begin_platform().await?;
     db::insert(&mut tx, id, &named).await.map_err(|error| match violated_constraint(&error) {
@@ -39,9 +42,16 @@ pub async fn create(
 }
 
 /// Another token of a system, so that the one before can be revoked once it is exchanged.
-pub async fn add_token(app: &App, actor: &Actor, id: BillingSystemId, scopes: &[String]) -> Result<String> {
+pub async fn add_token(
+    app: &App,
+    actor: &Actor,
+    id: BillingSystemId,
+    scopes: &[String],
+    proof: &Proof,
+) -> Result<String> {
     check_person(actor)?;
     let scopes = check_scopes(scopes).map_err(|error| Error::Invalid(vec![error]))?;
+    confirm(app, actor, proof).await?;
     let mut tx = app.db.begin_platform().await?;
     if !db::lock(&mut tx, id).await? {
         return Err(Error::NotFound);
@@ -83,7 +93,7 @@ pub async fn revoke(app: &App, actor: &Actor, system: BillingSystemId, id: Token
 }
 
 fn check_person(actor: &Actor) -> Result<()> {
-    if actor.token.is_some() { Err(Error::refused("token-makes-token")) } else { Ok(()) }
+    grant::check(actor, Credential::BillingToken).map(|_| ())
 }
 
 fn check_scopes(scopes: &[String]) -> Result<Vec<String>, FieldError> {

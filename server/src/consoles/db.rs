@@ -68,7 +68,8 @@ pub async fn insert(tx: &mut Tx, new: NewConsole<'_>) -> sqlx::Result<OffsetDate
     .await
 }
 
-/// Takes the ticket: the condition is in the statement, so that of two only one has it.
+/// Takes the ticket: the condition is in the statement, so that of two only one has it.  A ticket ends with the session or
+/// the token by which it was asked for.
 pub async fn claim(
     tx: &mut Tx,
     ticket_hash: &[u8],
@@ -78,7 +79,9 @@ pub async fn claim(
     let row = sqlx::query!(
         "UPDATE console_sessions SET claimed_at = now(), seen_at = now(), meets_at = $3 \
          WHERE ticket_hash = $1 AND claimed_at IS NULL AND ended_at IS NULL AND expires_at > now() \
-         AND (session_hash IS NULL OR user_id = $2) RETURNING id, tenant_id, host_id, kind",
+         AND (session_hash IS NULL OR user_id = $2 \
+             AND EXISTS (SELECT FROM sessions WHERE id_hash = session_hash AND sessions.expires_at > now())) \
+         AND (token_id IS NULL OR token_works(token_id)) RETURNING id, tenant_id, host_id, kind",
         ticket_hash,
         by.map(UserId::uuid),
         meets_at,
@@ -165,8 +168,7 @@ pub async fn look(pool: &PgPool, id: ConsoleId) -> sqlx::Result<Option<Standing>
          AND CASE WHEN console.as_admin THEN users.is_admin ELSE EXISTS (SELECT FROM memberships \
              WHERE memberships.user_id = users.id AND memberships.tenant_id = tenants.id AND role IN ('operator', 'owner')) END \
          AND (session_hash IS NULL OR EXISTS (SELECT FROM sessions WHERE id_hash = session_hash AND expires_at > now())) \
-         AND (token_id IS NULL OR EXISTS (SELECT FROM api_tokens WHERE api_tokens.id = token_id \
-             AND revoked_at IS NULL AND (api_tokens.expires_at IS NULL OR api_tokens.expires_at > now()))) AS \"holds!\"",
+         AND (token_id IS NULL OR token_works(token_id)) AS \"holds!\"",
         id.uuid(),
     )
     .fetch_optional(pool)

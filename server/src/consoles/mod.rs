@@ -16,6 +16,7 @@ pub mod api;
 pub mod db;
 pub mod web;
 
+use crate::auth::grant::{self, Credential};
 use crate::auth::{Actor, Admin};
 use crate::db::Tx;
 use crate::error::{Error, Result};
@@ -80,7 +81,7 @@ pub async fn open(
     id: InstanceId,
     kind: ConsoleKind,
 ) -> Result<Opened> {
-    actor.may_operate()?;
+    grant::check(actor, Credential::Console)?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let instance = instances::db::by_id(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
     // Who acts for a customer is no member, and looks as the administrator that they are.
@@ -95,6 +96,7 @@ pub async fn open_of_any(
     id: InstanceId,
     kind: ConsoleKind,
 ) -> Result<Opened> {
+    grant::check(&admin.0, Credential::AnyConsole)?;
     let mut tx = app.db.begin_platform().await?;
     let instance = instances::db::of_any(&mut tx, id).await?.ok_or(Error::NotFound)?;
     issue(tx, &admin.0, right, &instance, kind, true).await

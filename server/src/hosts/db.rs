@@ -142,15 +142,17 @@ pub async fn insert_join_token(
     nat: bool,
     created_by: UserId,
     minutes: i32,
+    until: Option<OffsetDateTime>,
 ) -> sqlx::Result<OffsetDateTime> {
     sqlx::query_scalar!(
         "INSERT INTO host_join_tokens (secret_hash, host_name, nat, created_by, expires_at) \
-         VALUES ($1, $2, $3, $4, now() + make_interval(mins => $5)) RETURNING expires_at",
+         VALUES ($1, $2, $3, $4, least(now() + make_interval(mins => $5), $6)) RETURNING expires_at",
         secret_hash,
         host_name,
         nat,
         created_by.uuid(),
         minutes,
+        until,
     )
     .fetch_one(&mut **tx)
     .await

@@ -7,6 +7,7 @@
 
 use super::db;
 use crate::auth::Actor;
+use crate::auth::grant::{self, Credential};
 use crate::auth::limits::{self, AttemptLimit};
 use crate::error::{Error, FieldError, Result};
 use crate::events::{self, Event, Source};
@@ -34,14 +35,22 @@ pub struct NewJoinToken {
     pub expires_at: OffsetDateTime,
 }
 
-/// Makes a join token for a host of that name.
+/// Makes a join token for a host of that name.  It ends before the API token that made it.
 pub async fn create_join_token(app: &App, actor: &Actor, name: &str, nat: bool) -> Result<NewJoinToken> {
+    let until = grant::check(actor, Credential::JoinToken)?;
     let name = host_name(name)?;
     let secret = random_token();
     let mut tx = app.db.begin_platform().await?;
-    let expires_at =
-        db::insert_join_token(&mut tx, &token_hash(&secret), &name, nat, actor.user_id, JOIN_TOKEN_MINUTES)
-            .await?;
+    let expires_at = db::insert_join_token(
+        &mut tx,
+        &token_hash(&secret),
+        &name,
+        nat,
+        actor.user_id,
+        JOIN_TOKEN_MINUTES,
+        until,
+    )
+    .await?;
     let event = Event {
         tenant: None,
         action: "host.join_token_created",

@@ -43,6 +43,7 @@ kinds! {
     AccountExists, "account-exists";
     Reset, "reset";
     PasswordChanged, "password-changed";
+    PasswordReset, "password-reset";
     ChangeEmail, "change-email";
     EmailChanged, "email-changed";
     SecondFactorOn, "second-factor-on";

@@ -15,17 +15,20 @@ const DESCRIPTION: &str = "\
 Everything that the portal and the administration do, they do through the use cases that stand behind this API.
 
 **Authentication.** Send `Authorization: Bearer jst_…` with a token from the API tokens page. A token has the scopes \
-`read` or `write`; administrators may make tokens with the scope `admin`. What belongs to another team, and the \
+`read` or `write`, at most what its owner's role allows at the time of the request; owners may add `members` (manage members \
+and invitations, never owners), and administrators `admin`. What a token makes ends with it. What belongs to another team, and the \
 administration for everybody else, answers 404.
 
 **Changes are asynchronous.** A change of an instance answers 202 with an operation; ask for the operation until its \
 state is `succeeded` or `failed`.
 
-**Repeating safely.** Send `Idempotency-Key` with POST: within 24 hours the same key and body have one effect and one answer.
+**Repeating safely.** Send `Idempotency-Key` with POST: within 24 hours the same key and body have one effect and one answer, \
+which is given to nobody with fewer rights.
 
 **Lists** hold the newest first. `next_cursor` of an answer, sent as `cursor`, continues the list.
 
 **Errors** are problem documents (RFC 9457) with a stable `code`; `errors` names the fields. \
+Fields and query parameters that this description does not name are refused, and so are empty entries of lists. \
 Texts follow `Accept-Language` (en, zh-CN).
 
 **Units.** Memory and disk in MiB (2^20 bytes), CPU in thousandths of a core, network in kbit/s (1,000 bit), disk throughput in \

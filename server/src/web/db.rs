@@ -8,6 +8,8 @@ pub enum Booked {
     Fresh,
     /// Another request used it.
     Other,
+    /// The same request used it, by somebody with rights that this one lacks.
+    OtherRights,
     /// The same request used it, and may still be worked on.
     Unfinished,
     /// The same request used it and was cut off after its change, which is about `subject`.
@@ -22,15 +24,22 @@ pub enum Booked {
 
 /// One statement books the key, so that of several requests at once exactly one is fresh.
 /// A key that is older than 24 hours counts as unused.
-pub async fn book_key(db: &Db, tenant: TenantId, key: &str, request_hash: &[u8]) -> sqlx::Result<Booked> {
+pub async fn book_key(
+    db: &Db,
+    tenant: TenantId,
+    key: &str,
+    request_hash: &[u8],
+    rights: &[String],
+) -> sqlx::Result<Booked> {
     let mut tx = db.tenant(tenant).await?;
     let fresh = sqlx::query_scalar!(
-        "INSERT INTO idempotency_keys AS existing (tenant_id, key, request_hash) VALUES ($1, $2, $3) \
+        "INSERT INTO idempotency_keys AS existing (tenant_id, key, request_hash, rights) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (tenant_id, key) DO UPDATE SET request_hash = excluded.request_hash, status = NULL, body = NULL, \
-         created_at = now() WHERE existing.created_at < now() - interval '24 hours' RETURNING 1 AS \"one!\"",
+         rights = excluded.rights, created_at = now() WHERE existing.created_at < now() - interval '24 hours' RETURNING 1 AS \"one!\"",
         tenant.uuid(),
         key,
         request_hash,
+        rights,
     )
     .fetch_optional(&mut *tx)
     .await?
@@ -39,10 +48,12 @@ pub async fn book_key(db: &Db, tenant: TenantId, key: &str, request_hash: &[u8])
         Booked::Fresh
     } else {
         let row = sqlx::query!(
-            "SELECT request_hash, status, body, created_at > now() - interval '2 minutes' AS \"recent!\" \
+            "SELECT request_hash, status, body, coalesce(rights <@ $3, false) AS \"may!\", \
+             created_at > now() - interval '2 minutes' AS \"recent!\" \
              FROM idempotency_keys WHERE tenant_id = $1 AND key = $2",
             tenant.uuid(),
             key,
+            rights,
         )
         .fetch_optional(&mut *tx)
         .await?;
@@ -50,13 +61,14 @@ pub async fn book_key(db: &Db, tenant: TenantId, key: &str, request_hash: &[u8])
             // Freed between the two statements: the other request was refused at this very moment.
             None => Booked::Unfinished,
             Some(row) if row.request_hash != request_hash => Booked::Other,
+            Some(row) if !row.may => Booked::OtherRights,
             Some(row) => match (row.status, row.body) {
                 (Some(status), Some(sealed)) => Booked::Answered { status: status.unsigned_abs(), sealed },
                 _ if row.recent => Booked::Unfinished,
                 _ => {
                     // The attempt to book it has locked the row.
                     tx.rollback().await?;
-                    return settle(db, tenant, key).await;
+                    return settle(db, tenant, key, rights).await;
                 }
             },
         }
@@ -67,7 +79,7 @@ pub async fn book_key(db: &Db, tenant: TenantId, key: &str, request_hash: &[u8])
 
 /// Finds out what became of a request that was cut off, by the event that its change would have left.
 /// Without one the key is booked anew, by one of those who ask.
-async fn settle(db: &Db, tenant: TenantId, key: &str) -> sqlx::Result<Booked> {
+async fn settle(db: &Db, tenant: TenantId, key: &str, rights: &[String]) -> sqlx::Result<Booked> {
     // Events of the platform itself, such as a new plan, are no tenant's to read.
     let mut tx = db.begin_platform().await?;
     let subject = sqlx::query_scalar!(
@@ -83,10 +95,11 @@ async fn settle(db: &Db, tenant: TenantId, key: &str) -> sqlx::Result<Booked> {
         return Ok(Booked::Done { subject });
     }
     let booked = sqlx::query!(
-        "UPDATE idempotency_keys SET created_at = now() WHERE tenant_id = $1 AND key = $2 AND status IS NULL \
+        "UPDATE idempotency_keys SET created_at = now(), rights = $3 WHERE tenant_id = $1 AND key = $2 AND status IS NULL \
          AND created_at <= now() - interval '2 minutes'",
         tenant.uuid(),
         key,
+        rights,
     )
     .execute(&mut *tx)
     .await?;

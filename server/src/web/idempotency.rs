@@ -50,11 +50,13 @@ pub async fn layer(State(app): State<App>, request: Request, next: Next) -> Resp
     once(app, request, next).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Who asks, and among whose keys this one is.
-#[derive(Clone, Copy)]
+/// Who asks, among whose keys this one is, and what they may: an answer is given again only to somebody who has all
+/// the rights of whoever asked first, because the handler that checked them is not asked again.
+#[derive(Clone)]
 struct Asker {
     who: Uuid,
     scope: TenantId,
+    rights: Vec<String>,
 }
 
 impl Asker {
@@ -63,13 +65,13 @@ impl Asker {
         if parts.uri.path().starts_with(billing_system::PATH) {
             let mut system = BillingSystem::from_request_parts(parts, app).await?;
             system.idempotency_key = Some(key.to_owned());
-            let asker = Self { who: system.id.uuid(), scope: system.key_scope() };
+            let asker = Self { who: system.id.uuid(), scope: system.key_scope(), rights: system.rights() };
             parts.extensions.insert(Arc::new(system));
             return Ok(asker);
         }
         let mut actor = Actor::from_request_parts(parts, app).await?;
         actor.idempotency_key = Some(key.to_owned());
-        let asker = Self { who: actor.user_id.uuid(), scope: actor.tenant_id };
+        let asker = Self { who: actor.user_id.uuid(), scope: actor.tenant_id, rights: actor.rights() };
         parts.extensions.insert(Arc::new(actor));
         Ok(asker)
     }
@@ -89,9 +91,10 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response> {
         parts.uri.to_string().as_bytes(),
         &body,
     ]);
-    match db::book_key(&app.db, asker.scope, &key, &hash).await? {
+    match db::book_key(&app.db, asker.scope, &key, &hash, &asker.rights).await? {
         Booked::Fresh => {}
         Booked::Other => return Err(Error::invalid("Idempotency-Key", "idempotency-key-reused")),
+        Booked::OtherRights => return Err(Error::refused("idempotency-rights")),
         Booked::Unfinished => return Err(Error::conflict("idempotency-in-progress")),
         Booked::Done { subject } => {
             return Err(Error::Refused {
@@ -100,18 +103,18 @@ async fn once(app: App, request: Request, next: Next) -> Result<Response> {
                 arguments: vec![("subject", subject)],
             });
         }
-        Booked::Answered { status, sealed } => return replay(&app, asker, &key, status, &sealed),
+        Booked::Answered { status, sealed } => return replay(&app, &asker, &key, status, &sealed),
     }
     let request = Request::from_parts(parts, Body::from(body));
     let work = tokio::spawn(async move {
         let response = next.run(request).await;
-        keep(&app, asker, &key, response).await
+        keep(&app, &asker, &key, response).await
     });
     work.await.map_err(|error| Error::Internal(anyhow::Error::new(error)))?
 }
 
 /// Keeps the answer of a success, and frees the key after anything else.
-async fn keep(app: &App, asker: Asker, key: &str, response: Response) -> Result<Response> {
+async fn keep(app: &App, asker: &Asker, key: &str, response: Response) -> Result<Response> {
     if !response.status().is_success() {
         db::free_key(&app.db, asker.scope, key).await?;
         return Ok(response);
@@ -123,7 +126,7 @@ async fn keep(app: &App, asker: Asker, key: &str, response: Response) -> Result<
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
-fn replay(app: &App, asker: Asker, key: &str, status: u16, sealed: &str) -> Result<Response> {
+fn replay(app: &App, asker: &Asker, key: &str, status: u16, sealed: &str) -> Result<Response> {
     let sealed = STANDARD.decode(sealed).map_err(anyhow::Error::from)?;
     let body = app.sealer.open_sealed(&row_name(asker, key), &sealed)?;
     let status = StatusCode::from_u16(status).map_err(anyhow::Error::from)?;
@@ -134,7 +137,7 @@ fn replay(app: &App, asker: Asker, key: &str, status: u16, sealed: &str) -> Resu
     Ok(response)
 }
 
-fn row_name(asker: Asker, key: &str) -> String {
+fn row_name(asker: &Asker, key: &str) -> String {
     format!("idempotency_keys/{}/{key}", asker.scope)
 }
 

@@ -5,10 +5,10 @@
 //! invent any number of tokens.
 
 use super::client::client_ip;
+use crate::auth::bearer;
 use crate::error::Error;
 use crate::state::App;
 use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
@@ -71,11 +71,7 @@ pub async fn limit(
 ) -> Response {
     let (parts, body) = request.into_parts();
     // A hash, so that the limiter's memory holds no credentials.
-    let token = parts
-        .headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .map(crate::secrets::token_hash);
+    let token = bearer(&parts.headers).map(crate::secrets::token_hash);
     match limits.check(token, client_ip(&parts, app.config.trusted_proxies)) {
         Ok(()) => next.run(Request::from_parts(parts, body)).await,
         Err(wait) => Error::TooMany { retry_after: wait.as_secs() + 1 }.into_response(),

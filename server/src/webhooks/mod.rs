@@ -22,6 +22,7 @@ pub mod types;
 pub mod web;
 
 use crate::auth::Actor;
+use crate::auth::grant::{self, Credential};
 use crate::db::Tx;
 use crate::error::Result;
 use crate::events::{self, Event, Source};
@@ -84,6 +85,15 @@ impl Keeper {
             Side::Tenant(_) => self.actor.may_own(),
             Side::Platform => Ok(()),
         }
+    }
+
+    /// May make an endpoint or give it a new secret.
+    pub fn may_grant(&self) -> Result<()> {
+        let made = match self.side {
+            Side::Tenant(_) => Credential::Webhook,
+            Side::Platform => Credential::OperatorWebhook,
+        };
+        grant::check(&self.actor, made).map(|_| ())
     }
 
     /// May send again what an endpoint was to be told anyway.

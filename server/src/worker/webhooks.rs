@@ -161,9 +161,11 @@ async fn tell(app: &App) -> Result<()> {
 
 pub async fn tidy(app: &App) -> Result<()> {
     let pool = app.db.platform();
-    for (id, side) in sql::overflowing(pool).await? {
+    let overflowing = sql::overflowing(pool).await?.into_iter().map(|(id, side)| (id, side, "overflow"));
+    let orphaned = sql::orphaned(pool).await?.into_iter().map(|(id, side)| (id, side, "token"));
+    for (id, side, reason) in overflowing.chain(orphaned) {
         let mut tx = app.db.begin_platform().await?;
-        disable(&mut tx, id, side, "overflow").await?;
+        disable(&mut tx, id, side, reason).await?;
         tx.commit().await?;
     }
     while sql::prune(pool, KEEP_DAYS, PRUNE_BATCH).await? == PRUNE_BATCH as u64 {}

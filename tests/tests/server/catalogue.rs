@@ -261,6 +261,25 @@ const IMAGE: [(&str, &str); 5] = [
     ("login_user", "debian"),
 ];
 
+/// Whoever sends one believes that it was compared.
+#[tokio::test]
+async fn a_checksum_that_nobody_compares_is_refused() {
+    let platform = Platform::start().await;
+    let token = platform.admin_token().await;
+    let fields = [&IMAGE[..], &[("sha256", "ab")]].concat();
+    let (status, problem) = upload(&platform, &token, &fields, Some(vec![0; 1024])).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!("sha256")), "{problem}");
+    let api = platform.api(&token);
+    for sha256 in ["", " ", "ab"] {
+        let import = json!({ "url": "https://example.com/a.qcow2", "slug": "a", "name": "A", "format": "qcow2",
+            "sha256": sha256 });
+        let answer = api.post("/api/v1/admin/image-imports", import).await.expect(422).json();
+        assert_eq!(answer["errors"][0]["field"], "sha256", "{sha256:?}");
+    }
+    assert_eq!(api.get("/api/v1/admin/image-imports").await.expect(200).json()["items"], json!([]));
+    platform.stop().await;
+}
+
 #[tokio::test]
 async fn images_are_inspected_before_they_are_kept() {
     let platform = Platform::start().await;

@@ -268,6 +268,15 @@ async fn a_ticket_of_the_portal_is_good_for_its_person_on_our_own_pages() {
     stage.desk.platform.stop().await;
 }
 
+#[tokio::test]
+async fn a_ticket_ends_with_the_token_by_which_it_was_asked_for() {
+    let stage = Stage::open().await;
+    let (_, ticket) = stage.ticket().await;
+    stage.execute("UPDATE api_tokens SET revoked_at = now()").await;
+    assert_eq!(Socket::with_ticket(stage.url(), &ticket).await.end().await, "ticket");
+    stage.desk.platform.stop().await;
+}
+
 /// A cookie of a signed-in person, who is made an administrator or given a password.
 async fn session(platform: &Platform, email: &str) -> String {
     jst_server::accounts::create_admin(platform.app(), email, PASSWORD).await.unwrap();

@@ -108,7 +108,7 @@ async fn what_the_operator_decides_reaches_host_and_agent() {
         (json!({ "uplink_kbit": -1 }), "uplink_kbit"),
         (json!({ "power_saving": "hibernate" }), "power_saving"),
         (json!({ "state": "gone" }), "state"),
-        (json!({ "statu": "active" }), "body"),
+        (json!({ "statu": "active" }), "statu"),
     ] {
         let answer = api.patch(&path, change.clone()).await.expect(422).json();
         assert_eq!(answer["errors"][0]["field"], field, "{change}");

@@ -1,6 +1,7 @@
 //! SSH keys and API tokens.
 
-use jst_tests::{Client, Platform};
+use jst_tests::Platform;
+use jst_tests::platform::PASSWORD;
 use rand::Rng as _;
 use serde_json::json;
 use ssh_key::public::{DsaPublicKey, KeyData, RsaPublicKey};
@@ -8,14 +9,6 @@ use ssh_key::{Mpint, PublicKey};
 
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti lin@example.com";
-
-/// The token that the page shows once.
-async fn token(client: &Client, scopes: &[&str]) -> String {
-    let mut form = vec![("name", "test"), ("valid_days", "")];
-    form.extend(scopes.iter().map(|scope| ("scopes", *scope)));
-    let page = client.post("/api-tokens", &form).await.expect(200);
-    page.body.split("data-copy=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
-}
 
 fn number(bits: usize) -> Mpint {
     let mut bytes = vec![0u8; bits / 8];
@@ -38,7 +31,7 @@ fn dsa() -> String {
 async fn only_safe_keys_are_kept() {
     let platform = Platform::start().await;
     let client = platform.customer("lin@example.com").await;
-    let api = platform.api(&token(&client, &["read", "write"]).await);
+    let api = platform.api(&client.make_token(&["read", "write"]).await);
     let private =
         "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----";
     let long = format!("{KEY} {}", "x".repeat(20_000));
@@ -85,8 +78,8 @@ async fn another_tenants_key_does_not_exist() {
     let platform = Platform::start().await;
     let mine = platform.customer("mine@example.com").await;
     let theirs = platform.customer("theirs@example.com").await;
-    let my_api = platform.api(&token(&mine, &["read", "write"]).await);
-    let their_api = platform.api(&token(&theirs, &["read", "write"]).await);
+    let my_api = platform.api(&mine.make_token(&["read", "write"]).await);
+    let their_api = platform.api(&theirs.make_token(&["read", "write"]).await);
     let key = my_api.post("/api/v1/ssh-keys", json!({ "public_key": KEY })).await.expect(201).json();
     let path = format!("/api/v1/ssh-keys/{}", key["id"].as_str().unwrap());
     their_api.get(&path).await.expect(404);
@@ -108,7 +101,7 @@ async fn another_tenants_key_does_not_exist() {
 async fn keys_come_in_parts() {
     let platform = Platform::start().await;
     let client = platform.customer("lin@example.com").await;
-    let api = platform.api(&token(&client, &["write"]).await);
+    let api = platform.api(&client.make_token(&["write"]).await);
     let mut names = Vec::new();
     for n in 0..5 {
         let name = format!("key {n}");
@@ -148,9 +141,10 @@ async fn a_token_does_what_its_scopes_allow_and_no_more() {
         vec![("name", "x"), ("scopes", "read"), ("valid_days", "many")],
         vec![("name", "x"), ("scopes", "read"), ("valid_days", "99999999999")],
     ] {
+        let form = [form, vec![("current_password", PASSWORD)]].concat();
         client.post("/api-tokens", &form).await.expect(422);
     }
-    let reads = token(&client, &["read"]).await;
+    let reads = client.make_token(&["read"]).await;
     let page = client.get("/api-tokens").await.expect(200);
     assert!(!page.body.contains(&reads), "a token is shown once");
     let api = platform.api(&reads);
@@ -158,7 +152,7 @@ async fn a_token_does_what_its_scopes_allow_and_no_more() {
     api.post("/api/v1/ssh-keys", json!({ "public_key": KEY })).await.expect(403);
     api.patch("/api/v1/account", json!({ "locale": "zh-CN" })).await.expect(403);
     // No token can make one, narrow or wide (OSSA-2026-005).
-    let writes = platform.api(&token(&client, &["read", "write"]).await);
+    let writes = platform.api(&client.make_token(&["read", "write"]).await);
     let answer = writes.post("/api/v1/tokens", json!({ "name": "x", "scopes": ["write"] })).await;
     assert_eq!(answer.status, 405, "{}", answer.body);
     let answer = writes.send(reqwest::Method::POST, "/api-tokens", None, &[]).await;
@@ -178,19 +172,19 @@ async fn tokens_are_listed_without_their_secret_and_revoked() {
     let platform = Platform::start().await;
     let client = platform.customer("lin@example.com").await;
     let other = platform.customer("other@example.com").await;
-    let secret = token(&client, &["read", "write"]).await;
+    let secret = client.make_token(&["read", "write"]).await;
     let api = platform.api(&secret);
     let list = api.get("/api/v1/tokens").await.expect(200);
     assert!(!list.body.contains(&secret));
     let id = list.json()["items"][0]["id"].as_str().unwrap().to_owned();
-    let theirs = platform.api(&token(&other, &["read", "write"]).await);
+    let theirs = platform.api(&other.make_token(&["read", "write"]).await);
     theirs.delete(&format!("/api/v1/tokens/{id}")).await.expect(404);
     other.post(&format!("/api-tokens/{id}/revoke"), &[]).await.expect(404);
     client.post(&format!("/api-tokens/{id}/revoke"), &[]).await.expect(303);
     api.get("/api/v1/tokens").await.expect(401);
     client.post(&format!("/api-tokens/{id}/revoke"), &[]).await.expect(404);
 
-    let expires = token(&client, &["read"]).await;
+    let expires = client.make_token(&["read"]).await;
     sqlx::query("UPDATE api_tokens SET expires_at = now()")
         .execute(platform.app().db.platform())
         .await
@@ -204,8 +198,8 @@ async fn sessions_are_listed_and_ended_by_the_api() {
     let platform = Platform::start().await;
     let client = platform.customer("lin@example.com").await;
     let other = platform.customer("other@example.com").await;
-    let api = platform.api(&token(&client, &["read", "write"]).await);
-    let theirs = platform.api(&token(&other, &["read", "write"]).await);
+    let api = platform.api(&client.make_token(&["read", "write"]).await);
+    let theirs = platform.api(&other.make_token(&["read", "write"]).await);
     let list = api.get("/api/v1/sessions").await.expect(200).json();
     assert_eq!(list["items"].as_array().unwrap().len(), 1);
     let path = format!("/api/v1/sessions/{}", list["items"][0]["id"].as_str().unwrap());

@@ -70,7 +70,8 @@ async fn what_is_no_answer_adds_nothing() {
         assert_eq!(refused.location, NEW, "{answer}");
     }
     assert_eq!(count(&platform).await, 0);
-    client.post("/security/passkeys/pk_00000000-0000-7000-8000-000000000000/remove", &[]).await.expect(404);
+    let unknown = "/security/passkeys/pk_00000000000070008000000000000000/remove";
+    client.post(unknown, &[("current_password", PASSWORD)]).await.expect(404);
     platform.stop().await;
 }
 

@@ -6,18 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use totp_rs::{Builder, Secret, Totp};
 
 /// The text between two others on a page.
-fn between<'a>(body: &'a str, before: &str, after: &str) -> &'a str {
+pub fn between<'a>(body: &'a str, before: &str, after: &str) -> &'a str {
     let rest = body.split(before).nth(1).unwrap_or_else(|| panic!("no {before} in {body}"));
     rest.split(after).next().unwrap_or(rest)
 }
 
-fn code(totp: &Totp, ahead: u64) -> String {
+pub fn code(totp: &Totp, ahead: u64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     totp.generate(now + ahead).to_string()
 }
 
 /// Sets up the second factor; gives the authenticator and the recovery codes.
-async fn enable(client: &Client) -> (Totp, Vec<String>) {
+pub async fn enable(client: &Client) -> (Totp, Vec<String>) {
     let page = client.get("/security/two-factor").await.expect(200);
     let sealed = between(&page.body, "name=\"sealed\" value=\"", "\"").to_owned();
     let secret = between(&page.body, "data-copy=\"", "\"");

@@ -6,11 +6,11 @@ use crate::state::App;
 use crate::web::api::Refusals;
 use crate::web::json::Json;
 use crate::web::paging::{Listed, PageParams, Paging};
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -63,9 +63,19 @@ async fn end(State(app): State<App>, actor: Actor, Path(id): Path<String>) -> Re
     Ok(StatusCode::NO_CONTENT)
 }
 
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct EndAll {
+    /// Revoke all API tokens of the person too, in every team, and so the one that asks.
+    #[serde(default)]
+    tokens: bool,
+}
+
 /// Sign out everywhere
-#[utoipa::path(delete, path = "/api/v1/sessions", tag = "sessions", responses((status = 204), Refusals))]
-async fn end_all(State(app): State<App>, actor: Actor) -> Result<StatusCode> {
-    sessions::end_all(&app, &actor, None).await?;
+#[utoipa::path(delete, path = "/api/v1/sessions", tag = "sessions", params(EndAll),
+    responses((status = 204), Refusals))]
+async fn end_all(State(app): State<App>, actor: Actor, query: Query<EndAll>) -> Result<StatusCode> {
+    sessions::end_all(&app, &actor, None, query.tokens).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -62,7 +62,7 @@ struct AddSshKey {
     /// Empty: the comment at the end of the key.
     #[serde(default)]
     name: String,
-    /// One line in OpenSSH's form.  RSA keys need 3,072 bits; DSA keys are refused.
+    /// One line in OpenSSH's form, or the form of RFC 4716.  RSA keys need 3,072 bits; DSA keys are refused.
     #[serde(default)]
     public_key: String,
 }

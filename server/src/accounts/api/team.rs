@@ -67,6 +67,8 @@ fn role(text: &str) -> Result<Role> {
 }
 
 /// Change the role of a member
+///
+/// By a token with the scope `members`. No token makes an owner or changes one.
 #[utoipa::path(patch, path = "/api/v1/team/members/{id}", tag = "team", params(("id" = UserId, Path)),
     request_body = ChangeMember, responses((status = 204), Refusals, Conflicts))]
 async fn change_role(
@@ -81,7 +83,7 @@ async fn change_role(
 
 /// Remove a member
 ///
-/// Their tokens for this tenant stop working. The last owner cannot be removed.
+/// By a token with the scope `members`, and never an owner. Their tokens for this tenant stop working.
 #[utoipa::path(delete, path = "/api/v1/team/members/{id}", tag = "team", params(("id" = UserId, Path)),
     responses((status = 204), Refusals, Conflicts))]
 async fn remove_member(State(app): State<App>, actor: Actor, Path(id): Path<String>) -> Result<StatusCode> {
@@ -143,6 +145,8 @@ struct Invited {
 }
 
 /// Invite somebody by mail
+///
+/// By a token with the scope `members`, and never as an owner. The invitation ends with the token.
 #[utoipa::path(post, path = "/api/v1/team/invitations", tag = "team", params(IdempotencyParams), request_body = Invite,
     responses((status = 201, body = Invited), Refusals))]
 async fn invite(

@@ -27,6 +27,7 @@ struct TokenView {
     name: String,
     /// How the token begins, for recognising it.
     prefix: String,
+    /// `read`, `write`, `members` and `admin`; what the owner's role does not allow now counts for nothing.
     scopes: Vec<String>,
     /// Whose rights it has.
     owner: String,
@@ -55,7 +56,8 @@ impl From<ApiToken> for TokenView {
 
 /// List API tokens that are not revoked, the newest first
 ///
-/// Tokens are created in the portal only: a token cannot make another one.
+/// Owners see all of the team's, everybody else their own. Tokens are created in the portal only: a token cannot make
+/// another one.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", params(PageParams),
     responses((status = 200, body = Listed<TokenView>), Refusals))]
 async fn list(

@@ -1,6 +1,6 @@
 use crate::auth::Role;
 use crate::db::Tx;
-use crate::ids::{InvitationId, TenantId, UserId};
+use crate::ids::{InvitationId, TenantId, TokenId, UserId};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 
@@ -25,7 +25,8 @@ pub async fn list(
         "SELECT invitations.id, invitations.email, invitations.role, coalesce(users.email, '') AS \"invited_by!\", \
          invitations.created_at, invitations.expires_at, invitations.expires_at <= now() AS \"expired!\" \
          FROM invitations LEFT JOIN users ON users.id = invitations.invited_by \
-         WHERE invitations.tenant_id = $1 AND accepted_at IS NULL AND ($2::uuid IS NULL OR invitations.id < $2) \
+         WHERE invitations.tenant_id = $1 AND accepted_at IS NULL \
+         AND inviter_may(invitations.tenant_id, invited_by, token_id) AND ($2::uuid IS NULL OR invitations.id < $2) \
          ORDER BY invitations.id DESC LIMIT $3",
         tenant.uuid(),
         after.map(InvitationId::uuid),
@@ -56,29 +57,35 @@ pub struct NewInvitation<'a> {
     pub role: Role,
     pub token_hash: &'a [u8],
     pub invited_by: UserId,
+    /// By which it is made; none in person.
+    pub token: Option<TokenId>,
     pub valid_seconds: f64,
+    /// And no longer than this.
+    pub until: Option<OffsetDateTime>,
 }
 
-/// Fails with the constraint `invitations_open_key` when one is open already; an expired one makes room.
+/// Fails with the constraint `invitations_open_key` when one is open already; one that works no more makes room.
 pub async fn insert(tx: &mut Tx, new: NewInvitation<'_>) -> sqlx::Result<()> {
     sqlx::query!(
         "DELETE FROM invitations WHERE tenant_id = $1 AND lower(email) = lower($2) AND accepted_at IS NULL \
-         AND expires_at <= now()",
+         AND (expires_at <= now() OR NOT inviter_may(tenant_id, invited_by, token_id))",
         new.tenant.uuid(),
         new.email,
     )
     .execute(&mut **tx)
     .await?;
     sqlx::query!(
-        "INSERT INTO invitations (id, tenant_id, email, role, token_hash, invited_by, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7))",
+        "INSERT INTO invitations (id, tenant_id, email, role, token_hash, invited_by, token_id, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, least(now() + make_interval(secs => $8), $9))",
         new.id.uuid(),
         new.tenant.uuid(),
         new.email,
         new.role.as_str(),
         new.token_hash,
         new.invited_by.uuid(),
+        new.token.map(TokenId::uuid),
         new.valid_seconds,
+        new.until,
     )
     .execute(&mut **tx)
     .await?;
@@ -108,7 +115,8 @@ pub async fn by_token(pool: &PgPool, token_hash: &[u8]) -> sqlx::Result<Option<O
     let row = sqlx::query!(
         "SELECT tenants.id, tenants.name, invitations.email, invitations.role FROM invitations \
          JOIN tenants ON tenants.id = invitations.tenant_id \
-         WHERE token_hash = $1 AND accepted_at IS NULL AND expires_at > now()",
+         WHERE token_hash = $1 AND accepted_at IS NULL AND expires_at > now() \
+         AND inviter_may(invitations.tenant_id, invited_by, token_id)",
         token_hash,
     )
     .fetch_optional(pool)
@@ -127,7 +135,8 @@ pub async fn by_token(pool: &PgPool, token_hash: &[u8]) -> sqlx::Result<Option<O
 pub async fn is_invited(pool: &PgPool, email: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         "SELECT EXISTS (SELECT FROM invitations \
-             WHERE lower(email) = lower($1) AND accepted_at IS NULL AND expires_at > now()) AS \"invited!\"",
+             WHERE lower(email) = lower($1) AND accepted_at IS NULL AND expires_at > now() \
+             AND inviter_may(tenant_id, invited_by, token_id)) AS \"invited!\"",
         email,
     )
     .fetch_one(pool)
@@ -138,7 +147,8 @@ pub async fn is_invited(pool: &PgPool, email: &str) -> sqlx::Result<bool> {
 pub async fn accept(tx: &mut Tx, tenant: TenantId, token_hash: &[u8], email: &str) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE invitations SET accepted_at = now() WHERE tenant_id = $1 AND token_hash = $2 \
-         AND lower(email) = lower($3) AND accepted_at IS NULL AND expires_at > now()",
+         AND lower(email) = lower($3) AND accepted_at IS NULL AND expires_at > now() \
+         AND inviter_may(tenant_id, invited_by, token_id)",
         tenant.uuid(),
         token_hash,
         email,

@@ -4,6 +4,7 @@
 //! person in every query; what belongs to a tenant runs in a transaction of that tenant.
 
 pub mod activity;
+pub mod credentials;
 pub mod invitations;
 pub mod members;
 pub mod notifications;

@@ -10,12 +10,15 @@ pub struct Passkey {
     pub name: String,
     pub created_at: OffsetDateTime,
     pub last_used_at: Option<OffsetDateTime>,
+    /// From before the password was reset: it signs nobody in until its owner has confirmed it.
+    pub unconfirmed: bool,
 }
 
 /// The oldest first.
 pub async fn list(pool: &PgPool, user: UserId) -> sqlx::Result<Vec<Passkey>> {
     let rows = sqlx::query!(
-        "SELECT id, name, created_at, last_used_at FROM passkeys WHERE user_id = $1 ORDER BY id",
+        "SELECT id, name, created_at, last_used_at, unconfirmed_at IS NOT NULL AS \"unconfirmed!\" \
+         FROM passkeys WHERE user_id = $1 ORDER BY id",
         user.uuid(),
     )
     .fetch_all(pool)
@@ -27,6 +30,7 @@ pub async fn list(pool: &PgPool, user: UserId) -> sqlx::Result<Vec<Passkey>> {
             name: row.name,
             created_at: row.created_at,
             last_used_at: row.last_used_at,
+            unconfirmed: row.unconfirmed,
         })
         .collect())
 }
@@ -64,14 +68,15 @@ pub async fn insert(
     Ok(done.rows_affected() == 1)
 }
 
-/// The passkey that an authenticator calls so, until the end of the transaction.
+/// The confirmed passkey that an authenticator calls so, until the end of the transaction.
 pub async fn lock(
     tx: &mut Tx,
     user: UserId,
     credential_id: &[u8],
 ) -> sqlx::Result<Option<(PasskeyId, Value)>> {
     let row = sqlx::query!(
-        "SELECT id, credential FROM passkeys WHERE user_id = $1 AND credential_id = $2 FOR UPDATE",
+        "SELECT id, credential FROM passkeys WHERE user_id = $1 AND credential_id = $2 \
+         AND unconfirmed_at IS NULL FOR UPDATE",
         user.uuid(),
         credential_id,
     )
@@ -96,6 +101,18 @@ pub async fn answered(
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Gives its name; none where somebody has no such passkey, or it is confirmed already.
+pub async fn confirm(tx: &mut Tx, user: UserId, id: PasskeyId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "UPDATE passkeys SET unconfirmed_at = NULL \
+         WHERE user_id = $1 AND id = $2 AND unconfirmed_at IS NOT NULL RETURNING name",
+        user.uuid(),
+        id.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await
 }
 
 /// Gives its name; none where somebody has no such passkey.

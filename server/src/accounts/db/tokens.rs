@@ -15,10 +15,11 @@ pub struct ApiToken {
     pub last_used_at: Option<OffsetDateTime>,
 }
 
-/// Those not revoked, the newest first.
+/// Those not revoked, the newest first; of one member where `only` says so.
 pub async fn list(
     tx: &mut Tx,
     tenant: TenantId,
+    only: Option<UserId>,
     after: Option<TokenId>,
     fetch: i64,
 ) -> sqlx::Result<Vec<ApiToken>> {
@@ -27,10 +28,11 @@ pub async fn list(
          api_tokens.created_at, expires_at, coalesce(expires_at <= now(), false) AS \"expired!\", last_used_at \
          FROM api_tokens LEFT JOIN users ON users.id = api_tokens.user_id \
          WHERE tenant_id = $1 AND revoked_at IS NULL AND ($2::uuid IS NULL OR api_tokens.id < $2) \
-         ORDER BY api_tokens.id DESC LIMIT $3",
+         AND ($4::uuid IS NULL OR user_id = $4) ORDER BY api_tokens.id DESC LIMIT $3",
         tenant.uuid(),
         after.map(TokenId::uuid),
         fetch,
+        only.map(UserId::uuid),
     )
     .fetch_all(&mut **tx)
     .await?;
@@ -51,10 +53,26 @@ pub async fn list(
         .collect())
 }
 
-pub async fn count(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<i64> {
-    sqlx::query_scalar!(
-        "SELECT count(*) AS \"count!\" FROM api_tokens WHERE tenant_id = $1 AND revoked_at IS NULL",
+pub struct Count {
+    pub of_team: i64,
+    pub of_member: i64,
+}
+
+/// How many tokens there are that are not revoked.  Until the transaction ends nobody else of the team counts, so that of
+/// two at once only one is the last.
+pub async fn count(tx: &mut Tx, tenant: TenantId, member: UserId) -> sqlx::Result<Count> {
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('tokens of ' || $1::uuid::text, 0))",
         tenant.uuid(),
+    )
+    .fetch_one(&mut **tx)
+    .await?;
+    sqlx::query_as!(
+        Count,
+        "SELECT count(*) AS \"of_team!\", count(*) FILTER (WHERE user_id = $2) AS \"of_member!\" FROM api_tokens \
+         WHERE tenant_id = $1 AND revoked_at IS NULL",
+        tenant.uuid(),
+        member.uuid(),
     )
     .fetch_one(&mut **tx)
     .await
@@ -106,18 +124,6 @@ pub async fn revoke(tx: &mut Tx, tenant: TenantId, id: TokenId) -> sqlx::Result<
         "UPDATE api_tokens SET revoked_at = now() WHERE tenant_id = $1 AND id = $2",
         tenant.uuid(),
         id.uuid()
-    )
-    .execute(&mut **tx)
-    .await?;
-    Ok(())
-}
-
-/// Revokes the tokens of one name that somebody has, in any tenant.
-pub async fn revoke_named(tx: &mut Tx, user: UserId, name: &str) -> sqlx::Result<()> {
-    sqlx::query!(
-        "UPDATE api_tokens SET revoked_at = now() WHERE user_id = $1 AND name = $2 AND revoked_at IS NULL",
-        user.uuid(),
-        name,
     )
     .execute(&mut **tx)
     .await?;

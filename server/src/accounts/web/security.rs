@@ -1,10 +1,11 @@
 //! What somebody signs in with, and where they are signed in.
 
 use super::{field_errors, next_href};
+use crate::accounts::credentials::{self, Review};
 use crate::accounts::db::passkeys::Passkey;
 use crate::accounts::db::sessions::SessionRow;
 use crate::accounts::sessions::{self, SessionKey, browser};
-use crate::accounts::{email_change, passkeys, recovery, second_factor};
+use crate::accounts::{Proof, email_change, passkeys, recovery, second_factor};
 use crate::auth::{Actor, InPerson};
 use crate::error::{Error, FieldError, Result};
 use crate::state::App;
@@ -48,6 +49,8 @@ struct SecurityPage {
     /// Recovery codes left; absent without a second factor.
     second_factor: Option<i64>,
     passkeys: Vec<Passkey>,
+    /// After a reset: what to look through.
+    review: Option<Review>,
     /// Not every address can have passkeys.
     passkeys_offered: bool,
     sessions: Vec<SessionView>,
@@ -72,6 +75,7 @@ async fn show(
     Ok(SecurityPage {
         second_factor: second_factor::state(&app, &actor).await?,
         passkeys: passkeys::list(&app, &actor).await?,
+        review: credentials::review(&app, actor.user_id).await?,
         passkeys_offered: passkeys::offered(&app),
         next: next_href("/security", &list),
         sessions: list.items,
@@ -92,11 +96,18 @@ struct PasswordForm {
 #[template(path = "accounts/password.html")]
 struct PasswordPage {
     page: Page,
+    /// API tokens that end with the present password.
+    tokens: i64,
     errors: Vec<FieldError>,
 }
 
-async fn show_password(page: Page, _: InPerson) -> PasswordPage {
-    PasswordPage { page, errors: Vec::new() }
+async fn show_password(
+    State(app): State<App>,
+    page: Page,
+    InPerson(actor): InPerson,
+) -> Result<PasswordPage> {
+    let tokens = credentials::count_tokens(&app, actor.user_id).await?;
+    Ok(PasswordPage { page, tokens, errors: Vec::new() })
 }
 
 async fn change_password(
@@ -108,10 +119,14 @@ async fn change_password(
 ) -> Result<Response> {
     let here = session.id().map(id_hash).ok_or(Error::Unauthenticated)?;
     match recovery::change(&app, &actor, &form.current_password, form.password, &here).await {
-        Ok(()) => Ok(flash::redirect("/security", "password-changed")),
+        Ok(ended) => {
+            let tokens = ended.tokens.to_string();
+            Ok(flash::redirect_with("/security", "password-changed", &tokens))
+        }
         Err(error) => {
             let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, PasswordPage { page, errors }).into_response())
+            let tokens = credentials::count_tokens(&app, actor.user_id).await?;
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, PasswordPage { page, tokens, errors }).into_response())
         }
     }
 }
@@ -122,6 +137,8 @@ struct EmailForm {
     email: String,
     #[serde(default)]
     current_password: String,
+    #[serde(default)]
+    code: String,
 }
 
 #[derive(Template, WebTemplate)]
@@ -130,11 +147,13 @@ struct EmailPage {
     page: Page,
     actor: Actor,
     form: EmailForm,
+    second_factor: bool,
     errors: Vec<FieldError>,
 }
 
-async fn show_email(page: Page, InPerson(actor): InPerson) -> EmailPage {
-    EmailPage { page, actor, form: EmailForm::default(), errors: Vec::new() }
+async fn show_email(State(app): State<App>, page: Page, InPerson(actor): InPerson) -> Result<EmailPage> {
+    let second_factor = second_factor::is_on(&app, &actor).await?;
+    Ok(EmailPage { page, actor, form: EmailForm::default(), second_factor, errors: Vec::new() })
 }
 
 async fn change_email(
@@ -143,11 +162,14 @@ async fn change_email(
     InPerson(actor): InPerson,
     Form(form): Form<EmailForm>,
 ) -> Result<Response> {
-    match email_change::request(&app, &actor, &form.email, &form.current_password).await {
+    let proof = Proof { current_password: form.current_password.clone(), code: form.code.clone() };
+    match email_change::request(&app, &actor, &form.email, &proof).await {
         Ok(()) => Ok(flash::redirect_with("/security", "email-change-sent", form.email.trim())),
         Err(error) => {
             let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, EmailPage { page, actor, form, errors }).into_response())
+            let second_factor = second_factor::is_on(&app, &actor).await?;
+            let again = EmailPage { page, actor, form, second_factor, errors };
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, again).into_response())
         }
     }
 }
@@ -157,8 +179,20 @@ async fn end(State(app): State<App>, InPerson(actor): InPerson, Path(key): Path<
     Ok(flash::redirect("/security", "session-ended"))
 }
 
-async fn end_all(State(app): State<App>, InPerson(actor): InPerson, session: Session) -> Result<Response> {
+#[derive(Deserialize)]
+struct EndAllForm {
+    /// Present where the box is ticked.
+    tokens: Option<String>,
+}
+
+async fn end_all(
+    State(app): State<App>,
+    InPerson(actor): InPerson,
+    session: Session,
+    Form(form): Form<EndAllForm>,
+) -> Result<Response> {
     let here = session.id().map(id_hash);
-    sessions::end_all(&app, &actor, here.as_deref()).await?;
-    Ok(flash::redirect("/security", "sessions-ended"))
+    let tokens = form.tokens.is_some();
+    sessions::end_all(&app, &actor, here.as_deref(), tokens).await?;
+    Ok(flash::redirect("/security", if tokens { "sessions-and-tokens-ended" } else { "sessions-ended" }))
 }

@@ -3,7 +3,8 @@
 use super::{field_errors, next_href};
 use crate::accounts::db::tokens::ApiToken;
 use crate::accounts::tokens::{self, CreateToken};
-use crate::auth::{Actor, InPerson};
+use crate::accounts::{Proof, second_factor};
+use crate::auth::{Actor, InPerson, Scope};
 use crate::error::{FieldError, Result};
 use crate::ids::TokenId;
 use crate::state::App;
@@ -33,6 +34,10 @@ struct TokenForm {
     scopes: Vec<String>,
     #[serde(default)]
     valid_days: String,
+    #[serde(default)]
+    current_password: String,
+    #[serde(default)]
+    code: String,
 }
 
 impl TokenForm {
@@ -49,6 +54,7 @@ struct TokensPage {
     tokens: Vec<ApiToken>,
     next: String,
     form: TokenForm,
+    second_factor: bool,
     errors: Vec<FieldError>,
     /// The token that was just made: shown now and never again.
     created: Option<String>,
@@ -57,13 +63,39 @@ struct TokensPage {
 impl TokensPage {
     async fn load(app: &App, page: Page, actor: Actor, paging: &Paging<TokenId>) -> Result<Self> {
         let list = tokens::list(app, &actor, paging).await?;
+        let second_factor = second_factor::is_on(app, &actor).await?;
         let form = TokenForm {
             scopes: vec!["read".to_owned()],
             valid_days: "90".to_owned(),
             ..TokenForm::default()
         };
         let next = next_href("/api-tokens", &list);
-        Ok(Self { page, actor, tokens: list.items, next, form, errors: Vec::new(), created: None })
+        Ok(Self {
+            page,
+            actor,
+            tokens: list.items,
+            next,
+            form,
+            second_factor,
+            errors: Vec::new(),
+            created: None,
+        })
+    }
+
+    /// The scopes that the reader may give, with the keys of their words.
+    fn offered(&self) -> Vec<(&'static str, &'static str, &'static str)> {
+        let words = |scope| match scope {
+            Scope::Read => ("read", "scope-read", "scope-read-hint"),
+            Scope::Write => ("write", "scope-write", "scope-write-hint"),
+            Scope::Members => ("members", "scope-members", "scope-members-hint"),
+            Scope::Admin => ("admin", "scope-admin", "scope-admin-hint"),
+        };
+        self.actor.scopes.iter().map(words).collect()
+    }
+
+    /// The word for a scope of a token.
+    fn scope(&self, name: &str) -> String {
+        Scope::parse(name).map_or(name.to_owned(), |scope| self.page.t(&format!("scope-{}", scope.name())))
     }
 
     fn may_revoke(&self, token: &ApiToken) -> bool {
@@ -86,7 +118,9 @@ async fn create(
     InPerson(actor): InPerson,
     Form(form): Form<TokenForm>,
 ) -> Result<Response> {
-    let new = CreateToken { name: &form.name, scopes: &form.scopes, valid_days: &form.valid_days };
+    let proof = Proof { current_password: form.current_password.clone(), code: form.code.clone() };
+    let new =
+        CreateToken { name: &form.name, scopes: &form.scopes, valid_days: &form.valid_days, proof: &proof };
     let created = tokens::create(&app, &actor, new).await;
     let fresh = TokensPage::load(&app, page, actor, &Paging::default()).await?;
     match created {

@@ -1,6 +1,7 @@
 //! Setting up the second factor, and taking it off again.
 
 use super::field_errors;
+use crate::accounts::Proof;
 use crate::accounts::second_factor::{self, Setup};
 use crate::auth::InPerson;
 use crate::error::{FieldError, Result};
@@ -90,9 +91,9 @@ async fn disable(
     State(app): State<App>,
     page: Page,
     InPerson(actor): InPerson,
-    Form(form): Form<FactorForm>,
+    Form(proof): Form<Proof>,
 ) -> Result<Response> {
-    match second_factor::disable(&app, &actor, &form.current_password, &form.code).await {
+    match second_factor::disable(&app, &actor, &proof).await {
         Ok(()) => Ok(flash::redirect("/security", "second-factor-off")),
         Err(error) => {
             let errors = field_errors(error)?;
@@ -110,9 +111,9 @@ async fn renew(
     State(app): State<App>,
     page: Page,
     InPerson(actor): InPerson,
-    Form(form): Form<FactorForm>,
+    Form(proof): Form<Proof>,
 ) -> Result<Response> {
-    match second_factor::renew_codes(&app, &actor, &form.current_password, &form.code).await {
+    match second_factor::renew_codes(&app, &actor, &proof).await {
         Ok(codes) => Ok(CodesPage { page, codes }.into_response()),
         Err(error) => {
             let errors = field_errors(error)?;

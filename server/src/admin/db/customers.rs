@@ -148,8 +148,3 @@ pub async fn set_disabled(tx: &mut Tx, user: UserId, disabled: bool) -> sqlx::Re
     .await?;
     Ok(result.rows_affected() > 0)
 }
-
-pub async fn end_sessions(tx: &mut Tx, user: UserId) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM sessions WHERE user_id = $1", user.uuid()).execute(&mut **tx).await?;
-    Ok(())
-}

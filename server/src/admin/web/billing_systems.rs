@@ -1,9 +1,10 @@
 //! Billing systems of the operator's own: their tokens and what they sell.
 
 use super::{next_href, word};
+use crate::accounts::{Proof, second_factor};
 use crate::admin::web::form::again;
 use crate::auth::billing_system::Scope;
-use crate::auth::{Admin, InPerson};
+use crate::auth::{Actor, Admin, InPerson};
 use crate::billing_systems::db::systems::{self as db, SystemRow, TokenRow};
 use crate::billing_systems::order::Entitlement;
 use crate::billing_systems::{Service, db as services, systems};
@@ -37,13 +38,21 @@ struct NewForm {
     /// One field for each box that is ticked.
     #[serde(default)]
     scopes: Vec<String>,
+    #[serde(default)]
+    current_password: String,
+    #[serde(default)]
+    code: String,
 }
 
 impl NewForm {
     /// What a module needs.
     fn all() -> Self {
         let scopes = Scope::ALL.iter().map(|scope| scope.name().to_owned()).collect();
-        Self { name: String::new(), scopes }
+        Self { scopes, ..Self::default() }
+    }
+
+    fn proof(&self) -> Proof {
+        Proof { current_password: self.current_password.clone(), code: self.code.clone() }
     }
 
     fn has(&self, scope: &str) -> bool {
@@ -57,12 +66,14 @@ struct ListPage {
     page: Page,
     rows: Vec<SystemRow>,
     form: NewForm,
+    second_factor: bool,
     errors: Vec<FieldError>,
 }
 
-async fn list(State(app): State<App>, _: Admin, page: Page) -> Result<ListPage> {
+async fn list(State(app): State<App>, Admin(actor): Admin, page: Page) -> Result<ListPage> {
     let rows = db::list(app.db.platform(), None).await?;
-    Ok(ListPage { page, rows, form: NewForm::all(), errors: Vec::new() })
+    let second_factor = second_factor::is_on(&app, &actor).await?;
+    Ok(ListPage { page, rows, form: NewForm::all(), second_factor, errors: Vec::new() })
 }
 
 #[derive(Template, WebTemplate)]
@@ -74,6 +85,7 @@ struct ShowPage {
     services: Vec<Service>,
     next: String,
     form: NewForm,
+    second_factor: bool,
     errors: Vec<FieldError>,
     /// The token that was just made: shown now and never again.
     created: Option<String>,
@@ -82,7 +94,13 @@ struct ShowPage {
 }
 
 impl ShowPage {
-    async fn load(app: &App, page: Page, id: BillingSystemId, paging: &Paging<ServiceId>) -> Result<Self> {
+    async fn load(
+        app: &App,
+        actor: &Actor,
+        page: Page,
+        id: BillingSystemId,
+        paging: &Paging<ServiceId>,
+    ) -> Result<Self> {
         let pool = app.db.platform();
         let system = db::list(pool, Some(id)).await?.pop().ok_or(Error::NotFound)?;
         let rows = services::list(pool, id, None, paging.after, paging.fetch()).await?;
@@ -95,6 +113,7 @@ impl ShowPage {
             services: listed.items,
             next,
             form: NewForm::all(),
+            second_factor: second_factor::is_on(app, actor).await?,
             errors: Vec::new(),
             created: None,
             endpoint: app.config.public_url.trim_end_matches('/').to_owned(),
@@ -127,12 +146,12 @@ impl ShowPage {
 
 async fn show(
     State(app): State<App>,
-    _: Admin,
+    Admin(actor): Admin,
     page: Page,
     Path(id): Path<String>,
     paging: Paging<ServiceId>,
 ) -> Result<ShowPage> {
-    ShowPage::load(&app, page, id.parse()?, &paging).await
+    ShowPage::load(&app, &actor, page, id.parse()?, &paging).await
 }
 
 async fn create(
@@ -142,14 +161,15 @@ async fn create(
     page: Page,
     Form(form): Form<NewForm>,
 ) -> Result<Response> {
-    match systems::create(&app, &actor, &form.name, &form.scopes).await {
+    match systems::create(&app, &actor, &form.name, &form.scopes, &form.proof()).await {
         Ok((id, secret)) => {
-            let fresh = ShowPage::load(&app, page, id, &Paging::default()).await?;
+            let fresh = ShowPage::load(&app, &actor, page, id, &Paging::default()).await?;
             Ok(ShowPage { created: Some(secret), ..fresh }.into_response())
         }
         Err(error) => {
             let rows = db::list(app.db.platform(), None).await?;
-            again(error, |errors| ListPage { page, rows, form, errors })
+            let second_factor = second_factor::is_on(&app, &actor).await?;
+            again(error, |errors| ListPage { page, rows, form, second_factor, errors })
         }
     }
 }
@@ -163,8 +183,8 @@ async fn add_token(
     Form(form): Form<NewForm>,
 ) -> Result<Response> {
     let id = id.parse()?;
-    let added = systems::add_token(&app, &actor, id, &form.scopes).await;
-    let fresh = ShowPage::load(&app, page, id, &Paging::default()).await?;
+    let added = systems::add_token(&app, &actor, id, &form.scopes, &form.proof()).await;
+    let fresh = ShowPage::load(&app, &actor, page, id, &Paging::default()).await?;
     match added {
         Ok(secret) => Ok(ShowPage { created: Some(secret), ..fresh }.into_response()),
         Err(error) => again(error, |errors| ShowPage { form, errors, ..fresh }),

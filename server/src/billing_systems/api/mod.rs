@@ -35,7 +35,8 @@ tells its `state` whenever it is asked for.
 **Repeating safely.** PUT may be repeated as it is. Send `Idempotency-Key` with POST: within 24 hours the same key and body \
 have one effect and one answer.
 
-**Errors** are problem documents (RFC 9457) with a stable `code`; `errors` names the fields. Texts follow \
+**Errors** are problem documents (RFC 9457) with a stable `code`; `errors` names the fields. Fields and query parameters \
+that this description does not name are refused, and so are empty entries of lists. Texts follow \
 `Accept-Language` (en, zh-CN).";
 
 #[derive(OpenApi)]

@@ -48,8 +48,8 @@ struct EndpointView {
     /// Empty: all types.
     types: Vec<String>,
     enabled: bool,
-    /// Why not: `owner`, `gone` (it answered 410), `exhausted` (all attempts of a message failed) or `overflow` (too many
-    /// messages waited).
+    /// Why not: `owner`, `gone` (it answered 410), `exhausted` (all attempts of a message failed), `overflow` (too many
+    /// messages waited) or `token` (the API token that made or last changed it has ended).
     disabled_reason: Option<String>,
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]

@@ -1,5 +1,5 @@
 use crate::db::Tx;
-use crate::ids::{DeliveryId, MessageId, WebhookId};
+use crate::ids::{DeliveryId, MessageId, TokenId, WebhookId};
 use crate::webhooks::Side;
 use crate::webhooks::endpoints::{Endpoint, Wanted};
 use serde_json::Value;
@@ -97,33 +97,39 @@ pub async fn insert(
     side: Side,
     wanted: &Wanted,
     sealed: &[u8],
+    by: Option<TokenId>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO webhook_endpoints (id, tenant_id, name, url, types, secret) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO webhook_endpoints (id, tenant_id, name, url, types, secret, token_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
         id.uuid(),
         side.uuid(),
         wanted.name,
         wanted.url,
         &wanted.types,
         sealed,
+        by.map(TokenId::uuid),
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
 
-/// Who disables an endpoint keeps the platform's reason, where there was one.
+/// Who disables an endpoint keeps the platform's reason, where there was one.  From then on it works as long as the token
+/// `by` which it was changed, or without an end where a person did.
 pub async fn update(
     tx: &mut Tx,
     side: Side,
     id: WebhookId,
     wanted: &Wanted,
     enabled: bool,
+    by: Option<TokenId>,
 ) -> sqlx::Result<()> {
     sqlx::query!(
         "UPDATE webhook_endpoints SET name = $3, url = $4, types = $5, \
          disabled_at = CASE WHEN $6 THEN NULL ELSE coalesce(disabled_at, now()) END, \
-         disabled_reason = CASE WHEN $6 THEN NULL ELSE coalesce(disabled_reason, 'owner') END, untold = untold AND NOT $6 \
+         disabled_reason = CASE WHEN $6 THEN NULL ELSE coalesce(disabled_reason, 'owner') END, untold = untold AND NOT $6, \
+         token_id = $7 \
          WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2",
         id.uuid(),
         side.uuid() as Option<Uuid>,
@@ -131,6 +137,7 @@ pub async fn update(
         wanted.url,
         &wanted.types,
         enabled,
+        by.map(TokenId::uuid),
     )
     .execute(&mut **tx)
     .await?;
@@ -144,14 +151,16 @@ pub async fn rotate(
     id: WebhookId,
     sealed: &[u8],
     overlap_hours: i32,
+    by: Option<TokenId>,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE webhook_endpoints SET old_secret = secret, old_secret_until = now() + make_interval(hours => $4), \
-         secret = $3 WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2",
+         secret = $3, token_id = $5 WHERE id = $1 AND tenant_id IS NOT DISTINCT FROM $2",
         id.uuid(),
         side.uuid() as Option<Uuid>,
         sealed,
         overlap_hours,
+        by.map(TokenId::uuid),
     )
     .execute(&mut **tx)
     .await?;

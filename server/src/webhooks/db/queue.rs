@@ -31,6 +31,7 @@ pub async fn claim(pool: &PgPool, limit: i64, each: i64, lease_seconds: f64) -> 
              SELECT id, next_attempt_at FROM webhook_deliveries \
              WHERE endpoint_id = endpoints.id AND state = 'pending' AND next_attempt_at <= now() \
                AND (leased_until IS NULL OR leased_until <= now()) AND (probe OR endpoints.disabled_at IS NULL) \
+               AND (endpoints.token_id IS NULL OR token_works(endpoints.token_id)) \
              ORDER BY next_attempt_at LIMIT greatest(0, $2::bigint - (SELECT count(*) FROM webhook_deliveries AS leased \
                  WHERE leased.endpoint_id = endpoints.id AND leased.leased_until > now()))) AS waiting \
              ORDER BY waiting.next_attempt_at LIMIT $1), \
@@ -138,6 +139,17 @@ pub async fn disable(tx: &mut Tx, id: WebhookId, reason: &str) -> sqlx::Result<O
     )
     .fetch_optional(&mut **tx)
     .await
+}
+
+/// Enabled endpoints whose token has ended.
+pub async fn orphaned(pool: &PgPool) -> sqlx::Result<Vec<(WebhookId, Side)>> {
+    let rows = sqlx::query!(
+        "SELECT id, tenant_id FROM webhook_endpoints \
+         WHERE disabled_at IS NULL AND token_id IS NOT NULL AND NOT token_works(token_id)",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id.into(), Side::of(row.tenant_id))).collect())
 }
 
 /// Enabled endpoints for which no more messages are queued.

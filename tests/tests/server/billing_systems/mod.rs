@@ -6,6 +6,7 @@ mod sign_on;
 mod tokens;
 
 use super::instances::desk::{Desk, text};
+use jst_tests::platform::PASSWORD;
 use jst_tests::{Answer, Api, Client, Platform};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,7 +72,8 @@ impl Shop {
 
     /// Another token of the system, with these scopes only.
     pub async fn narrow(&self, scopes: &[&str]) -> Api {
-        let fields: Vec<(&str, &str)> = scopes.iter().map(|scope| ("scopes", *scope)).collect();
+        let mut fields = vec![("current_password", PASSWORD)];
+        fields.extend(scopes.iter().map(|scope| ("scopes", *scope)));
         let page =
             self.admin.post(&format!("/admin/billing-systems/{}/tokens", self.id), &fields).await.expect(200);
         self.desk.platform.api(&token_in(&page.body))
@@ -79,7 +81,7 @@ impl Shop {
 }
 
 pub async fn connect(admin: &Client, name: &str, scopes: &[&str]) -> Answer {
-    let mut fields = vec![("name", name)];
+    let mut fields = vec![("name", name), ("current_password", PASSWORD)];
     fields.extend(scopes.iter().map(|scope| ("scopes", *scope)));
     admin.post("/admin/billing-systems", &fields).await
 }
