@@ -12,7 +12,7 @@ use super::instances::desk::{add_host, policy};
 use super::payments::Counter;
 use host::{Host, Letter};
 use jst_protocol::report::Observed;
-use jst_server::auth::{Actor, Role};
+use jst_server::auth::{Actor, Role, Scopes};
 use jst_server::error::{Error, Result};
 use jst_server::ids::InstanceId;
 use jst_server::instances::create::{self, NewInstance};
@@ -373,6 +373,8 @@ async fn actor(pool: &PgPool, purse: &Purse) -> Actor {
         suspended,
         acting: false,
         token: None,
+        scopes: Scopes::of_person(Role::Owner, false),
+        expires_at: None,
         ip: None,
         request_id: None,
         idempotency_key: None,
