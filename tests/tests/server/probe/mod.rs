@@ -109,7 +109,7 @@ impl World {
             purses.push(Purse::open(&counter, number).await);
         }
         desk.as_owner(CLOCK).await;
-        sqlx::query("DELETE FROM hosts").execute(desk.pool()).await.unwrap();
+        desk.as_owner("DELETE FROM hosts").await;
         let mut hosts = Vec::new();
         for name in ["probe-1", "probe-2", "probe-3"] {
             hosts.push(Host::new(add_host(desk.pool(), name, 8192).await));

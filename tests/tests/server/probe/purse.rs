@@ -18,7 +18,6 @@ pub struct Purse {
 }
 
 /// How an account stands by the database, in millionths of the currency.
-#[derive(sqlx::FromRow)]
 struct Standing {
     /// What came in and did not go back, and what it may owe.
     funds: i64,
@@ -84,7 +83,7 @@ impl Purse {
         }
         if random.random_ratio(1, 10) {
             let (status, _) = notification.altered().send(&http, counter.platform()).await.unwrap();
-            assert_eq!(status, 400, "an altered notification");
+            assert!((400..500).contains(&status), "an altered notification: {status}");
         }
     }
 
@@ -118,7 +117,7 @@ impl Purse {
     }
 
     async fn standing(&self, pool: &PgPool, now: i64) -> Standing {
-        sqlx::query_as(
+        let (funds, charged, restored, rate) = sqlx::query_as(
             "WITH windows AS (SELECT since, coalesce(until, 'infinity') AS until FROM account_suspensions WHERE tenant_id = $1), \
              metered AS (SELECT kind, price_hourly_usd_micro AS rate, ledger.until IS NULL AS open, \
                  extract(epoch FROM least(coalesce(ledger.until, to_timestamp($2::bigint)), to_timestamp($2::bigint)) - since) \
@@ -140,7 +139,8 @@ impl Purse {
         .bind(now)
         .fetch_one(pool)
         .await
-        .unwrap()
+        .unwrap();
+        Standing { funds, charged, restored, rate }
     }
 
     /// Whether the account owes more than its rule allows.  Once nothing is left it is charged for no longer than it takes to

@@ -91,7 +91,7 @@ pub async fn broken(pool: &PgPool) -> Vec<String> {
          UNION ALL SELECT 'a gap or an overlap in the ledger: ' || instance_id FROM ( \
              SELECT instance_id, n, since, until, lag(until) OVER life AS before, lag(n) OVER life AS previous, \
              lead(n) OVER life AS next FROM ledger WHERE instance_id IN (SELECT instance_id FROM bookings) \
-             WINDOW life AS (PARTITION BY instance_id ORDER BY n)) AS row \
+             WINDOW life AS (PARTITION BY instance_id ORDER BY n)) AS lives \
              WHERE until < since OR previous IS NOT NULL AND before IS DISTINCT FROM since OR n <> coalesce(previous, 0) + 1 \
              OR next IS NOT NULL AND until IS NULL \
          UNION ALL SELECT 'kept beyond the grace period of its first deletion: ' || id FROM instances, \
