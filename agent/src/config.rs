@@ -68,6 +68,9 @@ pub struct Network {
     pub uplink_kbit: Option<KbitPerSec>,
     /// Translate guests' addresses on the way out, whatever the server says.
     pub nat: bool,
+    /// Networks that guests of a host with `nat` may reach although they are private or on the host's own
+    /// links, such as `["10.20.0.0/24"]`.  Absent: none.  Guests' nameservers and other guests need no entry.
+    pub guests_may_reach: Vec<ipnet::IpNet>,
 }
 
 /// What a simulated host has, and how badly it behaves.
@@ -85,6 +88,8 @@ pub struct Sim {
     pub fail_one_in: u32,
     /// Guests run and are never heard of.
     pub silent: bool,
+    /// Guests boot and never take their addresses.
+    pub unreachable: bool,
 }
 
 /// All in seconds.
@@ -135,7 +140,13 @@ impl Default for Config {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { prefix: "jst".into(), uplink: None, uplink_kbit: None, nat: false }
+        Self {
+            prefix: "jst".into(),
+            uplink: None,
+            uplink_kbit: None,
+            nat: false,
+            guests_may_reach: Vec::new(),
+        }
     }
 }
 
@@ -149,6 +160,7 @@ impl Default for Sim {
             shutdown_ms: 200,
             fail_one_in: 0,
             silent: false,
+            unreachable: false,
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod memory;
 mod pass;
+mod signs;
 
 pub use memory::spec;
 
@@ -47,6 +48,8 @@ pub struct Context {
     /// The weights that divide the processors, and those that divide the disk.
     pub cpu: Division,
     pub disk: Division,
+    /// Which guests were seen on the network.
+    signs: signs::Signs,
     /// Bounds how many instances are changed at the same time.
     pub busy: Semaphore,
     /// Instances with a higher start order may not start yet.
@@ -77,6 +80,7 @@ impl Context {
         processors: Arc<Processors>,
     ) -> Arc<Self> {
         let busy = Semaphore::new(config.parallel.max(1));
+        let signs = signs::Signs::new(Timing::of(config.timing.boot));
         Arc::new(Self {
             config,
             hypervisor,
@@ -88,6 +92,7 @@ impl Context {
             cores: Cores::default(),
             cpu: Division::default(),
             disk: Division::default(),
+            signs,
             busy,
             gate: watch::Sender::new(i32::MIN),
             settled: Mutex::default(),

@@ -1,16 +1,16 @@
 //! The NoCloud seed: a small disk from which a guest learns its name, network and keys at its first
 //! boot.
 //!
-//! The documents are written in plain block style, one value a line, because small guests read them
-//! with a line parser and not with a YAML library.  Values that people chose are written as JSON
-//! strings, which every YAML parser reads, and control characters are refused outright: the server
-//! has validated them, and a second look costs nothing.
+//! The documents are JSON, which is YAML as well.  All strings are quoted, so that a host name such as
+//! `2026` or `no` stays one, and [`document`] escapes what readers of YAML 1.1 do not take as it is.  There is one value a line, because small guests read them with a line parser.
 //!
 //! Keys stand in `meta-data`, where no user data can displace them.  The customer's own user data is
 //! handed over untouched; ours then goes to `vendor-data`, which cloud-init merges below it.
 
 use anyhow::{Context, ensure};
 use jst_protocol::desired::{InstanceSpec, Interface, Seed};
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
 use std::net::IpAddr;
@@ -42,12 +42,18 @@ pub fn write_seed(path: &Path, instance: Uuid, build: u32, spec: &InstanceSpec) 
     std::fs::rename(&temporary, path).with_context(|| format!("publishing {}", path.display()))
 }
 
-/// The files of the seed by name.
-fn documents(instance: Uuid, build: u32, spec: &InstanceSpec) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let ours = cloud_config(&spec.hostname, &spec.seed)?;
+/// The files of the seed by name: `meta-data`, `network-config`, `user-data` and perhaps `vendor-data`.
+pub fn documents(
+    instance: Uuid,
+    build: u32,
+    spec: &InstanceSpec,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
+    check_hostname(&spec.hostname)?;
+    check_keys(&spec.seed)?;
+    let ours = format!("#cloud-config\n{}", document(&CloudConfig::of(&spec.hostname, &spec.seed))?);
     let mut documents = vec![
-        ("meta-data", meta_data(instance, build, &spec.hostname, &spec.seed)?),
-        ("network-config", network_config(&spec.interfaces)?),
+        ("meta-data", document(&MetaData::of(instance, build, &spec.hostname, &spec.seed))?),
+        ("network-config", document(&NetworkConfig::of(&spec.interfaces)?)?),
     ];
     match &spec.seed.user_data {
         Some(theirs) => {
@@ -60,66 +66,122 @@ fn documents(instance: Uuid, build: u32, spec: &InstanceSpec) -> anyhow::Result<
     Ok(documents)
 }
 
-fn meta_data(instance: Uuid, build: u32, hostname: &str, seed: &Seed) -> anyhow::Result<String> {
-    let mut text =
-        format!("instance-id: {instance}-{build}\nlocal-hostname: {}\n", plain_hostname(hostname)?);
-    append_list(&mut text, "public-keys", &seed.ssh_keys)?;
-    Ok(text)
+/// A key that is absent and a list that is empty are different things to cloud-init, so an empty list
+/// is not written.
+fn is_empty<T>(list: &[T]) -> bool {
+    list.is_empty()
 }
 
-fn cloud_config(hostname: &str, seed: &Seed) -> anyhow::Result<String> {
-    // Root logs in with a key everywhere: the images have no other user in common.
-    let mut text = format!(
-        "#cloud-config\nhostname: {}\ndisable_root: false\nssh_pwauth: false\n",
-        plain_hostname(hostname)?
-    );
-    append_list(&mut text, "ssh_authorized_keys", &seed.ssh_keys)?;
-    Ok(text)
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct MetaData<'a> {
+    instance_id: String,
+    local_hostname: &'a str,
+    #[serde(skip_serializing_if = "is_empty")]
+    public_keys: &'a [String],
 }
 
-fn network_config(interfaces: &[Interface]) -> anyhow::Result<String> {
-    let mut text = String::from("version: 2\nethernets:\n");
-    for interface in interfaces {
-        let mac: crate::network::Mac = interface.mac.parse()?;
-        let index = interface.index;
-        writeln!(text, "  eth{index}:\n    match:\n      macaddress: \"{mac}\"\n    set-name: eth{index}")?;
-        if !interface.addresses.is_empty() {
-            text.push_str("    addresses:\n");
-        }
-        for address in &interface.addresses {
-            writeln!(text, "      - \"{address}\"")?;
-        }
-        if index == 0 {
-            append_default_routes(&mut text, interface)?;
-        }
-        if !interface.nameservers.is_empty() {
-            let servers: Vec<String> =
-                interface.nameservers.iter().map(|server| format!("\"{server}\"")).collect();
-            writeln!(text, "    nameservers:\n      addresses: [{}]", servers.join(", "))?;
+impl<'a> MetaData<'a> {
+    fn of(instance: Uuid, build: u32, hostname: &'a str, seed: &'a Seed) -> Self {
+        Self {
+            instance_id: format!("{instance}-{build}"),
+            local_hostname: hostname,
+            public_keys: &seed.ssh_keys,
         }
     }
-    Ok(text)
+}
+
+/// Root signs in with a key everywhere: the images have no other user in common.
+#[derive(Serialize)]
+struct CloudConfig<'a> {
+    hostname: &'a str,
+    disable_root: bool,
+    ssh_pwauth: bool,
+    #[serde(skip_serializing_if = "is_empty")]
+    ssh_authorized_keys: &'a [String],
+}
+
+impl<'a> CloudConfig<'a> {
+    fn of(hostname: &'a str, seed: &'a Seed) -> Self {
+        Self { hostname, disable_root: false, ssh_pwauth: false, ssh_authorized_keys: &seed.ssh_keys }
+    }
+}
+
+/// Version 2 of cloud-init's network configuration.
+#[derive(Serialize)]
+struct NetworkConfig<'a> {
+    version: u8,
+    ethernets: BTreeMap<String, Ethernet<'a>>,
+}
+
+impl<'a> NetworkConfig<'a> {
+    fn of(interfaces: &'a [Interface]) -> anyhow::Result<Self> {
+        let named = |interface: &'a Interface| {
+            anyhow::Ok((format!("eth{}", interface.index), Ethernet::of(interface)?))
+        };
+        Ok(Self { version: 2, ethernets: interfaces.iter().map(named).collect::<anyhow::Result<_>>()? })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Ethernet<'a> {
+    r#match: Match,
+    set_name: String,
+    #[serde(skip_serializing_if = "is_empty")]
+    addresses: &'a [ipnet::IpNet],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    routes: Vec<Route>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nameservers: Option<Nameservers<'a>>,
+}
+
+#[derive(Serialize)]
+struct Match {
+    macaddress: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Route {
+    to: &'static str,
+    via: IpAddr,
+    on_link: bool,
+}
+
+#[derive(Serialize)]
+struct Nameservers<'a> {
+    addresses: &'a [IpAddr],
+}
+
+impl<'a> Ethernet<'a> {
+    fn of(interface: &'a Interface) -> anyhow::Result<Self> {
+        let mac: crate::network::Mac = interface.mac.parse()?;
+        let servers = &interface.nameservers;
+        Ok(Self {
+            r#match: Match { macaddress: mac.to_string() },
+            set_name: format!("eth{}", interface.index),
+            addresses: &interface.addresses,
+            routes: if interface.index == 0 { default_routes(interface) } else { Vec::new() },
+            nameservers: (!servers.is_empty()).then_some(Nameservers { addresses: servers }),
+        })
+    }
 }
 
 /// The gateway is on no prefix of the guest's, hence `on-link`.
-fn append_default_routes(text: &mut String, interface: &Interface) -> anyhow::Result<()> {
+fn default_routes(interface: &Interface) -> Vec<Route> {
     let v4 = interface.addresses.iter().any(|net| net.addr().is_ipv4());
     let v6 = interface.addresses.iter().any(|net| net.addr().is_ipv6());
-    if v4 || v6 {
-        text.push_str("    routes:\n");
-    }
     let gateways: [(bool, &str, IpAddr); 2] = [
         (v4, "0.0.0.0/0", crate::network::GATEWAY_V4.into()),
         (v6, "::/0", crate::network::GATEWAY_V6.into()),
     ];
-    for (_, to, via) in gateways.into_iter().filter(|(wanted, ..)| *wanted) {
-        writeln!(text, "      - to: \"{to}\"\n        via: \"{via}\"\n        on-link: true")?;
-    }
-    Ok(())
+    let wanted = gateways.into_iter().filter(|(wanted, ..)| *wanted);
+    wanted.map(|(_, to, via)| Route { to, via, on_link: true }).collect()
 }
 
-/// A host name goes in unquoted, so it must be one.
-fn plain_hostname(hostname: &str) -> anyhow::Result<&str> {
+/// The server has validated it; a second look costs nothing.
+fn check_hostname(hostname: &str) -> anyhow::Result<()> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
@@ -127,20 +189,35 @@ fn plain_hostname(hostname: &str) -> anyhow::Result<&str> {
             && !label.ends_with('-')
     };
     ensure!(hostname.len() <= 253 && hostname.split('.').all(label), "not a host name: {hostname:?}");
-    Ok(hostname)
+    Ok(())
 }
 
-/// A key that is absent and a list that is empty are different things to cloud-init, so an empty
-/// list is not written.
-fn append_list(text: &mut String, key: &str, values: &[String]) -> anyhow::Result<()> {
-    if !values.is_empty() {
-        writeln!(text, "{key}:")?;
-    }
-    for value in values {
-        ensure!(!value.chars().any(char::is_control), "{key} holds a control character");
-        writeln!(text, "  - {}", serde_json::to_string(value)?)?;
-    }
+/// A key is one line of the guest's `authorized_keys`, whatever quotes it on the way there.
+fn check_keys(seed: &Seed) -> anyhow::Result<()> {
+    let broken = |key: &String| key.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+    ensure!(!seed.ssh_keys.iter().any(broken), "an SSH key holds a control character");
     Ok(())
+}
+
+/// JSON that a reader of YAML 1.1 takes for the same strings.
+///
+/// Such a reader refuses a document with a character that is not printable, and takes U+0085, U+2028
+/// and U+2029 for ends of lines, so these are escaped; outside strings JSON has none of them.
+/// Characters beyond U+FFFF stay as they are: JSON would make two escapes of one, which YAML reads as
+/// two characters.
+fn document(value: &impl Serialize) -> anyhow::Result<String> {
+    let json = serde_json::to_string_pretty(value)?;
+    let mut text = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        match c {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                write!(text, "\\u{:04x}", u32::from(c))?;
+            }
+            _ => text.push(c),
+        }
+    }
+    text.push('\n');
+    Ok(text)
 }
 
 /// A FAT file system labelled `CIDATA` that holds the documents.

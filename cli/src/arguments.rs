@@ -221,7 +221,7 @@ pub struct Create {
     /// With its domain or without; made from the name when absent
     #[arg(long)]
     pub hostname: Option<String>,
-    /// Cloud-config or a script for the first boot; - is standard input
+    /// File for the first boot: #cloud-config, a script, gzip or base64 of them; - is standard input
     #[arg(long, value_name = "FILE")]
     pub user_data: Option<PathBuf>,
     /// As a free trial
@@ -250,7 +250,7 @@ pub struct Rebuild {
     /// A new host name, with its domain or without
     #[arg(long)]
     pub hostname: Option<String>,
-    /// Cloud-config or a script for the first boot; without it that of the last build stays
+    /// File for the first boot, as for create; without it that of the last build stays
     #[arg(long, value_name = "FILE")]
     pub user_data: Option<PathBuf>,
     /// Do not ask

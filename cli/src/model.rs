@@ -30,6 +30,7 @@ pub struct Instance {
     pub restart_required: Vec<String>,
     #[serde(default)]
     pub drift: Vec<String>,
+    pub network_seen: Option<bool>,
     #[serde(default)]
     pub firewall: Firewall,
     #[serde(default)]

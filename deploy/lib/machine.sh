@@ -57,7 +57,10 @@ image_packages=("${image_tool_packages[@]}" extlinux e2fsprogs kmod cpio mount)
 debian_image_packages=(mmdebstrap)
 image_trial_packages=("${image_tool_packages[@]}" qemu-system-x86 openssh-client mtools dosfstools)
 # For the tests alone: the network's guests are asked by ping.
-test_packages=(iputils-ping openssh-client python3)
+test_packages=(iputils-ping openssh-client python3 gzip xz-utils bzip2 zstd)
+# What Debian's cloud-init imports, by which tests read seeds; see tests/cloud-init/install.
+seed_packages=(python3 python3-yaml python3-jsonschema python3-jinja2 python3-configobj python3-jsonpatch
+    python3-requests python3-oauthlib python3-netifaces)
 # For the disks that tests fill and limit: loop devices with a file system.
 disk_test_packages=(mount e2fsprogs "${image_tool_packages[@]}")
 lint_packages=(python3 shfmt shellcheck)

@@ -285,4 +285,8 @@ pub struct Usage {
     /// The same on the way from the guest.
     #[serde(default)]
     pub network_out_dropped: u64,
+    /// Whether the guest has sent anything from a public address of its own since it was started.  Absent
+    /// while it may still take its time, and from older agents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_seen: Option<bool>,
 }

@@ -53,6 +53,10 @@ pub enum Error {
     TooMany {
         retry_after: u64,
     },
+    /// More is asked of the server at this moment than it does; try again after so many seconds.
+    Busy {
+        retry_after: u64,
+    },
     Internal(anyhow::Error),
 }
 
@@ -96,6 +100,7 @@ impl Error {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Refused { status, .. } => *status,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -108,6 +113,7 @@ impl Error {
             Self::Invalid(_) => "invalid",
             Self::Refused { code, .. } => code,
             Self::TooMany { .. } => "too-many",
+            Self::Busy { .. } => "busy",
             Self::Internal(_) => "internal",
         }
     }

@@ -38,6 +38,7 @@ pub fn router(app: App) -> Router {
 
     let (api, document) = api_routes().split_for_parts();
     let limits = rate_limit::ApiLimits::new(app.config.api_requests_per_second);
+    let page_limits = rate_limit::PageLimits::new(app.config.page_requests_per_second);
     let api = crate::web::api::with_description(api, document)
         .merge(crate::billing_systems::api::routes())
         .layer(from_fn_with_state(app.clone(), idempotency::layer))
@@ -63,6 +64,7 @@ pub fn router(app: App) -> Router {
                 ))
                 .layer(from_fn(crate::metrics::web::count))
                 .layer(from_fn(middleware::frame))
+                .layer(from_fn_with_state((app.clone(), page_limits), rate_limit::limit_pages))
                 .layer(sessions)
                 .layer(from_fn_with_state(app.clone(), errors::render))
                 .layer(CatchPanicLayer::new())
@@ -81,7 +83,6 @@ fn pages() -> Router<App> {
         .merge(crate::announcements::web::routes())
         .merge(crate::web::health::routes())
         .merge(crate::web::live::routes())
-        .merge(crate::metrics::web::routes())
         .merge(crate::accounts::web::routes())
         .merge(crate::instances::web::routes())
         .merge(crate::trials::web::routes())

@@ -51,6 +51,14 @@ impl Client {
         Self { http, url: url.to_owned() }
     }
 
+    /// A browser at this address, as a trusted reverse proxy names it.
+    pub fn at(url: &str, address: &str) -> Self {
+        let headers = [("x-forwarded-for", address)]
+            .map(|(name, value)| (name.parse().expect("a header"), value.parse().expect("an address")));
+        let http = builder().cookie_store(true).default_headers(headers.into_iter().collect());
+        Self { http: http.build().expect("a client"), url: url.to_owned() }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.get_in(path, "en").await
     }

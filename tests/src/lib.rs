@@ -9,6 +9,7 @@ pub mod console;
 pub mod customer;
 pub mod disk;
 pub mod guest;
+pub mod images;
 pub mod in_force;
 pub mod pace;
 pub mod payments;

@@ -50,10 +50,16 @@ impl Platform {
             "127.0.0.1:0",
             "--agent-listen",
             "127.0.0.1:0",
+            "--metrics-listen",
+            "127.0.0.1:0",
             "--allow-simulated",
             "--database-connections",
             "8",
         ];
+        if !arguments.contains(&"--page-requests-per-second") {
+            // Tests ask faster than people do.
+            all.extend(["--page-requests-per-second", "1000"]);
+        }
         all.extend(arguments);
         let running = start(Config::parse_from(std::iter::once("jst-server").chain(all)))
             .await
@@ -69,6 +75,11 @@ impl Platform {
     /// Where agents connect: `https://127.0.0.1:port`.
     pub fn agent_url(&self) -> String {
         format!("https://{}", self.running.agent_address)
+    }
+
+    /// Where a monitoring system reads figures.
+    pub fn metrics_url(&self) -> String {
+        format!("http://{}", self.running.metrics_address.expect("it was asked for"))
     }
 
     /// A browser that has never been here.

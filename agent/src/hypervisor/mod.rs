@@ -171,6 +171,19 @@ impl Hypervisor {
         }
     }
 
+    /// Packets that a guest has sent from addresses of its own; a count that grows, and may begin anew.
+    /// Absent where that is not known.
+    pub async fn packets(&self, id: Uuid) -> Option<u64> {
+        let counted = match self {
+            Self::Libvirt(libvirt) => libvirt.network().packets(id).await,
+            Self::Sim(sim) => Ok(sim.packets(id)),
+        };
+        counted.unwrap_or_else(|error| {
+            tracing::debug!(instance = %id, error = format!("{error:#}"), "packets were not counted");
+            None
+        })
+    }
+
     /// Those for guests.  None where guests cannot be kept to some of them.
     pub fn processors(&self) -> Vec<Processor> {
         match self {

@@ -258,6 +258,12 @@ impl Sim {
         self.qualification.subscribe()
     }
 
+    /// See [`super::Hypervisor::packets`].
+    pub fn packets(&self, id: Uuid) -> Option<u64> {
+        let (_, network) = self.usage(id)?;
+        Some(if self.config.sim.unreachable { 0 } else { network.out_bytes / 1000 })
+    }
+
     pub fn is_silent(&self) -> bool {
         self.config.sim.silent
     }

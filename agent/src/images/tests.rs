@@ -20,6 +20,15 @@ impl Scratch {
         std::fs::read_dir(self.0.join("cache")).unwrap().count()
     }
 
+    /// A qcow2 image of a disk of 1 MiB that is full.
+    fn full(&self) -> Vec<u8> {
+        let [raw, image] = ["full.raw", "full.qcow2"].map(|name| self.0.join(name));
+        std::fs::write(&raw, vec![7; 1024 * 1024]).unwrap();
+        let arguments = ["convert", "-f", "raw", "-O", "qcow2"];
+        assert!(Command::new("qemu-img").args(arguments).args([&raw, &image]).status().unwrap().success());
+        std::fs::read(image).unwrap()
+    }
+
     /// Runs `qemu-img create` and returns what it made.
     fn created(&self, arguments: &[&str]) -> Vec<u8> {
         let file = self.0.join("made.img");
@@ -146,6 +155,12 @@ async fn images_that_reach_outside_are_refused() {
     let content = scratch.created(&["-f", "qcow2"]);
     let larger = ImageRef { virtual_bytes: 2 << 20, ..reference(&content, ImageFormat::Qcow2) };
     assert!(matches!(ensure(&cache, &larger, &content).await, Err(ImageError::Invalid(_))));
+    let full = scratch.full();
+    assert!(ensure(&cache, &reference(&full, ImageFormat::Qcow2), &full).await.is_ok());
+    cache.prune(&HashSet::new()).unwrap();
+    let cut = &full[..full.len() / 2];
+    let outcome = ensure(&cache, &reference(cut, ImageFormat::Qcow2), cut).await;
+    assert!(matches!(outcome, Err(ImageError::Invalid(_))), "clusters beyond the end: {outcome:?}");
     // Tables that lie far outside the file.
     let mut damaged = content;
     damaged[40..48].copy_from_slice(&u64::MAX.to_be_bytes());

@@ -45,7 +45,10 @@ pub async fn keep(context: Arc<Context>, id: Uuid, wake: Arc<Notify>, shutdown: 
             () = tokio::time::sleep(due) => {}
         }
         due = match pass(&context, id, &mut recall, &wake, &shutdown).await {
-            Next::Gone if context.may_end(id) => return,
+            Next::Gone if context.may_end(id) => {
+                context.signs.forget(id);
+                return;
+            }
             Next::Gone | Next::Again => Duration::ZERO,
             Next::Sleep => {
                 recall.failures = 0;
@@ -169,6 +172,7 @@ async fn pass(
             if matches!(action, Action::Start) {
                 recall.untaken.clear();
                 recall.running_since = None;
+                context.signs.started(id, context.hypervisor.packets(id).await.unwrap_or(0));
             }
             if changed(context, id, &entry) {
                 break;
@@ -492,6 +496,10 @@ async fn measure(context: &Arc<Context>, id: Uuid) -> Option<Usage> {
         }
     };
     (usage.network_in_bytes, usage.network_out_bytes) = totals;
+    usage.network_seen = match context.signs.is_seen(id) {
+        true => Some(true),
+        false => context.hypervisor.packets(id).await.and_then(|packets| context.signs.judge(id, packets)),
+    };
     Some(usage)
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use jst_protocol::desired::{Firewall, ImageFormat, ImageRef, OnCrash};
+use serde_json::Value;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -34,22 +35,40 @@ fn document(spec: &InstanceSpec, wanted: &str) -> Option<String> {
     documents.into_iter().find(|(name, _)| *name == wanted).map(|(_, text)| text)
 }
 
+/// What a reader of JSON finds in a document.
+fn read(spec: &InstanceSpec, wanted: &str) -> Value {
+    let text = document(spec, wanted).unwrap();
+    serde_json::from_str(text.strip_prefix("#cloud-config\n").unwrap_or(&text)).unwrap()
+}
+
 #[test]
-fn the_network_is_written_as_small_guests_read_it() {
-    let expected = r#"version: 2
-ethernets:
-  eth0:
-    match:
-      macaddress: "52:54:00:aa:bb:cc"
-    set-name: eth0
-    addresses:
-      - "10.60.0.5/32"
-    routes:
-      - to: "0.0.0.0/0"
-        via: "169.254.0.1"
-        on-link: true
-    nameservers:
-      addresses: ["10.60.0.1"]
+fn the_network_is_one_value_a_line_as_small_guests_read_it() {
+    let expected = r#"{
+  "version": 2,
+  "ethernets": {
+    "eth0": {
+      "match": {
+        "macaddress": "52:54:00:aa:bb:cc"
+      },
+      "set-name": "eth0",
+      "addresses": [
+        "10.60.0.5/32"
+      ],
+      "routes": [
+        {
+          "to": "0.0.0.0/0",
+          "via": "169.254.0.1",
+          "on-link": true
+        }
+      ],
+      "nameservers": {
+        "addresses": [
+          "10.60.0.1"
+        ]
+      }
+    }
+  }
+}
 "#;
     assert_eq!(document(&spec(None), "network-config").unwrap(), expected);
 }
@@ -61,36 +80,54 @@ fn both_families_have_a_default_route_on_the_first_interface_only() {
     second.index = 1;
     spec.interfaces[0].addresses.push("2001:db8::5/128".parse().unwrap());
     spec.interfaces.push(second);
-    let text = document(&spec, "network-config").unwrap();
-    assert_eq!(text.matches("routes:").count(), 1);
-    assert!(text.contains("      - to: \"::/0\"\n        via: \"fe80::1\"\n        on-link: true\n"));
-    assert!(text.contains("  eth1:\n"));
+    let network = read(&spec, "network-config");
+    let routes = &network["ethernets"]["eth0"]["routes"];
+    assert_eq!(routes[1], serde_json::json!({ "to": "::/0", "via": "fe80::1", "on-link": true }));
+    assert_eq!(network["ethernets"]["eth1"]["routes"], Value::Null);
+    assert_eq!(network["ethernets"]["eth1"]["set-name"], "eth1");
 }
 
 #[test]
-fn keys_are_escaped_and_stand_where_user_data_cannot_displace_them() {
+fn keys_stand_where_user_data_cannot_displace_them() {
     let default = spec(None);
-    let line = format!("  - {}\n", serde_json::to_string(KEY).unwrap());
+    let id = "00000000-0000-0000-0000-000000000005-3";
     assert_eq!(
-        document(&default, "meta-data").unwrap(),
-        format!(
-            "instance-id: 00000000-0000-0000-0000-000000000005-3\nlocal-hostname: web-1\npublic-keys:\n{line}"
-        )
+        read(&default, "meta-data"),
+        serde_json::json!({ "instance-id": id, "local-hostname": "web-1", "public-keys": [KEY] })
     );
     let ours = document(&default, "user-data").unwrap();
     assert_eq!(
-        ours,
-        format!(
-            "#cloud-config\nhostname: web-1\ndisable_root: false\nssh_pwauth: false\nssh_authorized_keys:\n{line}"
-        )
+        read(&default, "user-data"),
+        serde_json::json!({
+            "hostname": "web-1", "disable_root": false, "ssh_pwauth": false, "ssh_authorized_keys": [KEY]
+        })
     );
+    assert!(ours.starts_with("#cloud-config\n{\n"));
     assert_eq!(document(&default, "vendor-data"), None);
 
     let script = "#!/bin/sh\necho 你好 > /root/x\n";
     let custom = spec(Some(script));
     assert_eq!(document(&custom, "user-data").unwrap(), script);
     assert_eq!(document(&custom, "vendor-data").unwrap(), ours);
-    assert!(document(&custom, "meta-data").unwrap().contains(&line));
+    assert_eq!(read(&custom, "meta-data")["public-keys"], serde_json::json!([KEY]));
+}
+
+#[test]
+fn a_host_name_that_yaml_takes_for_something_else_is_quoted() {
+    for name in ["2026", "no", "2026-12-01", "1e3", "0x1f", "null", "on", "12.30"] {
+        let mut spec = spec(None);
+        spec.hostname = name.into();
+        assert_eq!(read(&spec, "meta-data")["local-hostname"], name);
+        assert!(document(&spec, "user-data").unwrap().contains(&format!("\"hostname\": \"{name}\"")));
+    }
+}
+
+#[test]
+fn what_a_yaml_reader_refuses_or_folds_is_escaped() {
+    let comment = "a\u{85}b\u{2028}c\u{feff}d\u{7f}e\u{ffff}f😀";
+    let text = super::document(&[comment]).unwrap();
+    assert_eq!(text, "[\n  \"a\\u0085b\\u2028c\\ufeffd\\u007fe\\uffff\u{66}😀\"\n]\n");
+    assert_eq!(serde_json::from_str::<Vec<String>>(&text).unwrap(), [comment]);
 }
 
 #[test]
@@ -104,6 +141,7 @@ fn what_could_break_out_of_a_line_is_refused() {
     assert!(refused(|spec| spec.hostname = "a: b".into()));
     assert!(refused(|spec| spec.hostname = String::new()));
     assert!(refused(|spec| spec.seed.ssh_keys.push("ssh-ed25519 A\nroot".into())));
+    assert!(refused(|spec| spec.seed.ssh_keys.push("ssh-ed25519 A\u{2028}root".into())));
     assert!(refused(|spec| spec.interfaces[0].mac = "52:54:00:aa:bb:cc\"".into()));
 }
 

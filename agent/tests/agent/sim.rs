@@ -114,6 +114,25 @@ async fn a_guest_that_is_never_heard_of_fails_for_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_is_reported_as_seen_or_not_seen_on_the_network() {
+    for unreachable in [false, true] {
+        let server = Server::start().await;
+        let _agent = Agent::enrolled(&server, HypervisorKind::Sim, |config| {
+            config.sim.unreachable = unreachable;
+            config.timing.boot = 2;
+            config.timing.usage = 1;
+        })
+        .await;
+        let id = running(&server).await;
+        let seen = |report: &InstanceReport| report.usage.and_then(|usage| usage.network_seen);
+        let report = server.until(id, 20, |report| seen(report).is_some()).await;
+        assert_eq!((seen(&report), &report.outcome), (Some(!unreachable), &Outcome::Applied));
+        let told = server.history(id).iter().filter_map(seen).collect::<Vec<_>>();
+        assert!(told.iter().all(|told| *told != unreachable), "{told:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_agent_finds_everything_again() {
     let (server, mut agent) = simulated().await;
     let id = running(&server).await;

@@ -90,6 +90,9 @@ fn facts(context: &Context, instance: &Instance) -> Facts {
     add(texts::RESOURCES, format!("{} vCPU, {memory}, {disk}", policy.cpu.vcpus));
     add(texts::RESTART, instance.restart_required.join(", "));
     add(texts::DRIFT, instance.drift.join(", "));
+    if instance.network_seen == Some(false) {
+        add(texts::NETWORK, context.text(texts::NETWORK_NOT_SEEN).to_owned());
+    }
     if instance.delete_protection {
         add(texts::PROTECTION, context.text(texts::YES).to_owned());
     }
@@ -112,8 +115,11 @@ mod tests {
     fn what_a_server_leaves_out_is_left_out() {
         let context = Context { language: Language::English, json: false, server: None, ca: None };
         let body = r#"{ "id": "vm_1", "name": "w\u001b[2J", "state": "running", "operation": { "id": "op_1", "kind": "resize" } }"#;
-        let instance: Instance = serde_json::from_str(body).unwrap();
+        let mut instance: Instance = serde_json::from_str(body).unwrap();
         let shown = facts(&context, &instance).render();
+        assert!(!shown.contains("NETWORK"), "{shown}");
+        instance.network_seen = Some(false);
+        assert!(facts(&context, &instance).render().contains("not seen since it started"));
         assert!(shown.contains("running (resize)") && !shown.contains("DRIFT"), "{shown}");
         assert!(shown.contains("w\\u{1b}[2J"), "{shown}");
     }

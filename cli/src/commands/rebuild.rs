@@ -9,11 +9,8 @@ use crate::resolve;
 use crate::words::texts;
 use serde_json::json;
 
-const MAX_USER_DATA: u64 = 64 * 1024;
-
 pub async fn rebuild(context: &Context, rebuild: Rebuild) -> Result<()> {
-    let read = |file: &std::path::Path| create::read_text(file, MAX_USER_DATA);
-    let user_data = rebuild.user_data.as_deref().map(read).transpose()?;
+    let user_data = rebuild.user_data.as_deref().map(create::read_user_data).transpose()?;
     let api = context.api()?;
     let instance = resolve::instance(&api, &rebuild.change.instance.name).await?;
     // Absent keeps the keys of the last build, and an empty list takes them away.

@@ -199,6 +199,8 @@ texts! {
     PROBLEM = "PROBLEM", "问题";
     RESTART = "AFTER A RESTART", "重启后生效";
     DRIFT = "DRIFT", "偏差";
+    NETWORK = "NETWORK", "网络";
+    NETWORK_NOT_SEEN = "not seen since it started; check the console, or rebuild", "启动后未检测到；请查看远程控制台或重装系统";
     LOCKED = "LOCKED", "锁定原因";
     PROTECTION = "PROTECTED", "删除保护";
     RUNNING_OPERATION = "OPERATION", "任务";

@@ -10,6 +10,7 @@ error-unauthenticated = Sign in, or send a valid API token in the Authorization 
 error-forbidden = Your role or your token does not allow this. Ask an owner of the team for more rights.
 error-invalid = Some of the input is not right.
 error-too-many = That was tried too often. Try again in { $seconds } seconds.
+error-busy = The server is busy at the moment. Try again in { $seconds } seconds.
 error-internal = The request was not carried out. We have logged it; try again, and tell us if it happens again.
 error-method-not-allowed = This address does not take requests of this kind.
 error-too-large = The request is larger than we accept.

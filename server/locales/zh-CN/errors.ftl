@@ -10,6 +10,7 @@ error-unauthenticated = 请先登录，或在 Authorization 请求头中提供�
 error-forbidden = 您的角色或令牌无权执行此操作。请向团队所有者申请权限。
 error-invalid = 部分输入有误。
 error-too-many = 尝试过于频繁，请在 { $seconds } 秒后重试。
+error-busy = 服务器当前繁忙，请在 { $seconds } 秒后重试。
 error-internal = 请求没有执行。我们已经记录；请重试，如再次发生请告诉我们。
 error-method-not-allowed = 该地址不接受此类请求。
 error-too-large = 请求内容超过允许的大小。

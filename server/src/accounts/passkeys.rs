@@ -5,7 +5,7 @@
 //! good for five minutes, for one person where there is one, and for one answer ([`db::passkeys::answered`]).
 
 use super::db::{self, passkeys::Passkey, users};
-use super::{Proof, ip_key, link, name, sign_in};
+use super::{Proof, link, name, sign_in};
 use crate::auth::{Actor, limits};
 use crate::error::{Error, Result, violated_constraint};
 use crate::events;
@@ -154,7 +154,12 @@ pub async fn ask(app: &App) -> Result<Question> {
 /// Whatever is wrong with an answer, it is one refusal: nobody learns whether an account or a passkey exists.
 pub async fn sign_in(app: &App, caller: &Caller, sealed: &str, answer: &str) -> Result<sign_in::SignedIn> {
     let party = relying_party(app).ok_or(Error::refused("passkeys-not-offered"))?;
-    limits::count(app.db.platform(), &ip_key("sign-in-address", caller), limits::SIGN_IN_ADDRESS).await?;
+    let pool = app.db.platform();
+    // A passkey cannot be guessed; this keeps noise off the database, and strangers' noise from known devices.
+    match caller.device {
+        Some(device) => limits::count(pool, &format!("passkey:{device}"), limits::SIGN_IN_ADDRESS).await?,
+        None => limits::count_network(pool, "passkey", caller.ip, limits::SIGN_IN_ADDRESS).await?,
+    }
     let refused = || Error::invalid("passkey", "passkey");
     let asked: Asked<DiscoverableAuthentication> = open(app, SIGN_IN, sealed).await?.ok_or_else(refused)?;
     let answer: PublicKeyCredential = parse(answer).ok_or_else(refused)?;

@@ -2,13 +2,13 @@
 
 use super::credentials::{self, Ended};
 use super::db::{self, users};
-use super::{confirm_password, email, ip_key, limit_key, link, mail_allowed, source};
+use super::{confirm_password, email, limit_key, link, mail_allowed, mail_allowed_to, source};
 use crate::auth::limits;
 use crate::auth::{Actor, password};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
-use crate::ids::TenantId;
+use crate::ids::{TenantId, UserId};
 use crate::mail::{self, Kind, Mail};
 use crate::secrets::{random_token, token_hash};
 use crate::state::App;
@@ -20,8 +20,11 @@ const LINK_SECONDS: f64 = 3600.0;
 /// Sends a link for choosing a new password, where there is an account.  The answer does not tell.
 pub async fn request(app: &App, caller: &Caller, address: &str) -> Result<()> {
     let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
-    limits::count(app.db.platform(), &ip_key("forgot", caller), limits::SIGN_UP).await?;
-    send(app, &address).await
+    limits::count_network(app.db.platform(), "forgot", caller.ip, limits::SIGN_UP).await?;
+    if !mail_allowed_to(app, caller, &address).await? {
+        return Ok(());
+    }
+    send_link(app, &address).await
 }
 
 /// The same at the word of somebody whom we know, such as a billing system: mails to one address are still limited.
@@ -29,6 +32,10 @@ pub async fn send(app: &App, address: &str) -> Result<()> {
     if !mail_allowed(app, address).await? {
         return Ok(());
     }
+    send_link(app, address).await
+}
+
+async fn send_link(app: &App, address: &str) -> Result<()> {
     let mut tx = app.db.begin_platform().await?;
     if let Some(user) = users::by_email(&mut *tx, address).await?
         && !user.disabled
@@ -48,8 +55,14 @@ pub async fn send(app: &App, address: &str) -> Result<()> {
 /// Sets a new password by the link.  Whoever had the account before has nothing of it any more: sessions, tokens, links and
 /// invitations end, and passkeys wait until they are confirmed.  The link proves the address too.  A second factor stays:
 /// the link alone does not sign anybody in.
-pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Result<()> {
+///
+/// Returns whose it was.
+pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Result<UserId> {
     password::check_new("password", &new).map_err(|error| Error::Invalid(vec![error]))?;
+    // A hash costs a processor for a while: only who holds a link has us compute one.
+    if !users::link_is_open(app.db.platform(), "reset", &token_hash(token)).await? {
+        return Err(Error::refused("link-spent"));
+    }
     let hash = password::hash(new).await?;
     let mut tx = app.db.begin_platform().await?;
     let Some((id, address)) = users::use_link(&mut tx, "reset", &token_hash(token)).await? else {
@@ -71,7 +84,7 @@ pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Resu
     record(&mut tx, tenant, &from, &user, "account.password_reset", ended).await?;
     tx.commit().await?;
     limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
-    Ok(())
+    Ok(id)
 }
 
 /// Changes the password of somebody who knows the present one, and ends their other sessions, and their tokens.

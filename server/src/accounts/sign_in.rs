@@ -6,7 +6,7 @@
 
 use super::db::{sessions, users};
 use super::sessions::browser;
-use super::{ip_key, limit_key, link, second_factor, source, tenant_name};
+use super::{known_device, limit_key, link, second_factor, source, stranger_key, tenant_name};
 use crate::auth::limits;
 use crate::auth::{SessionUser, password};
 use crate::db::Tx;
@@ -43,14 +43,28 @@ pub struct SignedIn {
 /// The first step.  Wrong address, wrong password, unconfirmed and disabled accounts are one answer.
 pub async fn with_password(app: &App, caller: &Caller, email: &str, typed: String) -> Result<Step> {
     let pool = app.db.platform();
-    limits::count(pool, &ip_key("sign-in-address", caller), limits::SIGN_IN_ADDRESS).await?;
-    limits::count(pool, &limit_key("sign-in", email), limits::SIGN_IN).await?;
     let user = users::by_email(pool, email.trim()).await?;
-    let right = password::verify(typed, user.as_ref().map(|user| user.password_hash.clone())).await?;
+    let device = known_device(app, caller, user.as_ref()).await?;
+    let hash = user.as_ref().map(|user| user.password_hash.clone());
+    let (key, right) = match device {
+        Some(device) => {
+            let key = limit_key(&format!("sign-in-device:{device}"), email);
+            limits::count(pool, &key, limits::SIGN_IN_DEVICE).await?;
+            (key, password::verify(typed, hash).await?)
+        }
+        None => {
+            let key = stranger_key("sign-in", email, caller);
+            limits::count_network(pool, "sign-in-address", caller.ip, limits::SIGN_IN_ADDRESS).await?;
+            limits::slow(pool, &key, limits::SIGN_IN).await?;
+            limits::slow(pool, &limit_key("sign-in", email), limits::SIGN_IN_ALL).await?;
+            (key, password::verify_stranger(typed, hash).await?)
+        }
+    };
     let user = match user {
         Some(user) if right && user.verified && !user.disabled => user,
         _ => return Err(Error::invalid("password", "sign-in")),
     };
+    limits::clear(pool, &key).await?;
     limits::clear(pool, &limit_key("sign-in", email)).await?;
     if user.totp_secret.is_some() {
         return Ok(Step::CodeNeeded { ticket: ticket(app, &user).await? });
@@ -61,7 +75,7 @@ pub async fn with_password(app: &App, caller: &Caller, email: &str, typed: Strin
 /// The second step: a code of the authenticator, or a recovery code.
 pub async fn with_code(app: &App, caller: &Caller, ticket: &str, code: &str) -> Result<SignedIn> {
     let user = open_ticket(app, ticket).await?.ok_or(Error::refused("sign-in-again"))?;
-    second_factor::check(app, &user, code).await?;
+    second_factor::check_from(app, caller, &user, code).await?;
     finish_alone(app, caller, &user, Factors::PasswordAndCode).await
 }
 
@@ -163,5 +177,10 @@ pub async fn describe_session(
 ) -> Result<()> {
     let pool = app.db.platform();
     sessions::describe(pool, id_hash, caller.ip, &caller.user_agent).await?;
-    Ok(sessions::note_device(pool, user, device).await?)
+    note_device(app, user, device).await
+}
+
+/// Notes a browser as one of this person's.
+pub async fn note_device(app: &App, user: UserId, device: Uuid) -> Result<()> {
+    Ok(sessions::note_device(app.db.platform(), user, device).await?)
 }

@@ -1,7 +1,7 @@
 //! Signing up, and proving that the address is one's own.
 
 use super::db::{invitations, users};
-use super::{email, ip_key, limit_key, link, mail_allowed, source, tenant_name};
+use super::{email, limit_key, link, mail_allowed_to, source, stranger_key, tenant_name};
 use crate::auth::limits;
 use crate::auth::password;
 use crate::error::{Error, FieldError, Result};
@@ -37,7 +37,7 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
         errors.push(error);
     }
     let (Ok(address), true) = (address, errors.is_empty()) else { return Err(Error::Invalid(errors)) };
-    limits::count(app.db.platform(), &ip_key("sign-up", caller), limits::SIGN_UP).await?;
+    limits::count_network(app.db.platform(), "sign-up", caller.ip, limits::SIGN_UP).await?;
     let open = settings::get(app.db.platform()).await?.sign_up_open;
     if !open && !invitations::is_invited(app.db.platform(), &address).await? {
         return Err(Error::Invalid(vec![FieldError::new("email", "sign-up-closed")]));
@@ -60,7 +60,7 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
         };
         events::record(&mut tx, &from, event).await?;
         send_verification(app, &mut tx, id, &address, form.language).await?;
-    } else if mail_allowed(app, &address).await?
+    } else if mail_allowed_to(app, caller, &address).await?
         && let Some(user) = users::by_email(&mut *tx, &address).await?
     {
         if user.verified {
@@ -85,8 +85,8 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
 /// Sends the confirmation again, where there is something to confirm.
 pub async fn resend(app: &App, caller: &Caller, address: &str) -> Result<()> {
     let address = email::parse("email", address).map_err(|error| Error::Invalid(vec![error]))?;
-    limits::count(app.db.platform(), &ip_key("resend", caller), limits::SIGN_UP).await?;
-    if !mail_allowed(app, &address).await? {
+    limits::count_network(app.db.platform(), "resend", caller.ip, limits::SIGN_UP).await?;
+    if !mail_allowed_to(app, caller, &address).await? {
         return Ok(());
     }
     let mut tx = app.db.begin_platform().await?;
@@ -135,5 +135,6 @@ pub async fn verify(app: &App, caller: &Caller, token: &str) -> Result<()> {
     tx.commit().await?;
     // Whoever could not sign in before confirming may have tried often.
     limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
+    limits::clear(app.db.platform(), &stranger_key("sign-in", &address, caller)).await?;
     Ok(())
 }

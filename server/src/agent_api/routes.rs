@@ -6,6 +6,7 @@ use crate::consoles::web::bounded;
 use crate::error::{Error, ErrorToRender, FieldError, Result};
 use crate::web::errors::{plain_rejection, problem};
 use crate::web::language::Language;
+use crate::web::rate_limit;
 use crate::{hosts, images, instances};
 use axum::body::{Body, Bytes};
 use axum::extract::ws::WebSocketUpgrade;
@@ -54,6 +55,10 @@ async fn enroll(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     body: Bytes,
 ) -> Result<Json<EnrollResponse>> {
+    if let Err(wait) = link.enrolments.check_address(Some(peer.ip())) {
+        rate_limit::be_late().await;
+        return Err(rate_limit::refusal(wait));
+    }
     let request: EnrollRequest = read(&body)?;
     Ok(Json(hosts::enrol::enrol(&link.app, Some(peer.ip()), &request).await?))
 }

@@ -7,6 +7,7 @@
 pub mod acting;
 pub mod billing_system;
 pub mod db;
+pub mod device;
 pub mod grant;
 pub mod limits;
 pub mod password;
@@ -157,7 +158,7 @@ impl FromRequestParts<App> for Actor {
             return Ok(Actor::clone(actor));
         }
         let path = parts.uri.path();
-        let actor = if path.starts_with("/api/") || path == "/metrics" {
+        let actor = if path.starts_with("/api/") {
             from_token(parts, app).await?
         } else {
             from_session(parts, app).await?

@@ -26,7 +26,7 @@ pub struct ImageView {
     name: String,
     /// `linux`, `bsd`, `windows` or `other`.
     os_family: String,
-    /// SHA-256 of the file, lower-case hexadecimal.
+    /// SHA-256 of the disk image as it is kept, unpacked; lower-case hexadecimal.
     sha256: String,
     /// `qcow2` or `raw`.
     format: String,

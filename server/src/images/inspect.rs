@@ -3,9 +3,12 @@
 //! A disk image is a program for the block layer: a qcow2 header may name a backing file, a data
 //! file or a `json:` node, and whoever opens it trustingly reads host files into a guest
 //! (CVE-2024-50386, OSSA-2024-001).  So the format is what the administrator stated and is never
-//! probed; `qemu-img` looks at the header only, in a process that can neither write nor use much; and
-//! an image that leans on anything outside its own file is refused.
+//! probed; `qemu-img` first looks at the header only, in a process that can neither write nor use much;
+//! and an image that leans on anything outside its own file is refused.  Only then its tables and its first
+//! sectors are read: whether all of it is there, and whether a guest can start from it.
 
+use super::boot;
+use super::contents::{self, Contents};
 use crate::error::{Error, FieldError, Result};
 use anyhow::Context;
 use jst_policy::validate::MAX_DISK;
@@ -18,29 +21,21 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Reading a header takes milliseconds and some tens of MiB; a bomb takes more.
-const CPU_SECONDS: u64 = 10;
+/// Reading all tables of a disk of 64 TiB takes some seconds and some hundred MiB; a bomb takes more.
+const CPU_SECONDS: u64 = 20;
 const ADDRESS_SPACE_BYTES: u64 = 1 << 30;
 
-/// Beginnings of container formats.  A file that is said to be raw and begins so is not what it is
-/// said to be, and some tool would one day probe it.
-const MAGICS: [(&str, u64, &[u8]); 7] = [
-    ("qcow2", 0, b"QFI\xfb"),
-    ("qed", 0, b"QED\0"),
-    ("vmdk", 0, b"KDMV"),
-    ("vmdk", 0, b"# Disk DescriptorFile"),
-    ("vhdx", 0, b"vhdxfile"),
-    ("vpc", 0, b"conectix"),
-    ("vdi", 64, b"\x7f\x10\xda\xbe"),
-];
+/// What `qemu-img check` says of an image in which all is there, and of one that takes more room than it needs.
+const GOOD: [i32; 2] = [0, 3];
 
 /// Returns the size that a guest sees, in bytes; refuses what must not be used, at the field `file`.
+///
+/// The contents are looked at before anything is done in the stated format: a file that says of itself
+/// that it is something else is not what it is said to be, and some tool would one day probe it.
 pub async fn inspect(path: &Path, format: &str) -> Result<u64> {
-    if format == "raw" {
-        refuse_disguise(path).await?;
-    }
-    let output = qemu_img(path, format).await?;
-    let size = judge(&output, format)?;
+    let contents = contents::of(&head(path, contents::HEAD_BYTES).await?);
+    refuse_other_contents(contents, format)?;
+    let size = judge(&describe(path, format).await?, format)?;
     if size == 0 {
         return Err(refusal("image-empty"));
     }
@@ -49,56 +44,57 @@ pub async fn inspect(path: &Path, format: &str) -> Result<u64> {
             FieldError::new("file", "image-too-large").with("max", crate::web::format::mib(MAX_DISK.get()));
         return Err(Error::Invalid(vec![problem]));
     }
+    let first = if format == "qcow2" {
+        check(path, format).await?;
+        first_sectors(path, format).await?
+    } else {
+        head(path, boot::HEAD_BYTES).await?
+    };
+    boot::check(&first, size).map_err(|fault| refuse_disk(fault, contents))?;
     Ok(size)
 }
 
-async fn refuse_disguise(path: &Path) -> Result<()> {
-    let mut head = Vec::new();
-    let file = tokio::fs::File::open(path).await.context("the uploaded image")?;
-    file.take(128).read_to_end(&mut head).await.context("the uploaded image")?;
-    for (format, offset, magic) in MAGICS {
-        if head.get(offset as usize..).is_some_and(|rest| rest.starts_with(magic)) {
-            return Err(Error::Invalid(vec![
-                FieldError::new("format", "image-format-lie").with("found", format),
-            ]));
+/// What the beginning of a file says that it is.
+pub async fn contents_of(path: &Path) -> Result<Contents> {
+    Ok(contents::of(&head(path, contents::HEAD_BYTES).await?))
+}
+
+async fn head(path: &Path, bytes: usize) -> Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(bytes);
+    let file = tokio::fs::File::open(path).await.context("an image to inspect")?;
+    file.take(bytes as u64).read_to_end(&mut head).await.context("an image to inspect")?;
+    Ok(head)
+}
+
+fn refuse_other_contents(contents: Contents, format: &str) -> Result<()> {
+    let with = |field: &str, code, found| {
+        Err(Error::Invalid(vec![FieldError::new(field, code).with("found", found)]))
+    };
+    match contents {
+        Contents::Disk(found) if found != format => with("format", "image-format-lie", found),
+        Contents::Packed(packing) => with("file", "image-packed-twice", packing.name()),
+        Contents::Archive(found) => with("file", "image-archive", found),
+        Contents::WebPage => Err(refusal("image-web-page")),
+        Contents::Disk(_) | Contents::Iso | Contents::Unknown => Ok(()),
+    }
+}
+
+fn refuse_disk(fault: boot::Fault, contents: Contents) -> Error {
+    match fault {
+        boot::Fault::NotBootable if contents == Contents::Iso => refusal("image-iso"),
+        boot::Fault::NotBootable => refusal("image-not-bootable"),
+        boot::Fault::CutOff { needs } => {
+            let needs = crate::web::format::mib(needs.div_ceil(1 << 20));
+            Error::Invalid(vec![FieldError::new("file", "image-cut-off").with("needs", needs)])
         }
     }
-    Ok(())
 }
 
 /// `qemu-img info` with the stated format, as JSON text.
-async fn qemu_img(path: &Path, format: &str) -> Result<Vec<u8>> {
-    let mut command = Command::new("qemu-img");
-    command
-        .args(["info", "-f", format, "--output=json", "--"])
-        .arg(path)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
-    // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe, on values
-    // that were made before the fork; nothing is allocated and no lock is taken.
-    unsafe {
-        command.pre_exec(|| {
-            for (resource, most) in [
-                (libc::RLIMIT_CPU, CPU_SECONDS),
-                (libc::RLIMIT_AS, ADDRESS_SPACE_BYTES),
-                (libc::RLIMIT_FSIZE, 0),
-                (libc::RLIMIT_CORE, 0),
-            ] {
-                let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-                if libc::setrlimit(resource, &limit) != 0 {
-                    return Err(std::io::Error::last_os_error());
-                }
-            }
-            Ok(())
-        });
-    }
-    let Ok(output) = tokio::time::timeout(PATIENCE, command.output()).await else {
-        return Err(refusal("image-unreadable"));
-    };
-    let output = output.context("qemu-img cannot be run; install qemu-utils on the server")?;
+async fn describe(path: &Path, format: &str) -> Result<Vec<u8>> {
+    let mut command = qemu_img(0);
+    command.args(["info", "-f", format, "--output=json", "--"]).arg(path);
+    let output = run(command).await?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         tracing::info!(status = %output.status, said = said.trim(), "an image was refused by qemu-img");
@@ -109,6 +105,93 @@ async fn qemu_img(path: &Path, format: &str) -> Result<Vec<u8>> {
         }));
     }
     Ok(output.stdout)
+}
+
+/// Refuses an image whose tables contradict themselves or lead beyond the end of its file.
+async fn check(path: &Path, format: &str) -> Result<()> {
+    let mut command = qemu_img(0);
+    command.args(["check", "-q", "-f", format, "--"]).arg(path);
+    let output = run(command).await?;
+    if output.status.code().is_some_and(|code| GOOD.contains(&code)) {
+        return Ok(());
+    }
+    // One line for each cluster that is missing.
+    let said: String = String::from_utf8_lossy(&output.stderr).chars().take(300).collect();
+    tracing::info!(status = %output.status, said, "an image is damaged");
+    Err(refusal(if said.contains("exceeding the end of the file") {
+        "image-incomplete"
+    } else {
+        "image-corrupt"
+    }))
+}
+
+/// The beginning of the disk that a guest sees.
+async fn first_sectors(path: &Path, format: &str) -> Result<Vec<u8>> {
+    let part = path.with_extension("sectors");
+    let _removed = Removed(&part);
+    let operand = |name: &str, path: &Path| {
+        let mut operand = std::ffi::OsString::from(name);
+        operand.push(path);
+        operand
+    };
+    let mut command = qemu_img(boot::HEAD_BYTES as u64);
+    command
+        .args(["dd", "-f", format, "-O", "raw", "bs=512"])
+        .arg(format!("count={}", boot::HEAD_BYTES / 512))
+        .arg(operand("if=", path))
+        .arg(operand("of=", &part));
+    let output = run(command).await?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        tracing::info!(status = %output.status, said = said.trim(), "the beginning of an image cannot be read");
+        return Err(refusal("image-corrupt"));
+    }
+    head(&part, boot::HEAD_BYTES).await
+}
+
+struct Removed<'a>(&'a Path);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
+/// `qemu-img` with little time and memory, that may write files of so many bytes.
+fn qemu_img(most_written: u64) -> Command {
+    let mut command = Command::new("qemu-img");
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe, on values
+    // that were made before the fork; nothing is allocated and no lock is taken.
+    unsafe {
+        command.pre_exec(move || {
+            for (resource, most) in [
+                (libc::RLIMIT_CPU, CPU_SECONDS),
+                (libc::RLIMIT_AS, ADDRESS_SPACE_BYTES),
+                (libc::RLIMIT_FSIZE, most_written),
+                (libc::RLIMIT_CORE, 0),
+            ] {
+                let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+                if libc::setrlimit(resource, &limit) != 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+    command
+}
+
+async fn run(mut command: Command) -> Result<std::process::Output> {
+    match tokio::time::timeout(PATIENCE, command.output()).await {
+        Ok(output) => Ok(output.context("qemu-img cannot be run; install qemu-utils on the server")?),
+        Err(_) => Err(refusal("image-unreadable")),
+    }
 }
 
 #[derive(Deserialize)]
@@ -149,53 +232,4 @@ fn refusal(code: &'static str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn code(result: Result<u64>) -> &'static str {
-        match result {
-            Err(Error::Invalid(problems)) => problems[0].code,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn create(arguments: &[&str]) {
-        let status = Command::new("qemu-img").arg("create").arg("-q").args(arguments).status().await.unwrap();
-        assert!(status.success());
-    }
-
-    #[tokio::test]
-    async fn an_image_that_leans_on_other_files_is_refused() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-        let [plain, backed, external, raw] = [path("plain"), path("backed"), path("external"), path("raw")];
-
-        create(&["-f", "qcow2", &plain, "64M"]).await;
-        assert_eq!(inspect(plain.as_ref(), "qcow2").await.unwrap(), 64 << 20);
-        // A header that lies about its format, both ways.
-        assert_eq!(code(inspect(plain.as_ref(), "raw").await), "image-format-lie");
-        std::fs::write(&raw, vec![0; 1 << 20]).unwrap();
-        assert_eq!(inspect(raw.as_ref(), "raw").await.unwrap(), 1 << 20);
-        assert_eq!(code(inspect(raw.as_ref(), "qcow2").await), "image-not-this-format");
-        std::fs::write(&raw, b"").unwrap();
-        assert_eq!(code(inspect(raw.as_ref(), "raw").await), "image-empty");
-
-        // The backing file of an attack is a file of the host's own; it need not exist.
-        create(&["-f", "qcow2", "-u", "-b", "/etc/shadow", "-F", "raw", &backed, "64M"]).await;
-        assert_eq!(code(inspect(backed.as_ref(), "qcow2").await), "image-backing-file");
-        let option = format!("data_file={}", path("data"));
-        create(&["-f", "qcow2", "-o", &option, &external, "64M"]).await;
-        assert_eq!(code(inspect(external.as_ref(), "qcow2").await), "image-data-file");
-    }
-
-    #[tokio::test]
-    async fn a_broken_header_is_refused_and_harms_nobody() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("broken");
-        std::fs::write(&path, b"QFI\xfb\0\0\0\x03\xff\xff\xff\xff").unwrap();
-        assert!(matches!(code(inspect(&path, "qcow2").await), "image-unreadable" | "image-not-this-format"));
-        let path = directory.path().join("huge");
-        create(&["-f", "qcow2", path.to_str().unwrap(), "17T"]).await;
-        assert_eq!(code(inspect(&path, "qcow2").await), "image-too-large");
-    }
-}
+mod tests;

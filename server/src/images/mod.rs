@@ -5,10 +5,13 @@
 //! it and is offered to nobody.
 
 pub mod api;
+mod boot;
+mod contents;
 pub mod db;
 pub mod imports;
 mod inspect;
 pub mod register;
+mod unpack;
 
 use crate::error::{Error, Result};
 use crate::ids::ImageId;

@@ -1,10 +1,12 @@
 //! Putting an image into the catalogue.
 //!
-//! The bytes go to a file of their own beside the images, are hashed on the way, inspected, brought
-//! to disk, and only then get the name that agents fetch them by; the row is committed last.  A
+//! The bytes go to a file of their own beside the images, are hashed on the way, unpacked where they are
+//! compressed, inspected, brought to disk, and only then get the name that agents fetch them by; the row
+//! is committed last.  A stated checksum is of what arrives, an image's own of what is kept.  A
 //! crash at any point leaves at most a file that no row names, and never a row without its file.
 
-use super::{Image, db, inspect};
+use super::contents::{Contents, Packing};
+use super::{Image, db, inspect, unpack};
 use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result, violated_constraint};
 use crate::events::{self, Event, Source};
@@ -34,7 +36,7 @@ pub struct ImageInput {
     #[serde(default = "linux")]
     #[schema(example = "linux")]
     pub os_family: String,
-    /// `qcow2` or `raw`.  Stated, checked, and never guessed.
+    /// `qcow2` or `raw`: the disk image's, also where it arrives compressed.  Stated, checked, and never guessed.
     #[schema(example = "qcow2")]
     pub format: String,
     /// Plans with less memory are not offered for this image.
@@ -122,7 +124,7 @@ impl ImageInput {
 
 /// A file that is being received; it disappears with this value unless it becomes an image.
 pub struct Upload {
-    path: PathBuf,
+    part: Part,
     file: tokio::fs::File,
     hash: Sha256,
     bytes: u64,
@@ -135,29 +137,20 @@ impl Upload {
         let directory = app.config.data_dir.join("images");
         tokio::fs::create_dir_all(&directory).await.context("the directory of images")?;
         sweep(&directory).await;
-        let path = directory.join(format!("{PARTIAL}{}", uuid::Uuid::new_v4()));
-        let file = std::fs::OpenOptions::new()
-            .create_new(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .context("a file for the upload")?;
-        Ok(Self { path, file: tokio::fs::File::from_std(file), hash: Sha256::new(), bytes: 0, most })
+        let (part, file) = Part::create(&directory)?;
+        Ok(Self { part, file: tokio::fs::File::from_std(file), hash: Sha256::new(), bytes: 0, most })
     }
 
     pub async fn write(&mut self, piece: &[u8]) -> Result<()> {
         self.bytes += piece.len() as u64;
         if self.bytes > self.most {
-            let most = crate::web::format::mib(self.most >> 20);
-            return Err(Error::Invalid(vec![FieldError::new("file", "file-too-large").with("max", most)]));
+            return Err(too_large(self.most));
         }
         self.hash.update(piece);
         self.file.write_all(piece).await.map_err(storage_full)?;
         Ok(())
     }
-}
 
-impl Upload {
     /// What has arrived.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -167,12 +160,81 @@ impl Upload {
     pub fn sha256(&self) -> String {
         hex::encode(self.hash.clone().finalize())
     }
+
+    /// The disk image in what has arrived: unpacked where it is compressed.
+    async fn complete(mut self, app: &App) -> Result<Complete> {
+        if self.bytes == 0 {
+            return Err(Error::invalid("file", "image-empty"));
+        }
+        self.file.flush().await.map_err(storage_full)?;
+        let Contents::Packed(packing) = inspect::contents_of(&self.part.0).await? else {
+            self.file.sync_all().await.map_err(storage_full)?;
+            let sha256 = self.sha256();
+            return Ok(Complete { part: self.part, bytes: self.bytes, sha256, packed: None });
+        };
+        let (part, file) = Part::create(&app.config.data_dir.join("images"))?;
+        let unpacked = unpack::unpack(packing, &self.part.0, file, self.most).await;
+        let unpacked = unpacked.map_err(|fault| refuse_packed(packing, self.most, fault))?;
+        let packed = Some(Packed { packing, bytes: self.bytes, sha256: self.sha256() });
+        Ok(Complete { part, bytes: unpacked.bytes, sha256: unpacked.sha256, packed })
+    }
 }
 
-impl Drop for Upload {
+/// A whole disk image on its way to its name.
+struct Complete {
+    part: Part,
+    bytes: u64,
+    /// Of the disk image, which is what agents fetch.
+    sha256: String,
+    packed: Option<Packed>,
+}
+
+/// What arrived instead of the disk image, for whoever compares checksums.
+struct Packed {
+    packing: Packing,
+    bytes: u64,
+    sha256: String,
+}
+
+fn refuse_packed(packing: Packing, most: u64, fault: unpack::Fault) -> Error {
+    let with = |code| Error::Invalid(vec![FieldError::new("file", code).with("found", packing.name())]);
+    match fault {
+        unpack::Fault::TooLarge => too_large(most),
+        unpack::Fault::TooSlow => with("image-unpack-slow"),
+        unpack::Fault::TooMuchMemory => with("image-unpack-memory"),
+        unpack::Fault::Damaged(error) => {
+            tracing::info!(%error, packing = packing.name(), "an image could not be unpacked");
+            with("image-unpack-damaged")
+        }
+        unpack::Fault::Storage(error) => storage_full(error),
+    }
+}
+
+fn too_large(most: u64) -> Error {
+    let most = crate::web::format::mib(most >> 20);
+    Error::Invalid(vec![FieldError::new("file", "file-too-large").with("max", most)])
+}
+
+/// A file without a name of its own yet.
+struct Part(PathBuf);
+
+impl Part {
+    fn create(directory: &Path) -> Result<(Self, std::fs::File)> {
+        let path = directory.join(format!("{PARTIAL}{}", uuid::Uuid::new_v4()));
+        let file = std::fs::OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .context("a file for the upload")?;
+        Ok((Self(path), file))
+    }
+}
+
+impl Drop for Part {
     fn drop(&mut self) {
-        // Gone already where the upload became an image.
-        let _ = std::fs::remove_file(&self.path);
+        // Gone already where it became an image.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -230,40 +292,42 @@ pub async fn check(app: &App, input: &ImageInput) -> Result<()> {
 }
 
 /// Makes an image of a complete upload.
-pub async fn register(app: &App, source: &Source, input: &ImageInput, mut upload: Upload) -> Result<Image> {
+pub async fn register(app: &App, source: &Source, input: &ImageInput, upload: Upload) -> Result<Image> {
     let input = &input.normal();
     check(app, input).await?;
-    if upload.bytes == 0 {
-        return Err(Error::invalid("file", "image-empty"));
-    }
-    upload.file.flush().await.map_err(storage_full)?;
-    let virtual_bytes = inspect::inspect(&upload.path, &input.format).await?;
-    upload.file.sync_all().await.map_err(storage_full)?;
-    let sha256 = hex::encode(std::mem::take(&mut upload.hash).finalize());
+    let complete = upload.complete(app).await?;
+    let sha256 = &complete.sha256;
+    let virtual_bytes = inspect::inspect(&complete.part.0, &input.format).await?;
     let column = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-    let (file_bytes, virtual_bytes) = (column(upload.bytes), column(virtual_bytes));
+    let (file_bytes, virtual_bytes) = (column(complete.bytes), column(virtual_bytes));
 
     let id = ImageId::new();
     let mut tx = app.db.begin_platform().await?;
-    db::insert(&mut tx, id, input, &sha256, file_bytes, virtual_bytes).await.map_err(|error| {
+    db::insert(&mut tx, id, input, sha256, file_bytes, virtual_bytes).await.map_err(|error| {
         match violated_constraint(&error) {
             Some("images_slug_key") => Error::invalid("slug", "slug-taken"),
             _ => error.into(),
         }
     })?;
     let subject_id = id.to_string();
+    let mut data =
+        json!({ "slug": input.slug, "sha256": sha256, "format": input.format, "file_bytes": file_bytes });
+    if let Some(packed) = &complete.packed {
+        data["packed"] =
+            json!({ "with": packed.packing.name(), "sha256": packed.sha256, "bytes": packed.bytes });
+    }
     let event = Event {
         tenant: None,
         action: "image.registered",
         subject_kind: "image",
         subject_id: &subject_id,
-        data: json!({ "slug": input.slug, "sha256": sha256, "format": input.format, "file_bytes": file_bytes }),
+        data,
     };
     events::record(&mut tx, source, event).await?;
     let image = db::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
     // The same content may be there already, under the same name: then it is replaced by itself.
-    let path = super::file(app, &sha256);
-    tokio::fs::rename(&upload.path, &path).await.context("an image could not get its name")?;
+    let path = super::file(app, sha256);
+    tokio::fs::rename(&complete.part.0, &path).await.context("an image could not get its name")?;
     let directory = app.config.data_dir.join("images");
     let synced = tokio::task::spawn_blocking(move || std::fs::File::open(directory)?.sync_all()).await;
     synced.context("bringing an image to disk")?.context("bringing an image to disk")?;

@@ -8,6 +8,7 @@ use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::placing;
 use super::quotas;
+use super::user_data;
 use super::work::Work;
 use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result};
@@ -25,8 +26,6 @@ use jst_protocol::report::Observed;
 use serde_json::json;
 use time::OffsetDateTime;
 
-/// Cloud-init's seed must stay small; providers agree on this size.
-pub const MAX_USER_DATA_BYTES: usize = 16 * 1024;
 pub const MAX_SSH_KEYS: usize = 20;
 pub const MAX_NAME: usize = 63;
 
@@ -42,7 +41,7 @@ pub struct NewInstance {
     pub hostname: String,
     /// Ids of the tenant's keys.
     pub ssh_keys: Vec<String>,
-    /// Cloud-config or a script; empty for none.
+    /// As [`user_data::understand`] takes it; empty for none.
     pub user_data: String,
     /// As a free trial.  Absent: exactly when the plan offers one and the tenant cannot buy yet.
     pub trial: Option<bool>,
@@ -246,7 +245,8 @@ async fn check(app: &App, actor: &Actor, new: NewInstance) -> Result<Wanted> {
             Vec::new()
         }
     };
-    let user_data = match check_user_data(new.user_data) {
+    let os_family = image.as_ref().map_or("linux", |image| image.os_family.as_str());
+    let user_data = match user_data::understand(&new.user_data, os_family) {
         Ok(user_data) => user_data,
         Err(error) => {
             errors.push(error);
@@ -332,32 +332,9 @@ fn check_keys(ids: &[String]) -> Result<Vec<SshKeyId>, FieldError> {
     Ok(keys)
 }
 
-/// Windows line ends, as forms send them, would break a script's first line.
-pub fn check_user_data(text: String) -> Result<Option<String>, FieldError> {
-    let text = text.replace("\r\n", "\n");
-    if text.trim().is_empty() {
-        return Ok(None);
-    }
-    if text.len() > MAX_USER_DATA_BYTES {
-        return Err(FieldError::new("user_data", "user-data-too-long").with("max", MAX_USER_DATA_BYTES));
-    }
-    if text.contains('\0') {
-        return Err(FieldError::new("user_data", "control-characters"));
-    }
-    Ok(Some(text))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn user_data_keeps_its_lines_and_its_bounds() {
-        assert_eq!(check_user_data("#!/bin/sh\r\necho\r\n".into()).unwrap().unwrap(), "#!/bin/sh\necho\n");
-        assert_eq!(check_user_data(" \n".into()).unwrap(), None);
-        assert!(check_user_data("x".repeat(MAX_USER_DATA_BYTES + 1)).is_err());
-        assert!(check_user_data("a\0b".into()).is_err());
-    }
 
     #[test]
     fn a_key_counts_once() {

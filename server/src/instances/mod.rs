@@ -34,6 +34,7 @@ pub mod reports;
 pub mod resize;
 pub mod samples;
 pub mod state;
+pub mod user_data;
 pub mod view;
 pub mod web;
 pub mod work;

@@ -2,7 +2,7 @@
 //! attempt for one whose creation failed.
 
 use super::booking;
-use super::create::{check_user_data, find_image, image_fits};
+use super::create::{find_image, image_fits};
 use super::db::catalogue;
 use super::funding::Order;
 use super::hostname::Hostname;
@@ -10,6 +10,7 @@ use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::placing;
 use super::quotas;
+use super::user_data;
 use super::work::Work;
 use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result};
@@ -41,7 +42,8 @@ pub async fn rebuild(app: &App, actor: &Actor, id: InstanceId, new: Rebuild) -> 
         errors
             .push(FieldError::new("image", if new.image.trim().is_empty() { "required" } else { "choice" }));
     }
-    let user_data = match new.user_data.map(check_user_data) {
+    let os_family = image.as_ref().map_or("linux", |image| image.os_family.as_str());
+    let user_data = match new.user_data.map(|sent| user_data::understand(&sent, os_family)) {
         Some(Err(error)) => {
             errors.push(error);
             None

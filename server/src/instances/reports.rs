@@ -48,13 +48,22 @@ async fn apply_one(app: &App, host: HostId, report: &InstanceReport) -> Result<O
     let operations = operations_sql::undecided_of(&mut tx, id).await?;
     let judgement = judge::judge(&instance, &operations, report);
     let usage = report.usage.as_ref().filter(|_| judgement.observation.is_some());
+    let mut vanished = false;
     if let Some(usage) = usage {
+        if usage.network_seen == Some(false) {
+            let before = sql::usage(&mut tx, instance.tenant_id, id).await?;
+            vanished = before.is_none_or(|before| before.usage.network_seen != Some(false));
+        }
         sql::save_usage(&mut tx, id, instance.tenant_id, usage).await?;
     }
     // Customers read these events: the host's name is not their business.
     let source = Source::host(host.uuid(), "platform");
     let mut work = Work { tx, instance, source, requested_by: None };
     carry_out(app, &mut work, host, &operations, judgement).await?;
+    if vanished {
+        let data = json!({ "name": work.instance.name });
+        work.record("instance.network_not_seen", data).await?;
+    }
     work.tx.commit().await?;
     Ok(usage.map(|_| id))
 }

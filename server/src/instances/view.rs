@@ -13,6 +13,7 @@ use crate::plans::{self, Plan};
 use crate::state::App;
 use crate::trials::db::Trial;
 use crate::web::paging::{Listed, Paging};
+use jst_policy::lifecycle::InstanceState;
 use jst_protocol::report::Usage;
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -33,6 +34,8 @@ pub struct View {
     pub trial: Option<Trial>,
     /// The newest operation that has not ended.
     pub operation: Option<Operation>,
+    /// Whether the running guest was seen on the network since it started; absent while that is not known.
+    pub network_seen: Option<bool>,
 }
 
 /// One row of the actor's tenant.
@@ -87,6 +90,7 @@ async fn complete(tx: &mut Tx, tenant: TenantId, rows: Vec<Instance>) -> Result<
     let addresses = db::addresses::of(tx, &ids).await?;
     let operations = db::operations::open_of_all(tx, tenant, &ids).await?;
     let trials = crate::trials::db::of_tenant(tx, tenant).await?;
+    let network = db::reports::network_seen(tx, tenant, &ids).await?;
     let plan_ids: HashSet<Uuid> = rows.iter().map(|row| row.plan_id.uuid()).collect();
     let plans = plans::db::by_ids(&mut **tx, &Vec::from_iter(plan_ids)).await?;
     let charged = db::catalogue::charged_plans(tx, tenant, &ids).await?;
@@ -109,6 +113,10 @@ async fn complete(tx: &mut Tx, tenant: TenantId, rows: Vec<Instance>) -> Result<
                     .map(|row| row.address)
                     .collect(),
                 trial: trials.iter().find(|trial| trial.instance_id == id).cloned(),
+                network_seen: network
+                    .iter()
+                    .find(|row| row.instance_id == id && instance.state == InstanceState::Running)
+                    .and_then(|row| row.seen),
                 operation: operations.iter().rev().find(|operation| operation.instance_id == id).cloned(),
                 instance,
             })

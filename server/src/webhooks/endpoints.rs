@@ -5,7 +5,7 @@ use super::{Keeper, Side, sign, types};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{DeliveryId, WebhookId};
 use crate::name::Name;
-use crate::outbound::{Forbidden, Guard};
+use crate::outbound::Forbidden;
 use crate::state::App;
 use crate::web::paging::{Listed, Paging};
 use reqwest::Url;
@@ -166,7 +166,7 @@ fn checked(app: &App, side: Side, wanted: &Wanted) -> Result<Wanted> {
         _ if url.is_empty() => problems.push(FieldError::new("url", "required")),
         None => problems.push(FieldError::new("url", "url")),
         Some(parsed) => {
-            if let Err(forbidden) = Guard::new(&app.config.outbound_allow).check_confidential(parsed) {
+            if let Err(forbidden) = side.guard(app).check_confidential(parsed) {
                 let code = match forbidden {
                     Forbidden::Address => "webhook-address",
                     other => other.code(),

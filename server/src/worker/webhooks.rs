@@ -7,7 +7,6 @@
 use crate::error::Result;
 use crate::events::Source;
 use crate::mail::{self, Mail};
-use crate::outbound::Guard;
 use crate::state::App;
 use crate::web::language::Language;
 use crate::webhooks::db::queue::{self as sql, Claimed};
@@ -32,7 +31,6 @@ const KEEP_DAYS: i32 = 30;
 const PRUNE_BATCH: i64 = 1000;
 
 pub async fn run(app: App, stop: CancellationToken) {
-    let guard = Guard::new(&app.config.outbound_allow);
     let mut under_way = JoinSet::new();
     let mut tidied: Option<Instant> = None;
     loop {
@@ -41,7 +39,7 @@ pub async fn run(app: App, stop: CancellationToken) {
         match sql::claim(app.db.platform(), free as i64, PLACES_EACH, LEASE.as_secs_f64()).await {
             Ok(claimed) => {
                 for claimed in claimed {
-                    under_way.spawn(deliver_one(app.clone(), guard.clone(), claimed));
+                    under_way.spawn(deliver_one(app.clone(), claimed));
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot read the queue of webhooks"),
@@ -64,7 +62,8 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
 }
 
-async fn deliver_one(app: App, guard: Guard, claimed: Claimed) {
+async fn deliver_one(app: App, claimed: Claimed) {
+    let guard = claimed.side.guard(&app);
     let at = OffsetDateTime::now_utc();
     let begun = Instant::now();
     let (headers, outcome) = match headers(&app, &claimed, at) {

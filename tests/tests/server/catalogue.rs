@@ -1,6 +1,6 @@
 //! Plans, images and address pools: what is accepted, and what is refused at which field.
 
-use jst_tests::{Api, Platform};
+use jst_tests::{Api, Platform, images};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -285,7 +285,9 @@ async fn images_are_inspected_before_they_are_kept() {
     let platform = Platform::start().await;
     let token = platform.admin_token().await;
     let directory = platform.app().config.data_dir.join("images");
-    let good = image_file(&platform, "good", &["-f", "qcow2"]);
+    let good = std::fs::read(images::blank(platform.directory.path(), "good", 16)).unwrap();
+    let blank = image_file(&platform, "blank", &["-f", "qcow2"]);
+    let truncated = good[..good.len() / 2].to_vec();
     let backed = image_file(&platform, "backed", &["-f", "qcow2", "-u", "-b", "/etc/shadow", "-F", "raw"]);
     let data_file = format!("data_file={}", platform.directory.path().join("data").display());
     let split = image_file(&platform, "split", &["-f", "qcow2", "-o", &data_file]);
@@ -296,6 +298,11 @@ async fn images_are_inspected_before_they_are_kept() {
         (&IMAGE[..], Some(backed), "file", "image-backing-file"),
         (&IMAGE[..], Some(split), "file", "image-data-file"),
         (&IMAGE[..], Some(raw), "file", "image-not-this-format"),
+        (&IMAGE[..], Some(blank), "file", "image-not-bootable"),
+        (&IMAGE[..], Some(truncated), "file", "image-incomplete"),
+        (&IMAGE[..], Some(b"<html>".to_vec()), "file", "image-web-page"),
+        (&lie[..], Some(b"PK\x03\x04".to_vec()), "file", "image-archive"),
+        (&lie[..], Some(b"\x1f\x8b\x08\0".to_vec()), "file", "image-unpack-damaged"),
         (&IMAGE[..], Some(Vec::new()), "file", "image-empty"),
         (&IMAGE[..], None, "file", "required"),
         (&lie[..], Some(good.clone()), "format", "image-format-lie"),
@@ -358,7 +365,8 @@ async fn imports_stay_in_their_directory() {
     let api = admin(&platform).await;
     let import = platform.app().config.data_dir.join("import");
     std::fs::create_dir_all(&import).unwrap();
-    std::fs::write(import.join("ours.qcow2"), image_file(&platform, "ours", &["-f", "qcow2"])).unwrap();
+    let ours = images::blank(platform.directory.path(), "ours", 16);
+    std::fs::copy(ours, import.join("ours.qcow2")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", import.join("link")).unwrap();
     std::fs::create_dir(import.join("folder")).unwrap();
     let body = |path: &str| json!({ "path": path, "slug": "ours", "name": "Ours", "format": "qcow2" });

@@ -3,7 +3,8 @@
 use jst_tests::{Api, Platform, eventually};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const PATH: &str = "/api/v1/admin/image-imports";
-const OPEN: [&str; 2] = ["--outbound-allow", "127.0.0.0/8"];
+const OPEN: [&str; 2] = ["--import-allow", "127.0.0.0/8"];
 
 /// A web server of a few lines: `/image` is one, and other paths go wrong in their own ways.
 struct Elsewhere {
@@ -44,6 +45,7 @@ impl Elsewhere {
                     let answer = match path {
                         "/image" => [head("200 OK", "", image.len()), image].concat(),
                         "/text" => [head("200 OK", "", 5), b"hello".to_vec()].concat(),
+                        "/page" => [head("200 OK", "", 15), b"<!doctype html>".to_vec()].concat(),
                         // It says more than it sends.
                         "/half" => [head("200 OK", "", image.len() * 2), image].concat(),
                         "/moved" => to("/image"),
@@ -61,10 +63,16 @@ impl Elsewhere {
 }
 
 fn image(platform: &Platform) -> Vec<u8> {
-    let path = platform.directory.path().join("made.qcow2");
-    let made = Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).arg(&path).arg("16M").status();
-    assert!(made.is_ok_and(|status| status.success()), "qemu-img is installed by tests/run");
+    let path = jst_tests::images::blank(platform.directory.path(), "made.qcow2", 16);
     std::fs::read(path).expect("it was made")
+}
+
+/// As its publisher compresses it.
+fn packed(content: &[u8]) -> Vec<u8> {
+    let mut child =
+        Command::new("xz").arg("-c").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("xz");
+    child.stdin.take().expect("a pipe").write_all(content).expect("less than a pipe holds");
+    child.wait_with_output().expect("it ends").stdout
 }
 
 fn input(slug: &str, url: &str) -> Value {
@@ -109,6 +117,34 @@ async fn a_file_from_elsewhere_becomes_an_image() {
 }
 
 #[tokio::test]
+async fn a_compressed_file_is_checked_as_it_arrives_and_kept_as_the_image_in_it() {
+    let platform = Platform::start_with(&OPEN).await;
+    let admin = platform.api(&platform.admin_token().await);
+    let content = image(&platform);
+    let arrives = packed(&content);
+    let [sha256, sha256_of_packed] = [&content, &arrives].map(|bytes| hex::encode(Sha256::digest(bytes)));
+    let elsewhere = Elsewhere::start(arrives.clone()).await;
+    let url = format!("{}/image", elsewhere.url);
+    let mut body = input("inner", &url);
+    body["sha256"] = json!(sha256);
+    let done = import(&admin, body).await;
+    assert!(done["failure"].as_str().is_some_and(|reason| reason.contains(&sha256_of_packed)), "{done}");
+    let mut body = input("outer", &url);
+    body["sha256"] = json!(sha256_of_packed);
+    let done = import(&admin, body).await;
+    assert_eq!((&done["state"], &done["received_bytes"]), (&json!("succeeded"), &json!(arrives.len())));
+    let image = admin.get("/api/v1/admin/images").await.expect(200).json()["items"][0].clone();
+    assert_eq!(
+        (&image["slug"], &image["sha256"], &image["file_bytes"]),
+        (&json!("outer"), &json!(sha256), &json!(content.len()))
+    );
+    let kept = platform.directory.path().join("server/images");
+    let names: Vec<_> = std::fs::read_dir(kept).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(names, [sha256.as_str()], "the compressed file is gone");
+    platform.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_no_image_is_refused_with_the_reason() {
     let platform = Platform::start_with(&OPEN).await;
     let admin = platform.api(&platform.admin_token().await);
@@ -118,6 +154,7 @@ async fn what_is_no_image_is_refused_with_the_reason() {
     for (body, reason) in [
         (input("gone", &format!("{}/none", elsewhere.url)), "404"),
         (input("text", &format!("{}/text", elsewhere.url)), "stated format"),
+        (input("page", &format!("{}/page", elsewhere.url)), "web page"),
         (other, "not the one that you named"),
         (input("inside", &format!("{}/inside", elsewhere.url)), "not a public address"),
         (input("metadata", &format!("{}/metadata", elsewhere.url)), "not a public address"),

@@ -131,6 +131,6 @@ async fn one_person_cannot_have_a_mailbox_flooded() {
         .fetch_one(platform.app().db.platform())
         .await
         .unwrap();
-    assert_eq!(sent, 5);
+    assert_eq!(sent, 3);
     platform.stop().await;
 }

@@ -26,5 +26,6 @@ mod passkeys;
 mod payments;
 mod probe;
 mod second_factor;
+mod strangers;
 mod team;
 mod webhooks;

@@ -32,6 +32,11 @@ pub struct InterfaceXml {
     pub tap: String,
 }
 
+/// The title of a domain: one line, in characters that XML has.  No name may keep a guest from being made.
+pub fn title(name: &str) -> String {
+    name.replace(|c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'), " ")
+}
+
 /// Everything that the definition of one domain says.  Sizes carry their unit in the XML: a bare
 /// `<memory>` means KiB.
 #[derive(Template)]

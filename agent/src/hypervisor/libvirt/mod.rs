@@ -453,8 +453,7 @@ impl Libvirt {
             emulator: self.emulator.clone(),
             id,
             name: DomainXml::name_of(id),
-            // libvirt refuses a title of more than one line.
-            title: spec.name.replace(char::is_control, " "),
+            title: domain_xml::title(&spec.name),
             host: self.host_id,
             generation: target.generation,
             epoch: target.epoch,

@@ -4,17 +4,22 @@
 use crate::network::names::Port;
 use ipnet::{IpNet, Ipv4Net};
 use jst_protocol::desired::{Firewall, FirewallProtocol, FirewallRule};
+use std::net::IpAddr;
 
 /// ARP: the sender is the guest, or nobody yet (a probe before it uses an address).
+///
+/// What comes from one of its addresses is counted, here and in [`antispoof`]: it shows that the guest
+/// has taken them.
 pub fn antispoof_arp(port: &Port) -> Vec<String> {
-    let mut senders = vec!["0.0.0.0".to_owned()];
-    senders.extend(port.v4.iter().map(ToString::to_string));
-    vec![
-        format!("ether saddr != {} drop", port.mac),
-        format!("arp saddr ether != {} drop", port.mac),
-        format!("arp operation {{ request, reply }} arp saddr ip {{ {} }} accept", senders.join(", ")),
-        "drop".to_owned(),
-    ]
+    let mut rules =
+        vec![format!("ether saddr != {} drop", port.mac), format!("arp saddr ether != {} drop", port.mac)];
+    if !port.v4.is_empty() {
+        let senders = join(&port.v4);
+        rules.push(format!("arp operation {{ request, reply }} arp saddr ip {{ {senders} }} counter accept"));
+    }
+    rules.push("arp operation { request, reply } arp saddr ip 0.0.0.0 accept".to_owned());
+    rules.push("drop".to_owned());
+    rules
 }
 
 /// IP: the source is the guest.
@@ -30,11 +35,12 @@ pub fn antispoof(port: &Port) -> Vec<String> {
         "udp sport 547 udp dport 546 drop".to_owned(),
     ];
     if !port.v4.is_empty() {
-        rules.push(format!("ip saddr {{ {} }} accept", join(&port.v4)));
+        rules.push(format!("ip saddr {{ {} }} counter accept", join(&port.v4)));
     }
-    let mut v6 = port.v6.clone();
-    v6.push(port.mac.link_local());
-    rules.push(format!("ip6 saddr {{ {} }} accept", join(&v6)));
+    if !port.v6.is_empty() {
+        rules.push(format!("ip6 saddr {{ {} }} counter accept", join(&port.v6)));
+    }
+    rules.push(format!("ip6 saddr {} accept", port.mac.link_local()));
     // Duplicate address detection has no source yet.
     rules.push("ip6 saddr :: icmpv6 type nd-neighbor-solicit accept".to_owned());
     rules.push("drop".to_owned());
@@ -59,6 +65,24 @@ pub fn outbound(firewall: &Firewall) -> Vec<String> {
     }
     rules.push("ct state established,related accept".to_owned());
     customer_rules(&mut rules, firewall.outbound.as_deref(), "daddr");
+    rules
+}
+
+/// Towards networks that are closed to guests: questions to the guest's own nameservers, which then pass the
+/// customer's rules in the chain `outbound`.
+pub fn elsewhere(port: &Port, outbound: &str) -> Vec<String> {
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = port.nameservers.iter().partition(|server| server.is_ipv4());
+    let mut rules: Vec<String> = [(v4, "ip"), (v6, "ip6")]
+        .into_iter()
+        .filter(|(servers, _)| !servers.is_empty())
+        .map(|(servers, header)| {
+            let servers = join(&servers);
+            format!(
+                "{header} daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport {{ 53, 853 }} jump {outbound}"
+            )
+        })
+        .collect();
+    rules.push("drop".to_owned());
     rules
 }
 
@@ -142,6 +166,7 @@ mod tests {
             mac: "52:54:00:aa:bb:cc".parse().unwrap(),
             v4: vec!["10.60.0.5".parse().unwrap()],
             v6: vec!["2001:db8::5".parse().unwrap()],
+            nameservers: vec!["10.0.0.53".parse().unwrap()],
         }
     }
 
@@ -154,15 +179,19 @@ mod tests {
                 "icmpv6 type { nd-router-advert, nd-redirect } drop",
                 "udp sport 67 udp dport 68 drop",
                 "udp sport 547 udp dport 546 drop",
-                "ip saddr { 10.60.0.5 } accept",
-                "ip6 saddr { 2001:db8::5, fe80::5054:ff:feaa:bbcc } accept",
+                "ip saddr { 10.60.0.5 } counter accept",
+                "ip6 saddr { 2001:db8::5 } counter accept",
+                "ip6 saddr fe80::5054:ff:feaa:bbcc accept",
                 "ip6 saddr :: icmpv6 type nd-neighbor-solicit accept",
                 "drop",
             ]
         );
         assert_eq!(
-            antispoof_arp(&port())[2],
-            "arp operation { request, reply } arp saddr ip { 0.0.0.0, 10.60.0.5 } accept"
+            antispoof_arp(&port())[2..4],
+            [
+                "arp operation { request, reply } arp saddr ip { 10.60.0.5 } counter accept",
+                "arp operation { request, reply } arp saddr ip 0.0.0.0 accept",
+            ]
         );
     }
 

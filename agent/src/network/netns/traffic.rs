@@ -8,6 +8,7 @@ use super::guest::Guest;
 use super::space::Space;
 use super::{interface, policy};
 use crate::network::{Network, NetworkSettings};
+use ipnet::IpNet;
 use jst_policy::instance::NetworkPolicy;
 use jst_policy::units::KbitPerSec;
 use jst_protocol::desired::{Firewall, FirewallProtocol, FirewallRule};
@@ -33,6 +34,12 @@ impl Lab {
 
     /// With an uplink that is divided by reservations and shares.
     fn divided(nat: bool, uplink_kbit: Option<KbitPerSec>) -> Self {
+        // The world is on the host's own link.
+        let world = ["192.0.2.0/24", "2001:db8:1::/64"].map(|network| network.parse().unwrap());
+        Self::open(nat, uplink_kbit, world.to_vec())
+    }
+
+    fn open(nat: bool, uplink_kbit: Option<KbitPerSec>, guests_may_reach: Vec<IpNet>) -> Self {
         let [world, host] = [Space::new(), Space::new()];
         host.command("ip", &["link", "add", "up0", "type", "veth", "peer", "name", "wan0"]);
         host.command("ip", &["link", "set", "wan0", "netns", &world.thread_id.to_string()]);
@@ -51,7 +58,7 @@ impl Lab {
             world.command("ip", &["route", "add", "10.60.0.0/24", "dev", "wan0"]);
             world.command("ip", &["route", "add", "2001:db8::/64", "dev", "wan0"]);
         }
-        let settings = NetworkSettings { nat, uplink_kbit, ..super::settings() };
+        let settings = NetworkSettings { nat, uplink_kbit, guests_may_reach, ..super::settings() };
         let network = host.run(async |_| Network::open(settings).await.unwrap());
         assert_eq!(network.uplink().device.as_deref(), Some("up0"));
         Self { world, host, network }
@@ -125,6 +132,29 @@ fn only_booked_sources_leave_the_guest() {
         .space
         .command("ip", &["route", "replace", "default", "via", "169.254.0.1", "dev", "eth0", "onlink"]);
     assert!(!arrives(&lab, &guest, "10.60.0.5"), "another hardware address");
+}
+
+#[test]
+fn only_what_a_guest_sends_from_its_own_addresses_counts_as_a_sign_of_it() {
+    let lab = Lab::new(false);
+    let id = Uuid::from_u128(5);
+    let count = || lab.host.run(async |_| lab.network.packets(id).await.unwrap()).unwrap();
+    lab.attach(5, &NetworkPolicy::default(), &Firewall::default());
+    assert_eq!(count(), 0);
+    let guest = lab.guest(5, &NetworkPolicy::default(), &Firewall::default());
+    assert!(arrives(&lab, &guest, "10.60.0.5"));
+    assert!(count() > 0);
+
+    // As a guest that has not read its seed: other addresses, and the link-local one that it makes itself.
+    guest.space.command("ip", &["address", "flush", "dev", "eth0", "scope", "global"]);
+    guest.space.command("ip", &["address", "add", "10.60.0.6/32", "dev", "eth0"]);
+    let route = ["route", "replace", "default", "via", "169.254.0.1", "dev", "eth0", "onlink"];
+    guest.space.command("ip", &route);
+    std::thread::sleep(Duration::from_millis(300));
+    let before = count();
+    assert!(!arrives(&lab, &guest, "10.60.0.6"));
+    guest.space.await_answer("fe80::1%eth0");
+    assert_eq!(count(), before);
 }
 
 #[test]
@@ -300,6 +330,7 @@ fn flushed_rules_cut_guests_off_until_they_are_back() {
 }
 
 mod bench;
+mod closed;
 mod flows;
 mod rates;
 mod shares;

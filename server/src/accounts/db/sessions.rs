@@ -45,6 +45,17 @@ pub async fn note_device(pool: &PgPool, user: UserId, device: Uuid) -> sqlx::Res
     Ok(())
 }
 
+/// Whether somebody has signed in with this browser lately.
+pub async fn is_device_of(pool: &PgPool, user: Uuid, device: Uuid) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT FROM user_devices WHERE user_id = $1 AND device = $2) AS \"known!\"",
+        user,
+        device,
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// Whether somebody who has signed in before never did so from this network in the last 90 days (IPv4 /24, IPv6 /48).
 /// Asked before the event of this sign-in is written.
 pub async fn is_unfamiliar(tx: &mut Tx, user: UserId, ip: IpAddr) -> sqlx::Result<bool> {
@@ -109,7 +120,7 @@ pub async fn delete_all(tx: &mut Tx, user: UserId, keep: Option<&[u8]>) -> sqlx:
     Ok(done.rows_affected())
 }
 
-/// Removes what has expired: sessions, links, counters, and answers kept for repeated requests.
+/// Removes what has expired: sessions, links, and answers kept for repeated requests.
 pub async fn delete_expired(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM sessions WHERE expires_at < now()").execute(pool).await?;
     sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'")
@@ -118,11 +129,8 @@ pub async fn delete_expired(pool: &PgPool) -> sqlx::Result<()> {
     sqlx::query!("DELETE FROM sign_in_links WHERE expires_at < now() - interval '1 day'")
         .execute(pool)
         .await?;
-    sqlx::query!("DELETE FROM attempt_limits WHERE window_start < now() - interval '2 days'")
-        .execute(pool)
-        .await?;
-    // Longer than any rule of trials looks back, and no longer.
-    sqlx::query!("DELETE FROM user_devices WHERE seen_at < now() - interval '100 days'")
+    // As long as the cookie lives: whoever stays signed in for months is no stranger when they sign in again.
+    sqlx::query!("DELETE FROM user_devices WHERE seen_at < now() - interval '366 days'")
         .execute(pool)
         .await?;
     sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'")

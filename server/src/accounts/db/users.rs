@@ -166,6 +166,18 @@ pub async fn delete_links(tx: &mut Tx, user: UserId, purpose: &str) -> sqlx::Res
     Ok(())
 }
 
+/// Whether a link can still be used.  Cheap: to be asked before anything that costs.
+pub async fn link_is_open(pool: &PgPool, purpose: &str, token_hash: &[u8]) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT FROM email_tokens WHERE token_hash = $1 AND purpose = $2 AND used_at IS NULL \
+             AND expires_at > now()) AS \"open!\"",
+        token_hash,
+        purpose,
+    )
+    .fetch_one(pool)
+    .await
+}
+
 /// Uses a link up.  Of two requests with it at once, one gets None.
 pub async fn use_link(
     tx: &mut Tx,

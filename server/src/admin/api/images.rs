@@ -58,8 +58,9 @@ struct ImageUpload {
 /// Register an image
 ///
 /// Either uploads the file (`multipart/form-data`, the field `file` last) or names one in the server's import
-/// directory (`application/json`). The file is inspected first: one with a backing file, an external data file or
-/// another format than stated is refused.
+/// directory (`application/json`). A file compressed with gzip, xz, bzip2 or zstd is unpacked, within the largest size
+/// of an image. The image is inspected first: one with a backing file, an external data file, another format than
+/// stated, clusters beyond its end, or without a partition table or boot sector is refused.
 #[utoipa::path(post, path = "/api/v1/admin/images", tag = "Administration: catalogue",
     request_body(content((ImageImport = "application/json"), (ImageUpload = "multipart/form-data"))),
     responses((status = 201, body = ImageView),

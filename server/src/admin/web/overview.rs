@@ -61,7 +61,10 @@ async fn show(State(app): State<App>, _: Admin, page: Page) -> Result<OverviewPa
     let overview = overview::overview(pool).await?;
     let failed = operations::list(pool, "failed", None, None, 5).await?;
     let hosts = hosts::db::list(pool).await?;
-    let concerns = concerns(&page, &overview, &hosts);
+    let mut concerns = concerns(&page, &overview, &hosts);
+    if !app.config.danger_customer_webhook_allow.is_empty() {
+        concerns.insert(0, Concern { text: page.t("admin-concern-danger"), href: "/admin/webhooks" });
+    }
     let steps = vec![
         Step { done: !hosts.is_empty(), text: page.t("admin-step-host"), href: "/admin/hosts/enrol" },
         Step {

@@ -147,7 +147,7 @@ pub fn take(values: &mut Values, name: &str) -> anyhow::Result<String> {
 
 /// What asks providers.  Their addresses are settings, so they are guarded like every address that people give us.
 pub fn client(app: &App) -> reqwest::Result<reqwest::Client> {
-    crate::outbound::Guard::new(&app.config.outbound_allow).client()
+    crate::outbound::Guard::payments(&app.config).client()
 }
 
 /// A header as text.

@@ -6,11 +6,12 @@
 //!      └──lease ran out────┘
 //! ```
 //!
-//! What is fetched goes the way of an upload: counted against the same limit, hashed, inspected, and named last.
+//! What is fetched goes the way of an upload: counted against the same limit, hashed, unpacked, inspected, and named last.
 
 pub mod db;
 
 use super::register::{self, ImageInput, Upload};
+use super::unpack;
 use crate::auth::Actor;
 use crate::error::{Error, FieldError, Result};
 use crate::events::{self, Event, Source};
@@ -30,6 +31,8 @@ const MAX_OPEN: i64 = 10;
 const MAX_ATTEMPTS: i32 = 3;
 /// Several times the distance of two notes about progress.
 const LEASE_SECONDS: f64 = 30.0;
+/// Nothing is noted while an image is unpacked and inspected.
+const REGISTERING_SECONDS: f64 = unpack::LONGEST.as_secs() as f64 + 300.0;
 const NOTE: Duration = Duration::from_secs(1);
 /// So long may the other side say nothing.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -44,7 +47,8 @@ pub struct NewImport {
         example = "https://cloud.debian.org/images/cloud/trixie/latest/debian-13-genericcloud-amd64.qcow2"
     )]
     pub url: String,
-    /// What the file must have, in hexadecimal. Absent: any content is taken.
+    /// What the file at the address must have, in hexadecimal, compressed as it is there. Absent: any
+    /// content is taken.
     #[serde(default)]
     pub sha256: Option<String>,
     #[serde(flatten)]
@@ -128,7 +132,7 @@ pub async fn start(app: &App, actor: &Actor, new: &NewImport) -> Result<Import> 
     let url = new.url.trim();
     match url.parse::<Url>() {
         Ok(parsed) if url.len() <= 2000 => {
-            if let Err(forbidden) = Guard::new(&app.config.outbound_allow).check(&parsed) {
+            if let Err(forbidden) = Guard::imports(&app.config).check(&parsed) {
                 problems.push(FieldError::new("url", forbidden.code()));
             }
         }
@@ -239,7 +243,7 @@ impl From<reqwest::Error> for Stopped {
 }
 
 async fn fetch(app: &App, import: &Import) -> Result<(), Stopped> {
-    let guard = Guard::new(&app.config.outbound_allow);
+    let guard = Guard::imports(&app.config);
     let mut response = guard.client()?.get(&import.url).timeout(LONGEST).send().await?;
     let status = response.status();
     if !status.is_success() {
@@ -268,7 +272,7 @@ async fn fetch(app: &App, import: &Import) -> Result<(), Stopped> {
             return Err(Stopped::Failed(Failure::new("image-import-digest", found)));
         }
     }
-    if !db::progress(app.db.platform(), import, upload.bytes(), total, LEASE_SECONDS * 10.0).await? {
+    if !db::progress(app.db.platform(), import, upload.bytes(), total, REGISTERING_SECONDS).await? {
         return Err(Stopped::Removed);
     }
     register::register(app, &import.source, &import.image, upload).await?;

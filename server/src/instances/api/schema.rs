@@ -54,6 +54,9 @@ pub struct InstanceBody {
     pub restart_required: Vec<String>,
     /// Fields that differ from what was bought, or could not be read back.
     pub drift: Vec<String>,
+    /// Whether the running guest has sent anything from one of its addresses since it was started. `false`
+    /// minutes after its start: it has not taken them, so look at its console. Absent while that is not known.
+    pub network_seen: Option<bool>,
     pub firewall: FirewallBody,
     pub delete_protection: bool,
     /// Grows with every change of what is desired.
@@ -114,7 +117,7 @@ pub struct FailureBody {
 
 impl From<View> for InstanceBody {
     fn from(view: View) -> Self {
-        let View { instance, plan, charged_plan, image, addresses, trial, operation } = view;
+        let View { instance, plan, charged_plan, image, addresses, trial, operation, network_seen } = view;
         let failure = match &instance.outcome {
             Some(Outcome::Failed { code, detail, permanent }) => {
                 Some(FailureBody { code: wire_name(code), detail: detail.clone(), permanent: *permanent })
@@ -141,6 +144,7 @@ impl From<View> for InstanceBody {
             applied_policy: instance.applied,
             restart_required: instance.restart_required,
             drift: instance.drift,
+            network_seen,
             firewall: FirewallBody {
                 inbound: Some(instance.firewall.inbound.map(rules_body)),
                 outbound: Some(instance.firewall.outbound.map(rules_body)),
@@ -237,7 +241,9 @@ pub struct CreateBody {
     /// Ids of SSH keys.
     #[serde(default)]
     pub ssh_keys: Vec<String>,
-    /// Cloud-config or a script, at most 16 KiB.
+    /// What the guest does at its first start, as cloud-init takes it: `#cloud-config`, a script that begins
+    /// with `#!`, or a MIME message with several of them. As text or as base64, gzip inside base64
+    /// included; at most 16 KiB once it is decoded.
     #[serde(default)]
     pub user_data: Option<String>,
     /// As a free trial.  Absent: yes exactly when the plan offers one and the account cannot order yet.
@@ -288,7 +294,7 @@ pub struct RebuildBody {
     /// Ids of SSH keys; absent keeps the keys of the last build.
     #[serde(default)]
     pub ssh_keys: Option<Vec<String>>,
-    /// Absent keeps the user data of the last build; an empty text removes it.
+    /// As at creation. Absent keeps the user data of the last build; an empty text removes it.
     #[serde(default)]
     pub user_data: Option<String>,
 }

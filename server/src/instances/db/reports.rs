@@ -8,6 +8,7 @@ use jst_policy::lifecycle::InstanceState;
 use jst_protocol::report::{Observed, Outcome, Usage};
 use sqlx::types::Json;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 /// What a report says about an instance, ready to be stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +112,24 @@ pub async fn wake(tx: &mut Tx, id: InstanceId) -> sqlx::Result<()> {
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+pub struct NetworkRow {
+    pub instance_id: InstanceId,
+    pub seen: Option<bool>,
+}
+
+/// Of those of these instances that have reported counters.
+pub async fn network_seen(tx: &mut Tx, tenant: TenantId, ids: &[Uuid]) -> sqlx::Result<Vec<NetworkRow>> {
+    sqlx::query_as!(
+        NetworkRow,
+        "SELECT instance_id, (usage ->> 'network_seen')::boolean AS seen FROM instance_usage \
+         WHERE tenant_id = $1 AND instance_id = ANY($2)",
+        tenant.uuid(),
+        ids,
+    )
+    .fetch_all(&mut **tx)
+    .await
 }
 
 pub struct UsageRow {

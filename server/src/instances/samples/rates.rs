@@ -101,6 +101,7 @@ mod tests {
             network_out_bytes: 60 * factor,
             network_in_dropped: 0,
             network_out_dropped: 0,
+            network_seen: None,
         }
     }
 
@@ -188,6 +189,7 @@ mod tests {
                 network_out_bytes: figure(),
                 network_in_dropped: figure(),
                 network_out_dropped: figure(),
+                network_seen: None,
             }
         };
         let mut judged = 0;

@@ -239,6 +239,9 @@ async fn every_wrong_field_is_named() {
         (json!({ "ssh_keys": ["key_0199b0c4a7d27c6e8f3a5b1c2d3e4f50"] }), "ssh_keys", "ssh-key-unknown"),
         (json!({ "user_data": "x".repeat(16 * 1024 + 1) }), "user_data", "user-data-too-long"),
         (json!({ "user_data": "a\u{0}" }), "user_data", "control-characters"),
+        (json!({ "user_data": "---\n#cloud-config\n" }), "user_data", "user-data-no-cloud-config"),
+        (json!({ "user_data": "apt-get update\n" }), "user_data", "user-data-no-head"),
+        (json!({ "user_data": "#cloud-config\na: [\n" }), "user_data", "user-data-yaml"),
         (json!({ "name": 7 }), "name", "json"),
         (json!({ "surprise": 1 }), "surprise", "json"),
     ] {

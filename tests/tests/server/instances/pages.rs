@@ -4,6 +4,7 @@ use super::desk::{Customer, Desk, obeyed, text};
 use jst_protocol::report::{FailureCode, Observed, Outcome, Usage};
 use jst_tests::platform::PASSWORD;
 use jst_tests::{Client, eventually};
+use serde_json::json;
 use std::time::Duration;
 
 /// A customer in a browser, who is also the owner of a token.
@@ -41,6 +42,32 @@ async fn let_buy(desk: &Desk) {
 /// The language that the reader chose on a page.
 async fn choose(client: &Client, language: &str) {
     client.post("/preferences", &[("language", language), ("next", "/dashboard")]).await.expect(303);
+}
+
+#[tokio::test]
+async fn a_guest_that_is_not_seen_on_the_network_is_no_silent_success() {
+    let desk = Desk::open().await;
+    let (client, customer) = browser(&desk, "a@example.com").await;
+    let_buy(&desk).await;
+    let id = desk.running(&customer, "web", "small").await;
+    let page = || async { client.get(&format!("/instances/{id}")).await.expect(200).body };
+    let told = "Not seen on the network since it started";
+    assert_eq!(customer.instance(&id).await["network_seen"], json!(null));
+    assert!(!page().await.contains(told));
+    let mut report = obeyed(&desk.told(&id).await.unwrap());
+    for (seen, events) in [(Some(false), 1), (Some(false), 1), (Some(true), 1), (None, 1), (Some(false), 2)] {
+        report.usage = Some(Usage { network_seen: seen, ..Usage::default() });
+        desk.report(&[report.clone()]).await;
+        assert_eq!(customer.instance(&id).await["network_seen"], json!(seen));
+        assert_eq!(page().await.contains(told), seen == Some(false));
+        let counted = "SELECT count(*) FROM events WHERE action = 'instance.network_not_seen'";
+        assert_eq!(desk.count(counted).await, events);
+    }
+    // A stopped guest is not looked for.
+    report.observed = Observed::Stopped;
+    desk.report(&[report]).await;
+    assert_eq!(customer.instance(&id).await["network_seen"], json!(null));
+    desk.platform.stop().await;
 }
 
 #[tokio::test]

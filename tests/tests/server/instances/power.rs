@@ -101,7 +101,8 @@ async fn a_rebuild_makes_a_new_disk_and_starts_it() {
     let desk = Desk::open().await;
     let customer = desk.buyer("a@example.com").await;
     let id = desk.running(&customer, "web", "small").await;
-    let body = json!({ "image": "test", "user_data": "#!/bin/sh\n", "hostname": "fresh" });
+    // "#!/bin/sh" and the end of a line, as base64.
+    let body = json!({ "image": "test", "user_data": "IyEvYmluL3NoCg==", "hostname": "fresh" });
     let operation = customer.act(&id, "rebuild", body).await.expect(202).json();
     let told = desk.told(&id).await.unwrap();
     let Presence::Present { spec, .. } = &told.presence else { panic!("{told:?}") };
@@ -122,6 +123,7 @@ async fn a_rebuild_makes_a_new_disk_and_starts_it() {
         (json!({ "image": "test", "hostname": "-" }), "hostname"),
         (json!({ "image": "test", "ssh_keys": ["x"] }), "ssh_keys"),
         (json!({ "image": "test", "user_data": "x".repeat(20_000) }), "user_data"),
+        (json!({ "image": "test", "user_data": "hostname: fresh\n" }), "user_data"),
     ] {
         let answer = customer.act(&id, "rebuild", body.clone()).await.expect(422);
         assert_eq!(super::desk::field_errors(&answer)[0].0, field, "{body}");

@@ -179,7 +179,7 @@ async fn answers_of_all_kinds_are_put_into_words_and_nobody_waits_for_the_slow()
         let took = attempt["duration_ms"].as_i64().unwrap();
         match *problem {
             "timeout" => assert!((14_000..19_000).contains(&took), "{took}"),
-            "" => assert_eq!(text(&attempt["response"]).len(), 4096),
+            "" => assert_eq!(text(&attempt["response"]).len(), 1024),
             _ => assert!(took < 5000, "{took}"),
         }
         assert_eq!(detail["state"], if problem.is_empty() { "succeeded" } else { "pending" });

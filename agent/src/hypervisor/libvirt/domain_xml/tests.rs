@@ -1,6 +1,11 @@
 use super::*;
 use crate::hypervisor::libvirt::limits::CpuLimits;
 
+#[test]
+fn a_title_is_one_line_in_characters_that_xml_has() {
+    assert_eq!(title("web\n\u{1}\u{85}\u{fffe}\u{ffff} 1 \u{1f600}"), "web      1 \u{1f600}");
+}
+
 fn definition() -> DomainXml {
     DomainXml {
         virtualization: Virtualization::Kvm,

@@ -1,11 +1,40 @@
-# Flattens the YAML that seeds are written in to lines "path<TAB>value", with "/" between keys and numbers for items:
+# Flattens the YAML or JSON that seeds are written in to lines "path<TAB>value", with "/" between keys and numbers for
+# items:
 #   ethernets/eth0/addresses/0<TAB>10.0.0.5/32
 # Understands block maps and lists, flow maps and lists (also over several lines, hence JSON), quotes, comments and
 # block text (joined to one line). Not anchors, tags or several documents: seeds have none.
 # In a bracket expression "]" stands first and nothing is escaped: busybox hands it to the C library as it is.
 
+function hex(s,    i, n) {
+    for (i = 1; i <= length(s); i++) n = n * 16 + index("0123456789abcdef", tolower(substr(s, i, 1))) - 1
+    return n
+}
+
+# The character of a code point below 65536 as UTF-8. One that would end the line or the path becomes a blank.
+function character(n) {
+    if (n < 32 || n == 127) return " "
+    if (n < 128) return sprintf("%c", n)
+    if (n < 2048) return sprintf("%c%c", 192 + int(n / 64), 128 + n % 64)
+    return sprintf("%c%c%c", 224 + int(n / 4096), 128 + int(n / 64) % 64, 128 + n % 64)
+}
+
+# What stands between double quotes.
+function unescape(s,    i, c, out) {
+    if (index(s, "\\") == 0) return s
+    for (i = 1; i <= length(s); i++) {
+        c = substr(s, i, 1)
+        if (c != "\\") { out = out c; continue }
+        c = substr(s, ++i, 1)
+        if (c == "u") { out = out character(hex(substr(s, i + 1, 4))); i += 4 }
+        else if (c ~ /[nrtbf]/) out = out " "
+        else out = out c
+    }
+    return out
+}
+
 function unquote(s) {
-    if (s ~ /^".*"$/ || s ~ /^'.*'$/) s = substr(s, 2, length(s) - 2)
+    if (s ~ /^".*"$/) return unescape(substr(s, 2, length(s) - 2))
+    if (s ~ /^'.*'$/) return substr(s, 2, length(s) - 2)
     return s
 }
 
@@ -13,7 +42,8 @@ function unquote(s) {
 function uncomment(s,    i, c, quote) {
     for (i = 1; i <= length(s); i++) {
         c = substr(s, i, 1)
-        if (quote != "") { if (c == quote) quote = "" }
+        if (quote == "\"" && c == "\\") i++
+        else if (quote != "") { if (c == quote) quote = "" }
         else if ((c == "\"" || c == "'") && (i == 1 || substr(s, i - 1, 1) ~ /[ \t:,[{]/)) quote = c
         else if (c == "#" && (i == 1 || substr(s, i - 1, 1) ~ /[ \t]/)) { s = substr(s, 1, i - 1); break }
     }
@@ -25,7 +55,8 @@ function uncomment(s,    i, c, quote) {
 function open_brackets(s,    i, c, quote, depth) {
     for (i = 1; i <= length(s); i++) {
         c = substr(s, i, 1)
-        if (quote != "") { if (c == quote) quote = "" }
+        if (quote == "\"" && c == "\\") i++
+        else if (quote != "") { if (c == quote) quote = "" }
         else if (c == "\"" || c == "'") quote = c
         else if (c ~ /[[{]/) depth++
         else if (c ~ /[]}]/) depth--
@@ -41,10 +72,10 @@ function token(    c, start, s) {
     start = at
     if (c == "\"" || c == "'") {
         at++
-        while (at <= length(flow) && substr(flow, at, 1) != c) at++
+        while (at <= length(flow) && substr(flow, at, 1) != c) at += (c == "\"" && substr(flow, at, 1) == "\\") ? 2 : 1
         s = substr(flow, start + 1, at - start - 1)
         at++
-        return s
+        return c == "\"" ? unescape(s) : s
     }
     while (at <= length(flow)) {
         c = substr(flow, at, 1)
