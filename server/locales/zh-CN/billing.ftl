@@ -1,4 +1,4 @@
-nav-billing = 账单
+nav-billing = 费用
 billing-lede = 余额、用量和账单。
 billing-how = 计费说明
 billing-missing = 请充值 { $amount }，以覆盖现有实例下一周期的费用。否则余额用完后实例将停止；已停止的实例在充值后启动。

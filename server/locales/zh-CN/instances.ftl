@@ -6,18 +6,8 @@ error-account-overdue = 该账户有逾期款项，暂时不能新增或扩大�
 error-account-disputed = 该账户有一笔付款存在争议，已暂停订购。请向银行撤回争议，或联系我们。
 error-may-not-buy = 该账户尚未开通付费套餐。您可以先开始免费试用，或在“费用”中充值：首次付款后即可订购。赠金和不开通订购的代金券在此之后才能使用。
 error-orders-elsewhere = 您的实例由 { $seller } 销售，请在那里订购和变更。
-error-funds-missing =
-    还差 { $missing }。现有实例加上本次订购，首{ $period ->
-        [hour] 小时
-        [month] 月
-       *[day] 日
-    }费用为 { $needed }，余额中未使用的金额为 { $available }。请在“费用”中充值 { $missing } 后重新下单。
-error-credit-exhausted =
-    本次订购超出信用额度（{ $credit }）{ $missing }：现有实例加上本次订购，首{ $period ->
-        [hour] 小时
-        [month] 月
-       *[day] 日
-    }费用为 { $needed }，账户当前为 { $available }。请在“费用”中付款 { $missing }，或联系我们提高额度。
+error-funds-missing = 还差 { $missing }。现有实例加上本次订购，首 { $hours } 小时费用为 { $needed }，余额中未使用的金额为 { $available }。请在“费用”中充值 { $missing } 后重新下单。
+error-credit-exhausted = 本次订购超出信用额度（{ $credit }）{ $missing }：现有实例加上本次订购，首 { $hours } 小时费用为 { $needed }，账户当前为 { $available }。请在“费用”中付款 { $missing }，或联系我们提高额度。
 error-quota-instances = 您已有 { $used } 个实例，上限为 { $quota } 个。请删除不再需要的实例，或联系我们提高配额。
 error-quota-vcpus = 您的实例共有 { $used } 个 vCPU，配额为 { $quota } 个，本次还需要 { $wanted } 个。请选择更小的套餐，或联系我们提高配额。
 error-quota-memory = 您的实例共有 { $used } 内存，配额为 { $quota }，本次还需要 { $wanted }。请选择更小的套餐，或联系我们提高配额。

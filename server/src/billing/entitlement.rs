@@ -112,6 +112,10 @@ async fn take(tx: &mut Tx, app: &App, standing: &Standing, step: Step) -> Result
     let available = standing.available()?;
     accounts::record(tx, &Source::system("dunning"), tenant, action, json!({ "available": available }))
         .await?;
+    if step == Step::Release && !standing.runs_anything() {
+        // Everything was deleted: nothing starts again.
+        return Ok(());
+    }
     let missing = standing.missing(None)?;
     let days = standing.settings.delete_days;
     let facts =

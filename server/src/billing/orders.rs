@@ -51,5 +51,5 @@ fn judge(standing: &Standing, order: &Sold) -> Result<()> {
         .with("needed", standing.first_period(Some(order))?)
         .with("available", standing.available()?)
         .with("credit", standing.credit())
-        .with("period", standing.settings.first_period.name()))
+        .with("hours", standing.settings.first_period.seconds() / 3600))
 }

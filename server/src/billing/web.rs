@@ -187,9 +187,11 @@ async fn show(State(app): State<App>, page: Page, actor: Actor) -> Result<Accoun
 #[derive(Template, WebTemplate)]
 #[template(path = "billing/month.html")]
 struct MonthPart {
-    page: Page,
     standing: Standing,
-    available: Money,
+    spendable: Money,
+    /// Why nothing can be spent, or what the figure is.
+    note: String,
+    page: Page,
 }
 
 /// 204 where nobody is billed.
@@ -199,7 +201,11 @@ async fn month(State(app): State<App>, page: Page, actor: Actor) -> Result<Respo
     if standing.settings.begins().is_none_or(|first| first > standing.month.first) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(MonthPart { available: standing.available()?, standing, page }.into_response())
+    let note = match closed_word(&page, &standing) {
+        closed if closed.is_empty() => page.t("billing-spendable-note"),
+        closed => closed,
+    };
+    Ok(MonthPart { spendable: standing.spendable()?, note, standing, page }.into_response())
 }
 
 #[derive(Deserialize)]

@@ -49,6 +49,12 @@ pub async fn of_changes(tx: &mut Tx, app: &App, payment: &Payment, after: &Facts
     if after.refunds_failed.len() > payment.facts.refunds_failed.len() {
         tell(tx, app, payment.provider, "refund-failed", &about, Some(payment.amount)).await?;
     }
+    // An inquiry takes nothing, and is the operator's to answer.
+    let taken = after.disputed() > 0 && payment.facts.disputed() == 0;
+    if taken && now == Disputed::Open && !payment.dispute_settled {
+        let facts = [("amount", Money::new(payment.amount.currency, after.disputed()).to_string())];
+        entitlement::tell(tx, app, payment.tenant, mail::Kind::OrdersClosed, &facts).await?;
+    }
     if before == now {
         return Ok(());
     }
@@ -61,12 +67,7 @@ pub async fn of_changes(tx: &mut Tx, app: &App, payment: &Payment, after: &Facts
     tell(tx, app, payment.provider, word, &about, Some(payment.amount)).await?;
     let source = Source::system(payment.provider.name());
     let data = json!({ "payment": payment.id, "provider": payment.provider, "amount": payment.amount });
-    accounts::record(tx, &source, payment.tenant, action, data).await?;
-    if now == Disputed::Open && !payment.dispute_settled {
-        let facts = [("amount", payment.amount.to_string())];
-        entitlement::tell(tx, app, payment.tenant, mail::Kind::OrdersClosed, &facts).await?;
-    }
-    Ok(())
+    accounts::record(tx, &source, payment.tenant, action, data).await
 }
 
 /// Opens the account for orders again although a payment is disputed, or was lost.  The money stays where it is.

@@ -47,11 +47,14 @@ impl Purse {
     /// The first four pay in advance.
     pub async fn open(counter: &Counter, number: u32) -> Self {
         let email = format!("probe-{number}@example.com");
-        let customer = if number < 4 {
-            counter.customer(&email, "USD").await
+        let customer = counter.till.desk.buyer(&email).await;
+        if number < 4 {
+            counter.till.no_credit(&customer).await;
         } else {
-            counter.till.postpaid(&email).await
-        };
+            let terms =
+                json!({ "currency": "USD", "prepaid": false, "tax_rate": null, "credit_limit": null });
+            counter.till.terms(&customer, terms).await.expect(200);
+        }
         Self { customer, email, payments: Vec::new(), short: None }
     }
 
@@ -128,8 +131,8 @@ impl Purse {
                      AND later.n > ledger.n AND later.kind = 'sold') AS undone \
                  FROM ledger JOIN plan_versions USING (plan_id) WHERE version = plan_version AND tenant_id = $1) \
              SELECT (coalesce((SELECT sum(CASE credit WHEN 'customer' THEN amount ELSE -amount END) FROM account_entries \
-                 WHERE tenant_id = $1), 0) * 10000)::bigint + CASE WHEN account.prepaid THEN 0 \
-                 ELSE coalesce(account.credit_limit, settings.credit_limit_usd) * 10000 END AS funds, \
+                 WHERE tenant_id = $1), 0) * 10000)::bigint + coalesce(account.credit_limit, CASE WHEN account.prepaid THEN 0 \
+                 ELSE settings.credit_limit_usd END) * 10000 AS funds, \
              coalesce((SELECT sum(seconds * rate / 3600) FROM metered WHERE kind = 'sold'), 0)::bigint AS charged, \
              coalesce((SELECT sum(seconds * rate / 3600) FROM metered WHERE undone), 0)::bigint AS restored, \
              coalesce((SELECT sum(rate) FROM metered WHERE kind = 'sold' AND open), 0)::bigint AS rate \
