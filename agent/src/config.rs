@@ -68,6 +68,9 @@ pub struct Network {
     pub uplink_kbit: Option<KbitPerSec>,
     /// Translate guests' addresses on the way out, whatever the server says.
     pub nat: bool,
+    /// Networks that guests of a host with `nat` may reach although they are private or on the host's own
+    /// links, such as `["10.20.0.0/24"]`.  Absent: none.  Guests' nameservers and other guests need no entry.
+    pub guests_may_reach: Vec<ipnet::IpNet>,
 }
 
 /// What a simulated host has, and how badly it behaves.
@@ -137,7 +140,13 @@ impl Default for Config {
 
 impl Default for Network {
     fn default() -> Self {
-        Self { prefix: "jst".into(), uplink: None, uplink_kbit: None, nat: false }
+        Self {
+            prefix: "jst".into(),
+            uplink: None,
+            uplink_kbit: None,
+            nat: false,
+            guests_may_reach: Vec::new(),
+        }
     }
 }
 

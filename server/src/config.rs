@@ -1,6 +1,7 @@
 //! Configuration, from the command line or the environment; no file is needed to start.
 
 use clap::Parser;
+use ipnet::IpNet;
 use secrecy::SecretString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -42,7 +43,7 @@ pub struct Config {
     #[arg(long, env = "JST_TRUSTED_PROXIES", default_value_t = 0)]
     pub trusted_proxies: usize,
 
-    /// smtp://user:password@host:port or smtps://…  Without it mails stay in the outbox.
+    /// smtp://user:password@host:port or smtps://…  Without it mails stay in the outbox, where `jst-server mails` reads them.
     #[arg(long, env = "JST_SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<SecretString>,
 
@@ -57,10 +58,38 @@ pub struct Config {
     #[arg(long, env = "JST_API_REQUESTS_PER_SECOND", default_value = "20")]
     pub api_requests_per_second: NonZeroU32,
 
-    /// Networks of your own from which images may be fetched, and to which webhooks may be sent, although they are not
-    /// public, such as 10.1.0.0/16.
-    #[arg(long, env = "JST_OUTBOUND_ALLOW", value_delimiter = ',')]
-    pub outbound_allow: Vec<ipnet::IpNet>,
+    /// Requests a second for pages that one network of strangers, or one browser in which somebody has signed in, may
+    /// send for long; ten seconds' worth at once.
+    #[arg(long, env = "JST_PAGE_REQUESTS_PER_SECOND", default_value = "50")]
+    pub page_requests_per_second: NonZeroU32,
+
+    /// Connections to the portal that one network (an IPv4 address, an IPv6 /64) may hold.  Behind reverse proxies
+    /// (JST_TRUSTED_PROXIES) there is no such limit, because all connections are theirs.
+    #[arg(long, env = "JST_CONNECTIONS_PER_NETWORK", default_value_t = 512)]
+    pub connections_per_network: usize,
+
+    /// Figures for a monitoring system, at http://ADDRESS/metrics.  Whoever reaches this address reads them: keep it
+    /// on loopback or in a network of your own, such as 127.0.0.1:9464.  Without it there are none.
+    #[arg(long, env = "JST_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
+
+    /// Networks of your own from which administrators may import images although they are not public, such as 10.1.0.0/16.
+    #[arg(long, env = "JST_IMPORT_ALLOW", value_delimiter = ',')]
+    pub import_allow: Vec<IpNet>,
+
+    /// Networks of your own to which your own webhooks (administration, Webhooks) may be sent although they are not
+    /// public.  Customers' webhooks never go there.
+    #[arg(long, env = "JST_WEBHOOK_ALLOW", value_delimiter = ',')]
+    pub webhook_allow: Vec<IpNet>,
+
+    /// Networks in which payment providers may be asked although they are not public: for a stand-in of theirs.
+    #[arg(long, env = "JST_PAYMENT_ALLOW", value_delimiter = ',')]
+    pub payment_allow: Vec<IpNet>,
+
+    /// DANGEROUS, for tests and development only: networks that customers' webhooks may reach although they are not
+    /// public.  Customers read what answers there.  The administration shows a warning.
+    #[arg(long, env = "JST_DANGER_CUSTOMER_WEBHOOK_ALLOW", value_delimiter = ',')]
+    pub danger_customer_webhook_allow: Vec<IpNet>,
 
     /// Lets simulated hosts take instances: for tests and rehearsals only.
     #[arg(long, env = "JST_ALLOW_SIMULATED", default_value_t = false)]
@@ -83,6 +112,16 @@ pub enum Command {
     CreateAdmin {
         #[arg(long)]
         email: String,
+    },
+    /// Prints mails of the outbox with their links, the newest first: for an operator on this machine who runs without
+    /// a mail server. Pages and API never show these links.
+    Mails {
+        /// Only those to this address.
+        #[arg(long)]
+        to: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u16,
     },
 }
 

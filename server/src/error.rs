@@ -53,6 +53,10 @@ pub enum Error {
     TooMany {
         retry_after: u64,
     },
+    /// More is asked of the server at this moment than it does; try again after so many seconds.
+    Busy {
+        retry_after: u64,
+    },
     Internal(anyhow::Error),
 }
 
@@ -96,7 +100,24 @@ impl Error {
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Refused { status, .. } => *status,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whether the database itself is away or overloaded: nothing can be done now, whatever it is.
+    pub fn is_outage(&self) -> bool {
+        use sqlx::Error as Sql;
+        let Self::Internal(cause) = self else { return false };
+        match cause.downcast_ref::<Sql>() {
+            Some(Sql::Io(_) | Sql::Tls(_) | Sql::Protocol(_) | Sql::PoolTimedOut | Sql::PoolClosed) => true,
+            Some(Sql::WorkerCrashed | Sql::BeginFailed) => true,
+            // Connections refused or lost, a server that shuts down or has run out of something.
+            Some(Sql::Database(error)) => error.code().is_some_and(|code| {
+                ["08", "53", "58"].iter().any(|class| code.starts_with(class))
+                    || matches!(&*code, "57P01" | "57P02" | "57P03" | "25006")
+            }),
+            _ => false,
         }
     }
 
@@ -108,6 +129,7 @@ impl Error {
             Self::Invalid(_) => "invalid",
             Self::Refused { code, .. } => code,
             Self::TooMany { .. } => "too-many",
+            Self::Busy { .. } => "busy",
             Self::Internal(_) => "internal",
         }
     }

@@ -6,6 +6,11 @@ use tokio::signal::unix::{SignalKind, signal};
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
+    // One list for everything let customers into the operator's networks: nobody shall rely on it unawares.
+    anyhow::ensure!(
+        std::env::var_os("JST_OUTBOUND_ALLOW").is_none(),
+        "JST_OUTBOUND_ALLOW has been replaced: list networks in JST_IMPORT_ALLOW, JST_WEBHOOK_ALLOW or JST_PAYMENT_ALLOW"
+    );
     let filter =
         tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,sqlx=warn".into());
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -25,6 +30,12 @@ async fn main() -> anyhow::Result<()> {
             std::io::stdin().read_line(&mut password).context("the password is read from standard input")?;
             let token = jst_server::accounts::create_admin(&app, &email, password.trim_end()).await?;
             println!("{token}");
+            app.db.close().await;
+            Ok(())
+        }
+        Command::Mails { to, limit } => {
+            let (app, _postgres) = jst_server::server::open(config).await?;
+            print!("{}", jst_server::accounts::mails(&app, to.as_deref(), limit).await?);
             app.db.close().await;
             Ok(())
         }

@@ -5,6 +5,7 @@
 //! here and the connection goes to the addresses that passed, so that a name cannot mean something else a moment
 //! later; addresses that stand in the URL are checked before each hop; and no proxy of the system is used.
 
+use crate::config::Config;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, ClientBuilder, Url, redirect};
@@ -88,6 +89,29 @@ pub struct Guard {
 }
 
 impl Guard {
+    /// For images that administrators import.
+    pub fn imports(config: &Config) -> Self {
+        Self::new(&config.import_allow)
+    }
+
+    /// For payment providers, whose addresses are settings.
+    pub fn payments(config: &Config) -> Self {
+        Self::new(&config.payment_allow)
+    }
+
+    /// For the operator's own webhooks.
+    pub fn operators_webhooks(config: &Config) -> Self {
+        Self::new(&config.webhook_allow)
+    }
+
+    /// For customers' webhooks: public addresses only.  What the operator lists as their own is none of them, even where
+    /// it is public.
+    pub fn customers_webhooks(config: &Config) -> Self {
+        let guard = Self::new(&config.danger_customer_webhook_allow);
+        let own = [&config.import_allow, &config.webhook_allow, &config.payment_allow].into_iter().flatten();
+        Self { forbidden: guard.forbidden.iter().chain(own).copied().collect(), ..guard }
+    }
+
     pub fn new(allowed: &[IpNet]) -> Self {
         let network = |text: &str| text.parse().expect("a constant network");
         Self {
@@ -235,12 +259,28 @@ fn low_bits(address: Ipv6Addr) -> std::net::Ipv4Addr {
     std::net::Ipv4Addr::new(a, b, c, d)
 }
 
+/// An address for logs, mails and whoever else did not write it: what stands behind the `?` of a signed address opens
+/// something.
+pub fn without_query(url: &str) -> String {
+    match url.split_once(['?', '#']) {
+        Some((before, _)) => format!("{before}?…"),
+        None => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn verdict(guard: &Guard, url: &str) -> Result<(), Forbidden> {
         guard.check(&url.parse().unwrap())
+    }
+
+    #[test]
+    fn a_signed_address_is_logged_without_what_signs_it() {
+        assert_eq!(without_query("https://a.example/x.qcow2?sig=1&t=2"), "https://a.example/x.qcow2?…");
+        assert_eq!(without_query("https://a.example/x#token"), "https://a.example/x?…");
+        assert_eq!(without_query("https://a.example/x"), "https://a.example/x");
     }
 
     #[test]
@@ -281,6 +321,42 @@ mod tests {
         assert_eq!(verdict(&guard, "file:///etc/passwd"), Err(Forbidden::Scheme));
         assert_eq!(verdict(&guard, "gopher://example.com/"), Err(Forbidden::Scheme));
         assert_eq!(verdict(&guard, "http://me:secret@example.com/"), Err(Forbidden::Credentials));
+    }
+
+    #[test]
+    fn each_list_is_for_one_purpose_and_none_for_customers() {
+        let config =
+            |arguments: &[&str]| <Config as clap::Parser>::parse_from(["jst-server"].iter().chain(arguments));
+        let lists = config(&[
+            "--import-allow=10.1.0.0/16",
+            "--webhook-allow=10.2.0.0/16,93.184.215.0/24",
+            "--payment-allow=10.3.0.0/16",
+        ]);
+        let guards = [
+            Guard::imports(&lists),
+            Guard::operators_webhooks(&lists),
+            Guard::payments(&lists),
+            Guard::customers_webhooks(&lists),
+        ];
+        for (address, permitted) in [
+            ("10.1.0.1", [true, false, false, false]),
+            ("10.2.0.1", [false, true, false, false]),
+            ("10.3.0.1", [false, false, true, false]),
+            ("10.4.0.1", [false; 4]),
+            ("127.0.0.1", [false; 4]),
+            ("93.184.215.14", [true, true, true, false]),
+            ("9.9.9.9", [true; 4]),
+        ] {
+            let found = guards.each_ref().map(|guard| guard.permits(address.parse().unwrap()));
+            assert_eq!(found, permitted, "{address}");
+        }
+        let danger = config(&["--danger-customer-webhook-allow=127.0.0.0/8"]);
+        assert!(Guard::customers_webhooks(&danger).permits("127.0.0.1".parse().unwrap()));
+        assert!(!Guard::operators_webhooks(&danger).permits("127.0.0.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_network_of_the_operators_is_asked_where_it_is_listed() {
         let own = Guard::new(&["10.1.0.0/16".parse().unwrap()]);
         assert_eq!(verdict(&own, "http://10.1.2.3/"), Ok(()));
         assert_eq!(verdict(&own, "http://10.2.2.3/"), Err(Forbidden::Address));

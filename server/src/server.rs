@@ -8,10 +8,12 @@ use crate::embedded_postgres::EmbeddedPostgres;
 use crate::events::notices::Notices;
 use crate::secrets::Sealer;
 use crate::state::App;
+use crate::web::listener::{self, Gate};
 use anyhow::Context;
 use sqlx::postgres::PgConnectOptions;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,10 +23,16 @@ pub struct Running {
     pub app: App,
     pub address: SocketAddr,
     pub agent_address: SocketAddr,
+    pub metrics_address: Option<SocketAddr>,
     stop: CancellationToken,
     tasks: TaskTracker,
     postgres: Option<Arc<EmbeddedPostgres>>,
 }
+
+/// From a connection's beginning, or the end of one answer, to the head of the next request.
+const REQUEST_HEAD: Duration = Duration::from_secs(20);
+/// Longer than reverse proxies keep a connection for the next request, so that they close it and not we.
+const PROXY_KEEPS_ALIVE: Duration = Duration::from_secs(120);
 
 /// Seconds that requests under way get at shutdown.
 const SHUTDOWN_SECONDS: u64 = 10;
@@ -51,6 +59,7 @@ pub async fn open(config: Config) -> anyhow::Result<(App, Option<EmbeddedPostgre
         ca: Arc::new(Ca::open(&config.data_dir.join("ca"))?),
         notices: Notices::default(),
         consoles: Meeting::default(),
+        funding: Arc::new(crate::billing::orders::Accounts),
         payments_told: Arc::default(),
         config: Arc::new(config),
     };
@@ -72,7 +81,17 @@ pub async fn start_with(app: App, postgres: Option<EmbeddedPostgres>) -> anyhow:
     let agents = TcpListener::bind(app.config.agent_listen)
         .await
         .with_context(|| format!("cannot listen for agents on {}", app.config.agent_listen))?;
+    let metrics = match app.config.metrics_listen {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen for a monitoring system on {address}"))?,
+        ),
+        None => None,
+    };
     let (address, agent_address) = (listener.local_addr()?, agents.local_addr()?);
+    let metrics_address = metrics.as_ref().map(TcpListener::local_addr).transpose()?;
+    let descriptors = listener::raise_file_limit();
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
 
@@ -80,25 +99,59 @@ pub async fn start_with(app: App, postgres: Option<EmbeddedPostgres>) -> anyhow:
     if let Some(postgres) = &postgres {
         tasks.spawn(postgres.clone().watch(stop.clone()));
     }
-    tasks.spawn(app.notices.clone().listen(app.db.platform().clone(), stop.clone()));
+    tasks.spawn(app.notices.clone().listen(app.db.listening().clone(), stop.clone()));
     crate::worker::spawn(&app, &tasks, &stop);
-    tasks.spawn(crate::agent_api::serve(app.clone(), agents, stop.clone()));
-    let service = crate::router::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = stop.clone().cancelled_owned();
-    tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
-            tracing::error!(%error, "the web listener failed");
-        }
-    });
+    tasks.spawn(crate::agent_api::serve(app.clone(), agents, descriptors, stop.clone()));
+    // Behind proxies every connection is one of theirs; they limit those of their clients.
+    let direct = app.config.trusted_proxies == 0;
+    let each = direct.then_some(app.config.connections_per_network);
+    let head = if direct { REQUEST_HEAD } else { PROXY_KEEPS_ALIVE };
+    tasks.spawn(portal(
+        listener,
+        crate::router::router(app.clone()),
+        Gate::new(descriptors, each),
+        head,
+        stop.clone(),
+    ));
+    if let Some(metrics) = metrics {
+        let gate = Gate::new(descriptors, None);
+        tasks.spawn(portal(
+            metrics,
+            crate::metrics::web::router(app.clone()),
+            gate,
+            REQUEST_HEAD,
+            stop.clone(),
+        ));
+    }
     tasks.close();
-    Ok(Running { app, address, agent_address, stop, tasks, postgres })
+    Ok(Running { app, address, agent_address, metrics_address, stop, tasks, postgres })
+}
+
+async fn portal(
+    listener: TcpListener,
+    router: axum::Router,
+    gate: Gate,
+    head: Duration,
+    stop: CancellationToken,
+) {
+    listener::run(listener, gate, stop.clone(), move |stream, peer, place| {
+        let (router, stop) = (router.clone(), stop.clone());
+        async move {
+            let note = move |extensions: &mut axum::http::Extensions| {
+                extensions.insert(axum::extract::ConnectInfo(peer));
+            };
+            listener::serve(stream, peer, router, note, head, stop).await;
+            drop(place);
+        }
+    })
+    .await;
 }
 
 impl Running {
     /// Stops taking requests, lets those under way finish, and ends.
     pub async fn shut_down(self) {
         self.stop.cancel();
-        let limit = std::time::Duration::from_secs(SHUTDOWN_SECONDS);
+        let limit = Duration::from_secs(SHUTDOWN_SECONDS);
         if tokio::time::timeout(limit, self.tasks.wait()).await.is_err() {
             tracing::warn!("some requests did not finish in {SHUTDOWN_SECONDS} s and were cut off");
         }

@@ -51,6 +51,14 @@ impl Client {
         Self { http, url: url.to_owned() }
     }
 
+    /// A browser at this address, as a trusted reverse proxy names it.
+    pub fn at(url: &str, address: &str) -> Self {
+        let headers = [("x-forwarded-for", address)]
+            .map(|(name, value)| (name.parse().expect("a header"), value.parse().expect("an address")));
+        let http = builder().cookie_store(true).default_headers(headers.into_iter().collect());
+        Self { http: http.build().expect("a client"), url: url.to_owned() }
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         self.get_in(path, "en").await
     }
@@ -63,6 +71,24 @@ impl Client {
     pub async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let request =
             self.http.post(format!("{}{path}", self.url)).form(fields).header("accept-language", "en");
+        Answer::read(request.send().await.expect("the server answers")).await
+    }
+
+    /// Any method, with a JSON body and headers: what a program with this browser's cookies could send.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
         Answer::read(request.send().await.expect("the server answers")).await
     }
 

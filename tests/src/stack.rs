@@ -45,6 +45,7 @@ pub struct Stack {
     agent_url: String,
     guests: Guests,
     host: Host,
+    limits: &'static [&'static str],
     /// At most four characters: several stacks may share a machine.
     pub prefix: String,
     place: Place,
@@ -119,6 +120,13 @@ impl Stack {
 
     /// As above, on such a host.
     pub async fn start_on(guests: Guests, host: Host) -> Self {
+        // Tests ask faster than people do.
+        const LIMITS: [&str; 4] = ["--api-requests-per-second", "1000", "--page-requests-per-second", "1000"];
+        Self::start_limited(guests, host, &LIMITS).await
+    }
+
+    /// As above, with these arguments of the server's command line in place of generous limits.
+    pub async fn start_limited(guests: Guests, host: Host, limits: &'static [&'static str]) -> Self {
         // Every client of ours speaks TLS with the provider of the process, even where it does not.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = tempfile::Builder::new().prefix("jst-stack-").tempdir().expect("a directory");
@@ -133,6 +141,7 @@ impl Stack {
             agent_url: format!("https://127.0.0.1:{agent_port}"),
             guests,
             host,
+            limits,
             prefix: place.prefix(),
             place,
             server: None,
@@ -193,10 +202,10 @@ impl Stack {
             // Passkeys belong to a name.
             .args(["--public-url", &self.url.replace("127.0.0.1", "localhost")])
             .arg("--allow-simulated")
-            // Receivers of webhooks are on this machine.
-            .args(["--outbound-allow", "127.0.0.0/8"])
-            // Tests ask faster than people do.
-            .args(["--api-requests-per-second", "1000"])
+            // Receivers of webhooks, sources of images and stand-ins of payment providers are on this machine.
+            .args(["--danger-customer-webhook-allow", "127.0.0.0/8", "--webhook-allow", "127.0.0.0/8"])
+            .args(["--import-allow", "127.0.0.0/8", "--payment-allow", "127.0.0.0/8"])
+            .args(self.limits)
             .stdin(Stdio::null());
         command
     }
@@ -244,6 +253,19 @@ impl Stack {
         let output = child.wait_with_output().expect("it ends");
         assert!(output.status.success(), "create-admin failed");
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    }
+
+    /// Where the server keeps its keys and its database.
+    pub fn server_data(&self) -> PathBuf {
+        self.data("server")
+    }
+
+    /// The mails to an address, the newest first, as the operator reads them on the machine itself.
+    pub fn mails_to(&self, email: &str) -> String {
+        let output =
+            self.server_command().args(["mails", "--to", email]).output().expect("our program starts");
+        assert!(output.status.success(), "mails failed: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
     }
 
     fn agent_command(&self) -> Command {

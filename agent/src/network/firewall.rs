@@ -4,7 +4,8 @@
 //! from a tap -> arp input       : antispoof     sender addresses are the guest's own
 //!            -> inet prerouting : antispoof     source addresses are the guest's own; no RA, no DHCP server
 //!            -> inet input      : to_host       the host answers echo and neighbour discovery, nothing else
-//!            -> inet forward    : outbound      the customer's rules for what leaves
+//!            -> inet forward    : elsewhere     private networks are closed, but for the guest's nameservers
+//!                               : outbound      the customer's rules for what leaves
 //! to a tap   -> inet forward    : inbound       the customer's rules for what arrives
 //! ```
 //!
@@ -22,6 +23,7 @@
 
 mod rules;
 
+use super::closed::Closed;
 use super::command::run;
 use super::names::{Port, Prefix};
 use super::tree::{self, Slot, Slots};
@@ -31,8 +33,15 @@ use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 
 /// Verdict maps by tap: family and name.
-const MAPS: [(&str, &str); 4] =
-    [("arp", "antispoof"), ("inet", "antispoof"), ("inet", "outbound"), ("inet", "inbound")];
+///
+/// In this order, so that a chain is there before another jumps to it.
+const MAPS: [(&str, &str); 5] = [
+    ("arp", "antispoof"),
+    ("inet", "antispoof"),
+    ("inet", "outbound"),
+    ("inet", "inbound"),
+    ("inet", "elsewhere"),
+];
 
 /// Runs one transaction: all of it or nothing.
 pub async fn commit(script: &str) -> anyhow::Result<()> {
@@ -44,9 +53,11 @@ pub async fn commit(script: &str) -> anyhow::Result<()> {
 /// `nat` translates what guests send to anywhere but other guests.  The source needs no check here:
 /// nothing comes as far with a source that is not booked.
 ///
+/// `closed` are the networks that guests do not reach.  What they answer is theirs to send: somebody there asked.
+///
 /// `divided` is the uplink that a tree divides.  What passes it gets the class of its tap, and the mark
 /// by which it finds the tree; a tap without a class gets neither.  The operator's half of the mark stays.
-pub fn base_script(prefix: &Prefix, nat: bool, divided: Option<&str>) -> String {
+pub fn base_script(prefix: &Prefix, nat: bool, closed: &Closed, divided: Option<&str>) -> String {
     let table = prefix.as_str();
     let taps = prefix.every_tap();
     let mut script = String::new();
@@ -101,7 +112,12 @@ pub fn base_script(prefix: &Prefix, nat: bool, divided: Option<&str>) -> String 
             if nat { &["iifname TAPS oifname != TAPS masquerade"] } else { &[] },
         ),
     ];
-    let jumped_to: [(&str, &str, &[&str]); 5] = [
+    let leaving = closed.conditions().into_iter();
+    let mut leaving: Vec<String> =
+        leaving.map(|networks| format!("oifname != TAPS {networks} jump elsewhere")).collect();
+    leaving.extend(["iifname vmap @outbound", "drop"].map(str::to_owned));
+    let leaving: Vec<&str> = leaving.iter().map(String::as_str).collect();
+    let jumped_to: [(&str, &str, &[&str]); 6] = [
         ("arp", "from_guest", &["iifname vmap @antispoof", "drop"]),
         ("inet", "from_guest", &["iifname vmap @antispoof", "drop"]),
         (
@@ -114,13 +130,13 @@ pub fn base_script(prefix: &Prefix, nat: bool, divided: Option<&str>) -> String 
                 "drop",
             ],
         ),
+        // What belongs to no connection has no direction.
         (
             "inet",
-            "leaving_guest",
-            // Link-local addresses are never routed; where the host itself is a guest of a cloud, its
-            // metadata service has one.
-            &["ip daddr 169.254.0.0/16 drop", "iifname vmap @outbound", "drop"],
+            "elsewhere",
+            &["ct direction reply iifname vmap @outbound", "iifname vmap @elsewhere", "drop"],
         ),
+        ("inet", "leaving_guest", &leaving),
         ("inet", "entering_guest", &["oifname vmap @inbound", "drop"]),
     ];
     for (family, chain, _) in &jumped_to {
@@ -171,6 +187,7 @@ pub fn attach_script(
                 ("arp", _) => rules::antispoof_arp(port),
                 (_, "antispoof") => rules::antispoof(port),
                 (_, "outbound") => rules::outbound(firewall),
+                (_, "elsewhere") => rules::elsewhere(port, &chain_name("outbound", &port.tap)),
                 _ => rules::inbound(firewall),
             };
             let _ =
@@ -199,7 +216,8 @@ pub fn detach_script(prefix: &Prefix, taps: &BTreeSet<String>, known: &Slots) ->
     let mut script = String::new();
     for tap in taps {
         forget_class(&mut script, prefix, tap, known);
-        for (family, map) in MAPS {
+        // The other way round: a chain that another jumps to cannot go.
+        for (family, map) in MAPS.into_iter().rev() {
             let chain = chain_name(map, tap);
             let _ = writeln!(
                 script,
@@ -264,8 +282,8 @@ mod tests {
 
     #[test]
     fn every_base_chain_drops_what_no_instance_claims() {
-        let script = base_script(&Prefix::new("jst").unwrap(), true, None);
-        for chain in ["from_guest", "to_host", "leaving_guest", "entering_guest"] {
+        let script = base_script(&Prefix::new("jst").unwrap(), true, &Closed::default(), None);
+        for chain in ["from_guest", "to_host", "elsewhere", "leaving_guest", "entering_guest"] {
             let rules: Vec<_> = script
                 .lines()
                 .filter(|line| line.starts_with(&format!("add rule inet jst {chain} ")))
@@ -277,14 +295,17 @@ mod tests {
                 "add rule inet jst postrouting iifname \"jst-t*\" oifname != \"jst-t*\" masquerade\n"
             )
         );
-        assert!(!base_script(&Prefix::new("jst").unwrap(), false, None).contains("masquerade"));
+        assert!(
+            !base_script(&Prefix::new("jst").unwrap(), false, &Closed::default(), None)
+                .contains("masquerade")
+        );
     }
 
     #[test]
     fn counters_are_read_from_json() {
         let rule = |expr: Value| serde_json::json!({ "rule": { "chain": "antispoof_jstta", "expr": expr } });
         let counter = |packets| serde_json::json!([{ "counter": { "packets": packets, "bytes": 1 } }, { "accept": null }]);
-        let answer = |rules: &[Value]| serde_json::json!({ "nftables": [[serde_json::json!({ "metainfo": {} })], rules].concat() });
+        let answer = |rules: &[Value]| serde_json::json!({ "nftables": ([&[serde_json::json!({ "metainfo": {} })], rules].concat()) });
         let plain = rule(serde_json::json!([{ "drop": null }]));
         assert_eq!(parse_packets(&answer(&[rule(counter(3)), plain.clone(), rule(counter(4))])), Some(7));
         assert_eq!(parse_packets(&answer(&[plain])), None);

@@ -13,6 +13,7 @@
 //!
 //! The tap is the last thing to go, because its alias is the record that something is left.
 
+mod closed;
 mod command;
 mod firewall;
 mod names;
@@ -30,6 +31,8 @@ pub use names::Mac;
 pub use taps::{GATEWAY_V4, GATEWAY_V6};
 
 use anyhow::Context;
+use closed::Closed;
+use ipnet::IpNet;
 use jst_policy::instance::NetworkPolicy;
 use jst_policy::placement::Capability;
 use jst_policy::units::KbitPerSec;
@@ -57,6 +60,8 @@ pub struct NetworkSettings {
     pub sysfs_root: PathBuf,
     /// Translate guests' addresses on their way out, for a host to which no addresses are routed.
     pub nat: bool,
+    /// Private networks, and networks on the host's links, that guests may reach all the same.
+    pub guests_may_reach: Vec<IpNet>,
 }
 
 impl Default for NetworkSettings {
@@ -67,6 +72,7 @@ impl Default for NetworkSettings {
             uplink_kbit: None,
             sysfs_root: "/sys".into(),
             nat: false,
+            guests_may_reach: Vec::new(),
         }
     }
 }
@@ -88,6 +94,11 @@ impl NetworkSettings {
         let says = |device: &String| KbitPerSec(crate::facts::uplink_kbit(&self.sysfs_root, device));
         let link = self.uplink_kbit.or_else(|| device.as_ref().map(says));
         Ok(Uplink { device, link: link.filter(|link| *link > KbitPerSec::ZERO) })
+    }
+
+    async fn closed(&self) -> anyhow::Result<Closed> {
+        let connected = if self.nat { closed::connected().await? } else { Vec::new() };
+        Ok(Closed::new(self.nat, &connected, &self.guests_may_reach))
     }
 }
 
@@ -122,6 +133,7 @@ struct Inner {
     /// Absent where the uplink's rate is not known, or the kernel cannot divide it.
     tree: Option<Tree>,
     nat: bool,
+    closed: Closed,
     probed: probe::Probed,
     /// One change at a time: a change reads what is there and then writes what is missing.
     changing: Mutex<()>,
@@ -144,8 +156,9 @@ impl Network {
             }
         };
         probed.record(Capability::NetworkShares, divided.map(drop));
-        let changing = Mutex::new(());
-        let network = Network(Arc::new(Inner { prefix, uplink, tree, nat: settings.nat, probed, changing }));
+        let closed = settings.closed().await.context("networks on the host's links")?;
+        let (nat, changing) = (settings.nat, Mutex::new(()));
+        let network = Network(Arc::new(Inner { prefix, uplink, tree, nat, closed, probed, changing }));
         firewall::commit(&network.0.base_script()).await.context("base rules")?;
         if let Some(tree) = &network.0.tree {
             tree.remove_strays().await.context("classes that nobody has")?;
@@ -156,7 +169,7 @@ impl Network {
     /// Whether opening with these settings would lead to the same.
     pub async fn is_of(&self, settings: &NetworkSettings) -> anyhow::Result<bool> {
         let same = settings.prefix == self.0.prefix.as_str() && settings.nat == self.0.nat;
-        Ok(same && settings.uplink().await? == self.0.uplink)
+        Ok(same && settings.uplink().await? == self.0.uplink && settings.closed().await? == self.0.closed)
     }
 
     /// The device to the outside, and what it carries.
@@ -299,7 +312,7 @@ impl Inner {
     }
 
     fn base_script(&self) -> String {
-        firewall::base_script(&self.prefix, self.nat, self.tree.as_ref().map(Tree::uplink))
+        firewall::base_script(&self.prefix, self.nat, &self.closed, self.tree.as_ref().map(Tree::uplink))
     }
 
     /// Which taps are of which class; none where nothing is divided.

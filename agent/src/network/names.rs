@@ -122,6 +122,7 @@ pub struct Port {
     pub mac: Mac,
     pub v4: Vec<Ipv4Addr>,
     pub v6: Vec<Ipv6Addr>,
+    pub nameservers: Vec<IpAddr>,
 }
 
 impl Port {
@@ -135,6 +136,7 @@ impl Port {
             mac,
             v4: Vec::new(),
             v6: Vec::new(),
+            nameservers: interface.nameservers.iter().map(IpAddr::to_canonical).collect(),
         };
         for net in &interface.addresses {
             if net.prefix_len() != net.max_prefix_len() {
@@ -154,6 +156,9 @@ impl Port {
         port.v6.sort_unstable();
         port.v4.dedup();
         port.v6.dedup();
+        // nftables refuses a set that names one member twice.
+        port.nameservers.sort_unstable();
+        port.nameservers.dedup();
         Ok(port)
     }
 }

@@ -25,10 +25,11 @@ pub mod sign_in_links;
 pub mod sign_up;
 pub mod ssh_keys;
 pub mod tokens;
+pub mod unconfirmed;
 pub mod web;
 
-pub use admin::create_admin;
-pub use email::mailbox;
+pub use admin::{create_admin, mails};
+pub use email::EmailAddress;
 
 use crate::auth::limits::{self, AttemptLimit};
 use crate::auth::{Actor, password};
@@ -37,8 +38,9 @@ use crate::events::Source;
 use crate::ids::UserId;
 use crate::name::Name;
 use crate::state::App;
-use crate::web::client::Caller;
+use crate::web::client::{Caller, ClientNetwork};
 use serde::Deserialize;
+use uuid::Uuid;
 
 /// The name of somebody's first tenant: what stands before the @.
 pub fn tenant_name(email: &str) -> String {
@@ -72,20 +74,49 @@ fn link(app: &App, path: &str) -> String {
 }
 
 /// What is counted for one address; the address itself does not stand in the counters.
-fn limit_key(what: &str, email: &str) -> String {
-    format!("{what}:{}", hex::encode(&crate::secrets::token_hash(&email.trim().to_lowercase())[..16]))
+fn limit_key(what: &str, address: &EmailAddress) -> String {
+    format!("{what}:{}", hex::encode(&crate::secrets::token_hash(address)[..16]))
 }
 
-fn ip_key(what: &str, caller: &Caller) -> String {
-    match caller.ip {
-        Some(ip) => format!("{what}:{ip}"),
-        None => format!("{what}:unknown"),
+/// The same for strangers of one network.
+fn stranger_key(what: &str, address: &EmailAddress, caller: &Caller) -> String {
+    let network = caller.ip.map_or_else(String::new, |ip| ClientNetwork::of(ip).net().to_string());
+    format!("{}:{network}", limit_key(what, address))
+}
+
+/// The device that asks, where this person has signed in with it before.
+async fn known_device(app: &App, caller: &Caller, user: Option<&db::users::User>) -> Result<Option<Uuid>> {
+    let Some(device) = caller.device else { return Ok(None) };
+    // Asked for nobody as well, so that the time of an answer does not tell whether there is an account.
+    let user = user.map_or(Uuid::nil(), |user| user.id.uuid());
+    Ok(db::sessions::is_device_of(app.db.platform(), user, device).await?.then_some(device))
+}
+
+/// Whether a mail may go to this address at the word of somebody whom we know, such as its owner; when not, the caller
+/// acts as if it had been sent.
+async fn mail_allowed(app: &App, address: &EmailAddress) -> Result<bool> {
+    within(limits::count(app.db.platform(), &limit_key("mail", address), limits::MAIL).await)
+}
+
+/// The same at the word of a stranger: those of one network cannot use up what the owner has in another, all together
+/// cannot fill a mailbox, and none take anything from a device of the owner's.
+async fn mail_allowed_to(app: &App, caller: &Caller, address: &EmailAddress) -> Result<bool> {
+    let pool = app.db.platform();
+    let user = db::users::by_email(pool, address).await?;
+    if let Some(device) = known_device(app, caller, user.as_ref()).await? {
+        let key = limit_key(&format!("mail-device:{device}"), address);
+        return within(limits::count(pool, &key, limits::MAIL).await);
     }
+    if !within(
+        limits::count(pool, &stranger_key("mail-stranger", address, caller), limits::MAIL_STRANGER).await,
+    )? {
+        return Ok(false);
+    }
+    within(limits::count(pool, &limit_key("mail-strangers", address), limits::MAIL_STRANGERS).await)
 }
 
-/// Whether a mail may go to this address; when not, the caller acts as if it had been sent.
-async fn mail_allowed(app: &App, email: &str) -> Result<bool> {
-    match limits::count(app.db.platform(), &limit_key("mail", email), limits::MAIL).await {
+fn within(counted: Result<()>) -> Result<bool> {
+    match counted {
         Ok(()) => Ok(true),
         Err(Error::TooMany { .. }) => Ok(false),
         Err(error) => Err(error),
@@ -120,6 +151,7 @@ async fn confirm_password(app: &App, actor: &Actor, typed: &str) -> Result<db::u
     if actor.token.is_some() {
         return Err(Error::Forbidden);
     }
+    actor.in_person()?;
     let key = format!("password:{}", actor.user_id);
     limits::count(app.db.platform(), &key, AttemptLimit { attempts: 10, seconds: 900 }).await?;
     let user = db::users::by_id(app.db.platform(), actor.user_id).await?.ok_or(Error::Unauthenticated)?;

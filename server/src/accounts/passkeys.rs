@@ -5,7 +5,7 @@
 //! good for five minutes, for one person where there is one, and for one answer ([`db::passkeys::answered`]).
 
 use super::db::{self, passkeys::Passkey, users};
-use super::{Proof, ip_key, link, name, sign_in};
+use super::{Proof, link, name, sign_in};
 use crate::auth::{Actor, limits};
 use crate::error::{Error, Result, violated_constraint};
 use crate::events;
@@ -108,7 +108,7 @@ pub async fn add(app: &App, actor: &Actor, sealed: &str, answer: &str) -> Result
         [("email", user.email.clone()), ("name", asked.name.clone()), ("link", link(app, "/security"))];
     let language = Language::from_code(&user.locale).unwrap_or_default();
     let mail = Mail { language, kind: Kind::PasskeyAdded, recipient: &user.email, arguments: &arguments };
-    mail::enqueue(&mut tx, mail).await?;
+    mail::enqueue(app, &mut tx, mail).await?;
     let data = json!({ "name": asked.name });
     events::record_about_user(&mut tx, actor, actor.user_id, "account.passkey_added", data).await?;
     tx.commit().await?;
@@ -154,7 +154,12 @@ pub async fn ask(app: &App) -> Result<Question> {
 /// Whatever is wrong with an answer, it is one refusal: nobody learns whether an account or a passkey exists.
 pub async fn sign_in(app: &App, caller: &Caller, sealed: &str, answer: &str) -> Result<sign_in::SignedIn> {
     let party = relying_party(app).ok_or(Error::refused("passkeys-not-offered"))?;
-    limits::count(app.db.platform(), &ip_key("sign-in-address", caller), limits::SIGN_IN_ADDRESS).await?;
+    let pool = app.db.platform();
+    // A passkey cannot be guessed; this keeps noise off the database, and strangers' noise from known devices.
+    match caller.device {
+        Some(device) => limits::count(pool, &format!("passkey:{device}"), limits::SIGN_IN_ADDRESS).await?,
+        None => limits::count_network(pool, "passkey", caller.ip, limits::SIGN_IN_ADDRESS).await?,
+    }
     let refused = || Error::invalid("passkey", "passkey");
     let asked: Asked<DiscoverableAuthentication> = open(app, SIGN_IN, sealed).await?.ok_or_else(refused)?;
     let answer: PublicKeyCredential = parse(answer).ok_or_else(refused)?;

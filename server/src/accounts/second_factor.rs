@@ -4,7 +4,7 @@
 //! form.  A code is good once, whatever its time step still allows; a recovery code too.
 
 use super::db::users;
-use super::{Proof, confirm, confirm_password, link};
+use super::{EmailAddress, Proof, confirm, confirm_password, known_device, limit_key, link, stranger_key};
 use crate::auth::Actor;
 use crate::auth::limits;
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ use crate::mail::{self, Kind, Mail};
 use crate::secrets::token_hash;
 use crate::state::App;
 use crate::typed;
+use crate::web::client::Caller;
 use crate::web::language::Language;
 use fast_qr::qr::QRBuilder;
 use serde_json::json;
@@ -108,12 +109,40 @@ pub async fn renew_codes(app: &App, actor: &Actor, proof: &Proof) -> Result<Vec<
     Ok(codes)
 }
 
-/// Accepts a code once, or fails.
+/// Accepts a code of somebody who is signed in, once, or fails.
 pub async fn check(app: &App, user: &users::User, code: &str) -> Result<()> {
     let pool = app.db.platform();
-    let Some(sealed) = &user.totp_secret else { return Err(Error::conflict("second-factor-off")) };
     let key = format!("second-factor:{}", user.id);
     limits::count(pool, &key, limits::SECOND_FACTOR).await?;
+    accept(app, user, code).await?;
+    limits::clear(pool, &key).await
+}
+
+/// Accepts a code of somebody who signs in, once, or fails.  Who knows the password and tries codes takes nothing from a
+/// device that its owner has signed in with before.
+pub async fn check_from(app: &App, caller: &Caller, user: &users::User, code: &str) -> Result<()> {
+    let pool = app.db.platform();
+    let key = match known_device(app, caller, Some(user)).await? {
+        Some(device) => {
+            let key = format!("second-factor:{}:{device}", user.id);
+            limits::count(pool, &key, limits::SECOND_FACTOR).await?;
+            key
+        }
+        None => {
+            let address = EmailAddress::of(user);
+            let key = stranger_key("second-factor", &address, caller);
+            limits::slow(pool, &key, limits::SECOND_FACTOR_STRANGER).await?;
+            limits::slow(pool, &limit_key("second-factor", &address), limits::SECOND_FACTOR_ALL).await?;
+            key
+        }
+    };
+    accept(app, user, code).await?;
+    limits::clear(pool, &key).await
+}
+
+async fn accept(app: &App, user: &users::User, code: &str) -> Result<()> {
+    let pool = app.db.platform();
+    let Some(sealed) = &user.totp_secret else { return Err(Error::conflict("second-factor-off")) };
     let secret = app.sealer.open_sealed(&user_row(user), sealed)?;
     let now = users::now(pool).await?.unsigned_abs();
     let accepted = match totp(&secret, &user.email)?.check(&typed::code(code), now) {
@@ -123,7 +152,7 @@ pub async fn check(app: &App, user: &users::User, code: &str) -> Result<()> {
     if !accepted {
         return Err(Error::invalid("code", "second-factor-code"));
     }
-    limits::clear(pool, &key).await
+    Ok(())
 }
 
 async fn tell(
@@ -137,7 +166,8 @@ async fn tell(
     if let Some(kind) = kind {
         let arguments = [("email", user.email.clone()), ("link", link(app, "/forgot"))];
         let language = Language::from_code(&user.locale).unwrap_or_default();
-        mail::enqueue(tx, Mail { language, kind, recipient: &user.email, arguments: &arguments }).await?;
+        mail::enqueue(app, tx, Mail { language, kind, recipient: &user.email, arguments: &arguments })
+            .await?;
     }
     Ok(events::record_about_user(tx, actor, user.id, action, json!({})).await?)
 }

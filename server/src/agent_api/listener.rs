@@ -1,14 +1,12 @@
-//! Accepts agents' connections.
+//! Agents' connections: a handshake, and then whoever showed a certificate of ours is a host, and all others are strangers.
 //!
-//! A loop of its own, because axum's listener would do the handshake in the accept loop: one peer
-//! that says nothing would keep every other out.
+//! Strangers have places of their own, few of each network, and not for long.  A host leaves the strangers' places with
+//! its handshake, so that no number of strangers takes a host's place.
 
 use super::identity::PeerCertificate;
+use crate::web::listener::{self, Gate, Place};
 use axum::Router;
 use axum::extract::ConnectInfo;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,69 +14,52 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
 /// Two or three connections a host make this enough for a thousand hosts a replica.
-const MAX_CONNECTIONS: usize = 4096;
+const MOST_OF_HOSTS: usize = 4096;
+/// Of one network, without a certificate: hosts whose handshake is under way, and those that enrol.
+const MOST_OF_STRANGER: usize = 128;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// From the end of one answer to the head of the next request.  Agents report more often than that.
 const REQUEST_HEAD: Duration = Duration::from_secs(60);
 /// A stranger gets as long as one enrolment takes, however slowly it speaks.
 const WITHOUT_CERTIFICATE: Duration = Duration::from_secs(30);
 
-pub async fn run(listener: TcpListener, acceptor: TlsAcceptor, router: Router, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let connections = TaskTracker::new();
-    loop {
-        let slot = tokio::select! {
-            () = stop.cancelled() => break,
-            slot = slots.clone().acquire_owned() => slot,
-        };
-        let Ok(slot) = slot else { break };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
-                connections.spawn(async move {
-                    connection(stream, peer, acceptor, router, stop).await;
-                    drop(slot);
-                });
-            }
-            Err(error) => {
-                // Out of file descriptors, most likely: some will be free again in a moment.
-                tracing::warn!(%error, "an agent's connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-    }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
+pub async fn run(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    router: Router,
+    descriptors: usize,
+    stop: CancellationToken,
+) {
+    let strangers = Gate::new(descriptors, Some(MOST_OF_STRANGER));
+    let hosts = Arc::new(Semaphore::new(MOST_OF_HOSTS));
+    listener::run(listener, strangers, stop.clone(), move |stream, peer, place| {
+        let (acceptor, router, hosts, stop) = (acceptor.clone(), router.clone(), hosts.clone(), stop.clone());
+        connection(stream, peer, place, acceptor, router, hosts, stop)
+    })
+    .await;
 }
 
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
+    place: Place,
     acceptor: TlsAcceptor,
     router: Router,
+    hosts: Arc<Semaphore>,
     stop: CancellationToken,
 ) {
-    // Small answers must not wait for more: the way from a change to a host is counted in milliseconds.
-    let _ = stream.set_nodelay(true);
     let stream = tokio::select! {
         () = stop.cancelled() => return,
         handshake = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => match handshake {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                tracing::info!(%peer, %error, "an agent's handshake failed");
+                tracing::debug!(%peer, %error, "an agent's handshake failed");
                 return;
             }
             Err(_) => {
-                tracing::info!(%peer, "a peer did not finish its handshake");
+                tracing::debug!(%peer, "a peer did not finish its handshake");
                 return;
             }
         },
@@ -86,30 +67,21 @@ async fn connection(
     let certificate =
         stream.get_ref().1.peer_certificates().and_then(|chain| PeerCertificate::read(chain.first()?));
     let known = certificate.is_some();
-    let service = TowerToHyperService::new(router.map_request(
-        move |mut request: axum::http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
-            if let Some(certificate) = &certificate {
-                request.extensions_mut().insert(certificate.clone());
-            }
-            request
-        },
-    ));
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(REQUEST_HEAD);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-    tokio::pin!(connection);
-    let patience = tokio::time::sleep(WITHOUT_CERTIFICATE);
-    tokio::pin!(patience);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = &mut patience, if !known => return,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let note = move |extensions: &mut axum::http::Extensions| {
+        extensions.insert(ConnectInfo(peer));
+        if let Some(certificate) = &certificate {
+            extensions.insert(certificate.clone());
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "an agent's connection broke");
+    let serving = listener::serve(stream, peer, router, note, REQUEST_HEAD, stop);
+    if !known {
+        let _ = tokio::time::timeout(WITHOUT_CERTIFICATE, serving).await;
+        return drop(place);
     }
+    drop(place);
+    let Ok(_place) = hosts.try_acquire() else {
+        tracing::warn!(%peer, "too many connections of hosts: one was closed");
+        return;
+    };
+    serving.await;
 }

@@ -12,23 +12,33 @@
 mod desired;
 mod identity;
 mod listener;
+mod reports;
 mod routes;
 mod tls;
 
 use crate::state::App;
+use crate::web::rate_limit::NetworkLimits;
+use std::num::NonZeroU32;
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// Of one network; what one may try altogether is counted in the database.
+const ENROLMENTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
+const ENROLMENTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(100).expect("not zero");
 
 /// What the handlers of the link share.
 #[derive(Clone)]
 struct Link {
     app: App,
+    /// Asked before the database is.
+    enrolments: Arc<NetworkLimits>,
     /// Requests that are held open end at once when the server stops.
     stop: CancellationToken,
 }
 
 /// Serves agents until told to stop, then lets requests under way finish.
-pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) {
+pub async fn serve(app: App, listener: TcpListener, descriptors: usize, stop: CancellationToken) {
     let acceptor = match tls::acceptor(&app) {
         Ok(acceptor) => acceptor,
         Err(error) => {
@@ -36,6 +46,12 @@ pub async fn serve(app: App, listener: TcpListener, stop: CancellationToken) {
             return;
         }
     };
-    let router = routes::router(Link { app, stop: stop.clone() });
-    listener::run(listener, acceptor, router, stop).await;
+    let router = router(app, stop.clone());
+    listener::run(listener, acceptor, router, descriptors, stop).await;
+}
+
+/// All calls of agents.
+pub fn router(app: App, stop: CancellationToken) -> axum::Router {
+    let enrolments = Arc::new(NetworkLimits::new(ENROLMENTS_PER_SECOND, ENROLMENTS_AT_ONCE));
+    routes::router(Link { app, enrolments, stop })
 }

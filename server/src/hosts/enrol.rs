@@ -22,7 +22,7 @@ use time::OffsetDateTime;
 /// Minutes for which a join token is good.
 pub const JOIN_TOKEN_MINUTES: i32 = 15;
 
-/// Enrolments tried from one address.  A rack behind one address joins in minutes; guessing 256
+/// Enrolments tried from one network.  A rack behind one address joins in minutes; guessing 256
 /// bits is hopeless at any rate, so this only keeps noise off the database.
 const ENROL: AttemptLimit = AttemptLimit { attempts: 100, seconds: 900 };
 
@@ -99,8 +99,7 @@ fn host_name(name: &str) -> Result<String> {
 /// The certificate is signed before the token is spent for good, so that a broken request leaves
 /// the token usable.
 pub async fn enrol(app: &App, ip: Option<IpAddr>, request: &EnrollRequest) -> Result<EnrollResponse> {
-    let address = ip.map_or_else(String::new, |ip| ip.to_string());
-    limits::count(app.db.platform(), &format!("enrol:{address}"), ENROL).await?;
+    limits::count_network(app.db.platform(), "enrol", ip, ENROL).await?;
     let secret = request.secret.as_deref().ok_or_else(join_token_invalid)?;
     let secret_hash = token_hash(secret);
 

@@ -1,47 +1,31 @@
-//! Who may look, and the layer that counts requests.
+//! Where a monitoring system looks, and the layer that counts requests.
 
 use super::REQUESTS;
-use crate::auth::Admin;
-use crate::error::{Error, Result};
 use crate::state::App;
 use axum::Router;
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
-use axum::http::HeaderMap;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-pub fn routes() -> Router<App> {
-    Router::new().route("/metrics", get(show))
+/// Served at an address of its own (`--metrics-listen`), and not by the portal: what reverse proxies and their headers make
+/// of a caller's address decides nothing.
+pub fn router(app: App) -> Router {
+    Router::new().route("/metrics", get(show)).with_state(app)
 }
 
-/// A monitoring system on this machine, or one with an administrator's token.
-struct Observer;
-
-impl FromRequestParts<App> for Observer {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        if peer.is_some_and(|ip| ip.is_loopback()) && !is_forwarded(&parts.headers) {
-            return Ok(Self);
+async fn show(State(app): State<App>) -> Response {
+    match super::render(&app).await {
+        Ok(Some(text)) => ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(%error, "the figures could not be read");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
-        Admin::from_request_parts(parts, app).await.map(|_| Self)
     }
-}
-
-/// A reverse proxy on this machine makes the whole world look like this machine.
-fn is_forwarded(headers: &HeaderMap) -> bool {
-    ["x-forwarded-for", "forwarded", "x-real-ip", "via"].iter().any(|name| headers.contains_key(*name))
-}
-
-async fn show(State(app): State<App>, _: Observer) -> Result<Response> {
-    let text = super::render(&app).await?.ok_or(Error::NotFound)?;
-    Ok(([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }
 
 /// Counts a request under its route's pattern, and writes its line into the log.

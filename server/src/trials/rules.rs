@@ -4,7 +4,8 @@
 //! pays for looking new.  So a refusal has a reason that is told, and a person can be asked to look at it (`appeals`).
 
 use crate::web::assets;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use crate::web::client::{ClientNetwork, around};
+use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
@@ -72,21 +73,14 @@ pub const fn judge(signals: &Signals, limits: &Limits) -> Result<(), Refusal> {
     }
 }
 
-/// One customer: an IPv4 address, or an IPv6 /64.
+/// One customer.
 pub fn address(ip: IpAddr) -> IpNet {
-    around(ip, 32, 64)
+    ClientNetwork::of(ip).net()
 }
 
 /// What one customer can have many addresses of: an IPv4 /24, or an IPv6 /48.
 pub fn network(ip: IpAddr) -> IpNet {
     around(ip, 24, 48)
-}
-
-fn around(ip: IpAddr, v4: u8, v6: u8) -> IpNet {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpNet::V4(Ipv4Net::new_assert(ip, v4).trunc()),
-        IpAddr::V6(ip) => IpNet::V6(Ipv6Net::new_assert(ip, v6).trunc()),
-    }
 }
 
 /// Whether a mailbox is at a service that gives them away for minutes, or at a name below one.

@@ -115,8 +115,8 @@ pub fn words(error: &Error, language: Language) -> (String, String) {
     let code = error.code();
     let detail = match error {
         Error::Refused { arguments, .. } => language.text_with(&format!("error-{code}"), arguments),
-        Error::TooMany { retry_after } => {
-            language.text_with("error-too-many", &[("seconds", retry_after.to_string())])
+        Error::TooMany { retry_after } | Error::Busy { retry_after } => {
+            language.text_with(&format!("error-{code}"), &[("seconds", retry_after.to_string())])
         }
         Error::Invalid(fields) => {
             fields.iter().map(|field| field_words(field, language)).collect::<Vec<_>>().join(" ")
@@ -149,6 +149,11 @@ pub fn problem(error: &Error, language: Language, request_id: &str) -> Response 
         "code": error.code(),
         "request_id": request_id,
     });
+    if let Error::Refused { arguments, .. } = error
+        && !arguments.is_empty()
+    {
+        body["figures"] = arguments.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    }
     if let Error::Invalid(fields) = error {
         body["errors"] = fields
             .iter()
@@ -165,7 +170,7 @@ pub fn problem(error: &Error, language: Language, request_id: &str) -> Response 
 }
 
 fn retry_after(error: &Error, response: &mut Response) {
-    if let Error::TooMany { retry_after } = error {
+    if let Error::TooMany { retry_after } | Error::Busy { retry_after } = error {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(*retry_after));
     }
 }

@@ -12,6 +12,7 @@ pub mod health;
 pub mod idempotency;
 pub mod json;
 pub mod language;
+pub mod listener;
 pub mod live;
 pub mod middleware;
 pub mod page;

@@ -9,7 +9,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// From the first look at the name to the last byte that is read.
 pub const WHOLE: Duration = Duration::from_secs(15);
 /// What is kept of an answer; the rest is not read.
-pub const KEPT_BYTES: usize = 4096;
+pub const KEPT_BYTES: usize = 1024;
 
 /// Why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,7 @@ use crate::db::Tx;
 use crate::error::Result;
 use crate::events::{self, Event, Source};
 use crate::ids::{TenantId, WebhookId};
+use crate::outbound::Guard;
 use crate::state::App;
 use serde_json::Value;
 use uuid::Uuid;
@@ -60,6 +61,14 @@ impl Side {
         match self {
             Self::Tenant(_) => "/webhooks",
             Self::Platform => "/admin/webhooks",
+        }
+    }
+
+    /// Which addresses its endpoints may have.
+    pub fn guard(self, app: &App) -> Guard {
+        match self {
+            Self::Tenant(_) => Guard::customers_webhooks(&app.config),
+            Self::Platform => Guard::operators_webhooks(&app.config),
         }
     }
 

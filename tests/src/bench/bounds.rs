@@ -63,3 +63,14 @@ pub const PAGE_TIME_RATIO: f64 = 2.0;
 pub const HONEST_REFUSED_PERCENT: f64 = 5.0;
 /// Attempts of attackers that get a trial, in percent of all: most of them have bought what makes them look honest.
 pub const ATTEMPTS_LET_THROUGH_PERCENT: f64 = 30.0;
+
+/// Median time of a sign-in with a known device while one address sends anonymous calls as fast as it is answered, over
+/// the same without.
+pub const STRANGERS_SIGN_IN_RATIO: f64 = 2.0;
+/// The same beside 2,000 half-open connections on each listener, which cost no processor.
+pub const STRANGERS_HALF_OPEN_RATIO: f64 = 1.25;
+/// By how much the server's memory is larger afterwards, and at its peak, in MiB: a hash takes 64.
+pub const STRANGERS_GROWTH_MIB: f64 = 100.0;
+pub const STRANGERS_PEAK_MIB: f64 = 600.0;
+/// Rows that one address adds to all tables with all its calls: accounts and mails have limits by the hour.
+pub const STRANGERS_ROWS: f64 = 1000.0;

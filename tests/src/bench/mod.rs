@@ -13,4 +13,5 @@ pub mod pages;
 pub mod provision;
 pub mod report;
 pub mod resize;
+pub mod strangers;
 pub mod trials;

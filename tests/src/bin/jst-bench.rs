@@ -19,9 +19,10 @@ async fn main() -> anyhow::Result<()> {
         "pages" => bench::pages::run().await?,
         "provision" => bench::provision::run().await?,
         "resize" => bench::resize::run().await?,
+        "strangers" => bench::strangers::run().await?,
         "trials" => bench::trials::run(),
         _ => bail!(
-            "tests/bench NAME, where NAME is: billing, chaos, cpu, disk, memory, network, pages, provision, resize, trials"
+            "tests/bench NAME, where NAME is: billing, chaos, cpu, disk, memory, network, pages, provision, resize, strangers, trials"
         ),
     };
     if !report.finish(&name)? {

@@ -1,7 +1,7 @@
 //! Stands in for all payment providers of a platform, so that somebody can click through a payment.
 //!
 //! `jst-pay URL ADMIN_TOKEN` enters itself into the platform's settings and serves until it is ended.  The platform must
-//! have been started with `--outbound-allow 127.0.0.0/8`.
+//! have been started with `--payment-allow 127.0.0.0/8`.
 
 use anyhow::{Context, ensure};
 use jst_tests::Api;

@@ -7,7 +7,7 @@ use jst_server::ids::ConsoleId;
 use jst_tests::agent::AgentClient;
 use jst_tests::console::{Heard, Socket};
 use jst_tests::platform::PASSWORD;
-use jst_tests::{Answer, Guests, Platform, Stack, eventually};
+use jst_tests::{Answer, Client, Guests, Platform, Stack, eventually};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -127,7 +127,7 @@ async fn a_person_and_an_agent_meet() {
     }
 
     // Other tests of this process have consoles, too.
-    let metrics = stage.desk.platform.client().get("/metrics").await.expect(200).body;
+    let metrics = Client::new(&stage.desk.platform.metrics_url()).get("/metrics").await.expect(200).body;
     assert!(metrics.contains("jst_consoles_open{kind=\"serial\"}"), "{metrics}");
 
     // Who asked stands in the log; the ticket stands nowhere.

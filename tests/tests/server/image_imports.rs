@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 const PATH: &str = "/api/v1/admin/image-imports";
-const OPEN: [&str; 2] = ["--outbound-allow", "127.0.0.0/8"];
+const OPEN: [&str; 2] = ["--import-allow", "127.0.0.0/8"];
 
 /// A web server of a few lines: `/image` is one, and other paths go wrong in their own ways.
 struct Elsewhere {

@@ -41,7 +41,7 @@ pub async fn enable(client: &Client) -> (Totp, Vec<String>) {
 }
 
 /// The first step; gives the ticket for the second one.
-async fn first_step(client: &Client, email: &str) -> String {
+pub async fn first_step(client: &Client, email: &str) -> String {
     let page = client.post("/sign-in", &[("email", email), ("password", PASSWORD)]).await.expect(200);
     between(&page.body, "name=\"ticket\" value=\"", "\"").to_owned()
 }

@@ -100,6 +100,7 @@ pub fn network_settings(config: &Config, host: &HostSettings) -> NetworkSettings
         uplink_kbit: host.uplink_kbit.map(KbitPerSec).or(config.network.uplink_kbit),
         sysfs_root: config.sysfs_root.clone(),
         nat: config.network.nat || host.nat,
+        guests_may_reach: config.network.guests_may_reach.clone(),
     }
 }
 

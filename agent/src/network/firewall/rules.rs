@@ -4,6 +4,7 @@
 use crate::network::names::Port;
 use ipnet::{IpNet, Ipv4Net};
 use jst_protocol::desired::{Firewall, FirewallProtocol, FirewallRule};
+use std::net::IpAddr;
 
 /// ARP: the sender is the guest, or nobody yet (a probe before it uses an address).
 ///
@@ -64,6 +65,24 @@ pub fn outbound(firewall: &Firewall) -> Vec<String> {
     }
     rules.push("ct state established,related accept".to_owned());
     customer_rules(&mut rules, firewall.outbound.as_deref(), "daddr");
+    rules
+}
+
+/// Towards networks that are closed to guests: questions to the guest's own nameservers, which then pass the
+/// customer's rules in the chain `outbound`.
+pub fn elsewhere(port: &Port, outbound: &str) -> Vec<String> {
+    let (v4, v6): (Vec<IpAddr>, Vec<IpAddr>) = port.nameservers.iter().partition(|server| server.is_ipv4());
+    let mut rules: Vec<String> = [(v4, "ip"), (v6, "ip6")]
+        .into_iter()
+        .filter(|(servers, _)| !servers.is_empty())
+        .map(|(servers, header)| {
+            let servers = join(&servers);
+            format!(
+                "{header} daddr {{ {servers} }} meta l4proto {{ tcp, udp }} th dport {{ 53, 853 }} jump {outbound}"
+            )
+        })
+        .collect();
+    rules.push("drop".to_owned());
     rules
 }
 
@@ -147,6 +166,7 @@ mod tests {
             mac: "52:54:00:aa:bb:cc".parse().unwrap(),
             v4: vec!["10.60.0.5".parse().unwrap()],
             v6: vec!["2001:db8::5".parse().unwrap()],
+            nameservers: vec!["10.0.0.53".parse().unwrap()],
         }
     }
 

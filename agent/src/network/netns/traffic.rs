@@ -8,6 +8,7 @@ use super::guest::Guest;
 use super::space::Space;
 use super::{interface, policy};
 use crate::network::{Network, NetworkSettings};
+use ipnet::IpNet;
 use jst_policy::instance::NetworkPolicy;
 use jst_policy::units::KbitPerSec;
 use jst_protocol::desired::{Firewall, FirewallProtocol, FirewallRule};
@@ -33,6 +34,12 @@ impl Lab {
 
     /// With an uplink that is divided by reservations and shares.
     fn divided(nat: bool, uplink_kbit: Option<KbitPerSec>) -> Self {
+        // The world is on the host's own link.
+        let world = ["192.0.2.0/24", "2001:db8:1::/64"].map(|network| network.parse().unwrap());
+        Self::open(nat, uplink_kbit, world.to_vec())
+    }
+
+    fn open(nat: bool, uplink_kbit: Option<KbitPerSec>, guests_may_reach: Vec<IpNet>) -> Self {
         let [world, host] = [Space::new(), Space::new()];
         host.command("ip", &["link", "add", "up0", "type", "veth", "peer", "name", "wan0"]);
         host.command("ip", &["link", "set", "wan0", "netns", &world.thread_id.to_string()]);
@@ -51,7 +58,7 @@ impl Lab {
             world.command("ip", &["route", "add", "10.60.0.0/24", "dev", "wan0"]);
             world.command("ip", &["route", "add", "2001:db8::/64", "dev", "wan0"]);
         }
-        let settings = NetworkSettings { nat, uplink_kbit, ..super::settings() };
+        let settings = NetworkSettings { nat, uplink_kbit, guests_may_reach, ..super::settings() };
         let network = host.run(async |_| Network::open(settings).await.unwrap());
         assert_eq!(network.uplink().device.as_deref(), Some("up0"));
         Self { world, host, network }
@@ -323,6 +330,7 @@ fn flushed_rules_cut_guests_off_until_they_are_back() {
 }
 
 mod bench;
+mod closed;
 mod flows;
 mod rates;
 mod shares;

@@ -13,4 +13,5 @@ pub mod sessions;
 pub mod sign_in_links;
 pub mod ssh_keys;
 pub mod tokens;
+pub mod unconfirmed;
 pub mod users;

@@ -1,7 +1,8 @@
 //! Links that mails carry for the password and the address.
 
 use super::{LinkQuery, field_errors};
-use crate::accounts::{email_change, recovery};
+use crate::accounts::{email_change, recovery, sign_in};
+use crate::auth::device;
 use crate::error::{FieldError, Result};
 use crate::state::App;
 use crate::web::client::Caller;
@@ -15,6 +16,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
+use uuid::Uuid;
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -83,7 +85,14 @@ async fn reset(
     Form(form): Form<ResetForm>,
 ) -> Result<Response> {
     match recovery::reset(&app, &caller, &form.token, form.password).await {
-        Ok(()) => Ok(flash::redirect("/sign-in", "password-reset")),
+        // The link proves the address: who guesses passwords for it does not keep its owner from signing in now.
+        Ok(user) => {
+            let device = caller.device.unwrap_or_else(Uuid::new_v4);
+            sign_in::note_device(&app, user, device).await?;
+            let mut response = flash::redirect("/sign-in", "password-reset");
+            device::remember(&app, &mut response, device);
+            Ok(response)
+        }
         Err(error) => {
             let errors = field_errors(error)?;
             let page = ResetPage { page, token: form.token, errors };

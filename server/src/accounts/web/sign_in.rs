@@ -4,7 +4,7 @@ use super::{LinkQuery, field_errors};
 use crate::accounts::passkeys;
 use crate::accounts::sign_in::{self, SignedIn, Step};
 use crate::accounts::sign_in_links;
-use crate::auth::SESSION_USER;
+use crate::auth::{SESSION_USER, device};
 use crate::error::{Error, FieldError, Result};
 use crate::state::App;
 use crate::web::client::Caller;
@@ -23,8 +23,6 @@ use serde::Deserialize;
 use serde_json::json;
 use tower_sessions::Session;
 use uuid::Uuid;
-
-const DEVICE: &str = "jst_device";
 
 pub fn routes() -> Router<App> {
     Router::new()
@@ -201,19 +199,19 @@ async fn begin(
     who: SignedIn,
     next: &str,
 ) -> Result<Response> {
-    // A number that says nothing of the browser, so that trials of several people with one browser can be counted.
-    let device = crate::web::cookie(headers, DEVICE).and_then(|text| text.parse().ok());
-    let device: Uuid = device.unwrap_or_else(Uuid::new_v4);
+    // A number that says nothing of the browser: by it, trials of several people with one browser can be counted, and
+    // strangers who guess passwords are told apart from who signed in here before.
+    let browser = caller.device.unwrap_or_else(Uuid::new_v4);
     let user = who.user.user_id;
     session.clear().await;
     session.cycle_id().await?;
     session.insert(SESSION_USER, who.user).await?;
     session.save().await?;
     if let Some(id) = session.id() {
-        sign_in::describe_session(app, caller, &id_hash(id), user, device).await?;
+        sign_in::describe_session(app, caller, &id_hash(id), user, browser).await?;
     }
     let mut response = Redirect::to(local_path(next).unwrap_or("/dashboard")).into_response();
-    set_cookie(app, &mut response, DEVICE, &device.to_string());
+    device::remember(app, &mut response, browser);
     // The language of the account, unless this browser was told another.
     if crate::web::cookie(headers, language::COOKIE).is_none()
         && let Some(language) = Language::from_code(&who.locale)

@@ -61,7 +61,10 @@ async fn show(State(app): State<App>, _: Admin, page: Page) -> Result<OverviewPa
     let overview = overview::overview(pool).await?;
     let failed = operations::list(pool, "failed", None, None, 5).await?;
     let hosts = hosts::db::list(pool).await?;
-    let concerns = concerns(&page, &overview, &hosts);
+    let mut concerns = concerns(&page, &overview, &hosts);
+    if !app.config.danger_customer_webhook_allow.is_empty() {
+        concerns.insert(0, Concern { text: page.t("admin-concern-danger"), href: "/admin/webhooks" });
+    }
     let steps = vec![
         Step { done: !hosts.is_empty(), text: page.t("admin-step-host"), href: "/admin/hosts/enrol" },
         Step {
@@ -97,6 +100,7 @@ fn concerns(page: &Page, overview: &Overview, hosts: &[Host]) -> Vec<Concern> {
         counted("admin-concern-late", overview.operations_late, "/admin/operations?state=late"),
         counted("admin-concern-failed", overview.operations_failed, "/admin/operations?state=failed"),
         counted("admin-concern-drift", overview.instances_drifting, "/admin/instances?attention=on"),
+        counted("admin-concern-set-aside", overview.set_aside, "/admin/set-aside"),
         counted("admin-concern-appeals", overview.appeals_waiting, "/admin/trials"),
         counted("admin-concern-mail", overview.mails_abandoned, "/admin/mail?state=abandoned"),
     ]

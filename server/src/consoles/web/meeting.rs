@@ -1,6 +1,7 @@
 //! Where a person and an agent meet: in this process, because both hold a socket of it.
 
 use crate::ids::{ConsoleId, HostId};
+use crate::web::client::ClientNetwork;
 use axum::extract::ws::WebSocket;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 /// Sockets of people in this process, with a ticket or still without.
 const MOST_SOCKETS: usize = 2000;
-/// Sockets of one address that have shown no ticket yet: strangers must not take the places of everybody.
+/// Sockets of one network that have shown no ticket yet: strangers must not take the places of everybody.
 const MOST_OF_STRANGER: usize = 16;
 
 /// Who waits here for which host's agent.
@@ -18,7 +19,7 @@ const MOST_OF_STRANGER: usize = 16;
 pub struct Meeting {
     waiting: Arc<Mutex<HashMap<Uuid, Waiting>>>,
     places: Arc<Semaphore>,
-    strangers: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
+    strangers: Arc<Mutex<HashMap<Option<ClientNetwork>, usize>>>,
 }
 
 struct Waiting {
@@ -40,6 +41,7 @@ impl Meeting {
     /// A place for a socket, and that of somebody at this address who has yet to show a ticket; none when all are
     /// taken.
     pub fn place(&self, address: Option<IpAddr>) -> Option<(OwnedSemaphorePermit, Stranger)> {
+        let address = address.map(ClientNetwork::of);
         let place = self.places.clone().try_acquire_owned().ok()?;
         let mut strangers = lock(&self.strangers);
         let count = strangers.entry(address).or_default();
@@ -77,8 +79,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Somebody without a ticket, until it is dropped.
 pub struct Stranger {
-    strangers: Arc<Mutex<HashMap<Option<IpAddr>, usize>>>,
-    address: Option<IpAddr>,
+    strangers: Arc<Mutex<HashMap<Option<ClientNetwork>, usize>>>,
+    address: Option<ClientNetwork>,
 }
 
 impl Drop for Stranger {

@@ -132,7 +132,7 @@ pub async fn start(app: &App, actor: &Actor, new: &NewImport) -> Result<Import> 
     let url = new.url.trim();
     match url.parse::<Url>() {
         Ok(parsed) if url.len() <= 2000 => {
-            if let Err(forbidden) = Guard::new(&app.config.outbound_allow).check(&parsed) {
+            if let Err(forbidden) = Guard::imports(&app.config).check(&parsed) {
                 problems.push(FieldError::new("url", forbidden.code()));
             }
         }
@@ -159,7 +159,7 @@ pub async fn start(app: &App, actor: &Actor, new: &NewImport) -> Result<Import> 
         action: "image.import_started",
         subject_kind: "image_import",
         subject_id: &subject_id,
-        data: json!({ "slug": new.image.slug, "url": url }),
+        data: json!({ "slug": new.image.slug, "url": outbound::without_query(url) }),
     };
     events::record(&mut tx, &source, event).await?;
     tx.commit().await?;
@@ -243,7 +243,7 @@ impl From<reqwest::Error> for Stopped {
 }
 
 async fn fetch(app: &App, import: &Import) -> Result<(), Stopped> {
-    let guard = Guard::new(&app.config.outbound_allow);
+    let guard = Guard::imports(&app.config);
     let mut response = guard.client()?.get(&import.url).timeout(LONGEST).send().await?;
     let status = response.status();
     if !status.is_success() {

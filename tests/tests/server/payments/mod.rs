@@ -1,6 +1,8 @@
 //! Payments that come in through providers, against the stand-ins of `jst_tests::payments`.
 
+mod ask;
 mod crash;
+mod disputes;
 mod flow;
 mod inbound;
 mod orders;
@@ -28,7 +30,7 @@ pub struct Counter {
 
 impl Counter {
     pub async fn open() -> Self {
-        let till = Till::open_with(&["--outbound-allow", "127.0.0.0/8"]).await;
+        let till = Till::open_with(&["--payment-allow", "127.0.0.0/8"]).await;
         let simulator = Simulator::default();
         let url = simulator.start(0, &till.desk.platform.url).await;
         for provider in PROVIDERS {

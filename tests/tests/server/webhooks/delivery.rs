@@ -87,10 +87,9 @@ async fn who_is_gone_is_asked_no_more() {
     .await;
     assert_eq!(shown["disabled_reason"], "gone");
     // Its owner is told, once; and nothing is queued any more.
-    let mails = "SELECT count(*) FROM mail_outbox WHERE kind = 'webhook-disabled' AND recipient = 'a@example.com' \
-                 AND body LIKE '%410%'";
     eventually("the mail", Duration::from_secs(20), || async {
-        (desk.count(mails).await == 1).then_some(())
+        let mails = desk.platform.mails_of_kind("webhook-disabled").await;
+        (mails.len() == 1 && mails[0].contains("410")).then_some(())
     })
     .await;
     let queued = desk.count("SELECT count(*) FROM webhook_deliveries").await;
@@ -179,7 +178,7 @@ async fn answers_of_all_kinds_are_put_into_words_and_nobody_waits_for_the_slow()
         let took = attempt["duration_ms"].as_i64().unwrap();
         match *problem {
             "timeout" => assert!((14_000..19_000).contains(&took), "{took}"),
-            "" => assert_eq!(text(&attempt["response"]).len(), 4096),
+            "" => assert_eq!(text(&attempt["response"]).len(), 1024),
             _ => assert!(took < 5000, "{took}"),
         }
         assert_eq!(detail["state"], if problem.is_empty() { "succeeded" } else { "pending" });

@@ -93,7 +93,8 @@ async fn an_address_is_looked_at_before_each_attempt() {
 
 #[tokio::test]
 async fn only_networks_that_the_operator_allows_are_told_without_encryption() {
-    let desk = Desk::on(Platform::start_with(&["--outbound-allow", "127.0.0.2/32"]).await).await;
+    let desk =
+        Desk::on(Platform::start_with(&["--danger-customer-webhook-allow", "127.0.0.2/32"]).await).await;
     let customer = desk.buyer("a@example.com").await;
     let receiver = Receiver::start([Manner::Status(200)]).await;
     let url = format!("http://127.0.0.1:{}/", receiver.port);
@@ -132,4 +133,51 @@ async fn a_redirection_inside_is_a_failure() {
     assert_eq!((&detail["state"], &detail["log"][0]["status"]), (&json!("failed"), &json!(302)));
     assert_eq!((receiver.connections(), inside.connections()), (1, 0));
     desk.platform.stop().await;
+}
+
+/// Whatever the operator lists, for whatever purpose.
+#[tokio::test]
+async fn customers_never_get_into_the_operators_networks() {
+    let loopback = "127.0.0.0/8";
+    let arguments = ["--webhook-allow", loopback, "--import-allow", loopback, "--payment-allow", loopback];
+    let desk = Desk::on(Platform::start_with(&arguments).await).await;
+    let admin = desk.platform.api(&desk.platform.admin_token().await);
+    let customer = desk.buyer("a@example.com").await;
+    let mut receiver = Receiver::start([Manner::Status(200)]).await;
+    receiver.url = format!("http://127.0.0.1:{}/", receiver.port);
+    let refused = customer.api.post("/api/v1/webhooks", json!({ "url": receiver.url })).await.expect(422);
+    assert_eq!(field_errors(&refused), [("url".to_owned(), "webhook-address".to_owned())]);
+    let named = format!("http://localhost:{}/", receiver.port);
+    let refused = customer.api.post("/api/v1/webhooks", json!({ "url": named })).await.expect(422);
+    assert_eq!(field_errors(&refused), [("url".to_owned(), "url-unencrypted".to_owned())]);
+    // Also where it came into the table before.
+    let body = json!({ "url": "https://example.com/", "types": ["instance.created"] });
+    let made = customer.api.post("/api/v1/webhooks", body).await.expect(201).json();
+    let path = format!("/api/v1/webhooks/{}", made["id"].as_str().unwrap());
+    sqlx::query("UPDATE webhook_endpoints SET url = $1")
+        .bind(&receiver.url)
+        .execute(desk.pool())
+        .await
+        .unwrap();
+    customer.api.post(&format!("{path}/test"), json!({})).await.expect(202);
+    eventually("the test ends", Duration::from_secs(20), || async {
+        let list = customer.api.get(&format!("{path}/deliveries")).await.expect(200).json();
+        (list["items"][0]["last_problem"] == "forbidden").then_some(())
+    })
+    .await;
+    assert_eq!(receiver.connections(), 0, "nobody connected");
+    // The operator's own go there, as listed.
+    let hook = Hook::make_at(&admin, "/api/v1/admin/webhooks", &receiver, &["host.updated"]).await;
+    assert_eq!(hook.tested(&admin).await["state"], "succeeded");
+    desk.platform.stop().await;
+}
+
+#[tokio::test]
+async fn the_administration_warns_of_a_way_in_for_customers() {
+    for (arguments, warns) in [(&OPEN[..], true), (&OPEN[2..], false)] {
+        let platform = Platform::start_with(arguments).await;
+        let page = platform.admin().await.get("/admin").await.expect(200).body;
+        assert_eq!(page.contains("JST_DANGER_CUSTOMER_WEBHOOK_ALLOW"), warns);
+        platform.stop().await;
+    }
 }

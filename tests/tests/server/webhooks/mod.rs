@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// This machine may be told things.
-pub const OPEN: [&str; 2] = ["--outbound-allow", "127.0.0.0/8"];
+pub const OPEN: [&str; 4] =
+    ["--danger-customer-webhook-allow", "127.0.0.0/8", "--webhook-allow", "127.0.0.0/8"];
 
 /// Tests look more often than programs do.
 pub async fn desk() -> Desk {
