@@ -49,8 +49,11 @@ pub fn documents(
     spec: &InstanceSpec,
 ) -> anyhow::Result<Vec<(&'static str, String)>> {
     check_hostname(&spec.hostname)?;
+    let fqdn = spec.domain.as_ref().map(|domain| format!("{}.{domain}", spec.hostname));
+    fqdn.as_deref().map_or(Ok(()), check_hostname)?;
     check_keys(&spec.seed)?;
-    let ours = format!("#cloud-config\n{}", document(&CloudConfig::of(&spec.hostname, &spec.seed))?);
+    let ours = CloudConfig::of(&spec.hostname, fqdn.as_deref(), &spec.seed);
+    let ours = format!("#cloud-config\n{}", document(&ours)?);
     let mut documents = vec![
         ("meta-data", document(&MetaData::of(instance, build, &spec.hostname, &spec.seed))?),
         ("network-config", document(&NetworkConfig::of(&spec.interfaces)?)?),
@@ -95,6 +98,9 @@ impl<'a> MetaData<'a> {
 #[derive(Serialize)]
 struct CloudConfig<'a> {
     hostname: &'a str,
+    /// With the domain: what `hostname --fqdn` answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fqdn: Option<&'a str>,
     disable_root: bool,
     ssh_pwauth: bool,
     #[serde(skip_serializing_if = "is_empty")]
@@ -102,8 +108,8 @@ struct CloudConfig<'a> {
 }
 
 impl<'a> CloudConfig<'a> {
-    fn of(hostname: &'a str, seed: &'a Seed) -> Self {
-        Self { hostname, disable_root: false, ssh_pwauth: false, ssh_authorized_keys: &seed.ssh_keys }
+    fn of(hostname: &'a str, fqdn: Option<&'a str>, seed: &'a Seed) -> Self {
+        Self { hostname, fqdn, disable_root: false, ssh_pwauth: false, ssh_authorized_keys: &seed.ssh_keys }
     }
 }
 

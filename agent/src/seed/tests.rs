@@ -123,6 +123,16 @@ fn a_host_name_that_yaml_takes_for_something_else_is_quoted() {
 }
 
 #[test]
+fn a_guest_learns_the_domain_that_its_host_name_stands_in() {
+    let mut spec = spec(None);
+    spec.domain = Some("example.com".into());
+    let config = read(&spec, "user-data");
+    assert_eq!((&config["hostname"], &config["fqdn"]), (&"web-1".into(), &"web-1.example.com".into()));
+    spec.domain = Some("com\nruncmd".into());
+    assert!(documents(Uuid::nil(), 1, &spec).is_err());
+}
+
+#[test]
 fn what_a_yaml_reader_refuses_or_folds_is_escaped() {
     let comment = "a\u{85}b\u{2028}c\u{feff}d\u{7f}e\u{ffff}f😀";
     let text = super::document(&[comment]).unwrap();
