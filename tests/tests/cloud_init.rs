@@ -58,6 +58,7 @@ fn spec(hostname: &str, keys: Vec<String>, addresses: Vec<IpNet>, user_data: Opt
     InstanceSpec {
         name: "web".into(),
         hostname: hostname.into(),
+        domain: None,
         policy: serde_json::from_value(policy).unwrap(),
         image: ImageRef { sha256: String::new(), format: ImageFormat::Raw, file_bytes: 0, virtual_bytes: 0 },
         build: 1,
