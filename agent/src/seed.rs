@@ -49,11 +49,9 @@ pub fn documents(
     spec: &InstanceSpec,
 ) -> anyhow::Result<Vec<(&'static str, String)>> {
     check_hostname(&spec.hostname)?;
-    let fqdn = spec.domain.as_ref().map(|domain| format!("{}.{domain}", spec.hostname));
-    fqdn.as_deref().map_or(Ok(()), check_hostname)?;
+    spec.domain.as_deref().map_or(Ok(()), check_hostname)?;
     check_keys(&spec.seed)?;
-    let ours = CloudConfig::of(&spec.hostname, fqdn.as_deref(), &spec.seed);
-    let ours = format!("#cloud-config\n{}", document(&ours)?);
+    let ours = format!("#cloud-config\n{}", document(&CloudConfig::of(spec))?);
     let mut documents = vec![
         ("meta-data", document(&MetaData::of(instance, build, &spec.hostname, &spec.seed))?),
         ("network-config", document(&NetworkConfig::of(&spec.interfaces)?)?),
@@ -98,9 +96,11 @@ impl<'a> MetaData<'a> {
 #[derive(Serialize)]
 struct CloudConfig<'a> {
     hostname: &'a str,
-    /// With the domain: what `hostname --fqdn` answers.
+    /// With the domain, where there is one; cloud-init keeps the line of `/etc/hosts` that answers for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fqdn: Option<&'a str>,
+    fqdn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manage_etc_hosts: Option<&'static str>,
     disable_root: bool,
     ssh_pwauth: bool,
     #[serde(skip_serializing_if = "is_empty")]
@@ -108,8 +108,16 @@ struct CloudConfig<'a> {
 }
 
 impl<'a> CloudConfig<'a> {
-    fn of(hostname: &'a str, fqdn: Option<&'a str>, seed: &'a Seed) -> Self {
-        Self { hostname, fqdn, disable_root: false, ssh_pwauth: false, ssh_authorized_keys: &seed.ssh_keys }
+    fn of(spec: &'a InstanceSpec) -> Self {
+        let InstanceSpec { hostname, domain, seed, .. } = spec;
+        Self {
+            hostname,
+            fqdn: domain.as_ref().map(|domain| format!("{hostname}.{domain}")),
+            manage_etc_hosts: domain.as_ref().map(|_| "localhost"),
+            disable_root: false,
+            ssh_pwauth: false,
+            ssh_authorized_keys: &seed.ssh_keys,
+        }
     }
 }
 

@@ -305,7 +305,7 @@ mod tests {
     fn counters_are_read_from_json() {
         let rule = |expr: Value| serde_json::json!({ "rule": { "chain": "antispoof_jstta", "expr": expr } });
         let counter = |packets| serde_json::json!([{ "counter": { "packets": packets, "bytes": 1 } }, { "accept": null }]);
-        let answer = |rules: &[Value]| serde_json::json!({ "nftables": [[serde_json::json!({ "metainfo": {} })], rules].concat() });
+        let answer = |rules: &[Value]| serde_json::json!({ "nftables": ([&[serde_json::json!({ "metainfo": {} })], rules].concat()) });
         let plain = rule(serde_json::json!([{ "drop": null }]));
         assert_eq!(parse_packets(&answer(&[rule(counter(3)), plain.clone(), rule(counter(4))])), Some(7));
         assert_eq!(parse_packets(&answer(&[plain])), None);

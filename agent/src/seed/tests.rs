@@ -123,12 +123,13 @@ fn a_host_name_that_yaml_takes_for_something_else_is_quoted() {
 }
 
 #[test]
-fn a_guest_learns_the_domain_that_its_host_name_stands_in() {
+fn the_guest_learns_its_domain() {
     let mut spec = spec(None);
+    assert_eq!(read(&spec, "user-data").get("fqdn"), None);
     spec.domain = Some("example.com".into());
     let config = read(&spec, "user-data");
-    assert_eq!((&config["hostname"], &config["fqdn"]), (&"web-1".into(), &"web-1.example.com".into()));
-    spec.domain = Some("com\nruncmd".into());
+    assert_eq!((&config["fqdn"], &config["hostname"]), (&"web-1.example.com".into(), &"web-1".into()));
+    spec.domain = Some("example.com\nruncmd".into());
     assert!(documents(Uuid::nil(), 1, &spec).is_err());
 }
 

@@ -128,8 +128,16 @@ impl Drop for Lab {
                 let lines: Vec<&str> = text.lines().collect();
                 eprintln!("--- console of {id}\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
                 let address = Self::address(id).to_string();
+                let domain = id.to_string();
+                let monitor = ["virsh", "-c", "qemu:///system", "qemu-monitor-command", &domain, "--hmp"];
                 for question in [
-                    &["virsh", "-c", "qemu:///system", "domstate", "--reason", &id.to_string()][..],
+                    &["virsh", "-c", "qemu:///system", "domstate", "--reason", &domain][..],
+                    // Twice, to see whether the processors run; and what the boot loader wrote on the screen.
+                    &["virsh", "-c", "qemu:///system", "domstats", "--cpu-total", "--vcpu", &domain],
+                    &[&monitor[..], &["info registers -a"]].concat(),
+                    &[&monitor[..], &["info registers -a"]].concat(),
+                    &[&monitor[..], &["xp /1000hx 0xb8000"]].concat(),
+                    &["virsh", "-c", "qemu:///system", "domstats", "--cpu-total", "--vcpu", &domain],
                     &["ip", "-s", "link"],
                     &["ip", "route", "get", &address],
                     &["ip", "neigh"],

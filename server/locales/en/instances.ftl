@@ -2,8 +2,12 @@
 error-email-unverified = Confirm your e-mail address first: open the link in the mail that we sent you.
 error-tenant-suspended = This account is suspended. Your instances keep their data; contact us to go on.
 error-plan-trial-only = This plan is only given as a free trial. Choose one that is sold.
-error-account-overdue = Something on this account is overdue, so nothing can be added or enlarged. Pay it under Billing first.
-error-may-not-buy = This account cannot order paid plans yet. Start a free trial, or add money under Billing: the first payment opens the account for orders.
+error-account-overdue = A payment on this account is overdue, so nothing can be added or enlarged. Pay the amount due under Billing first.
+error-account-disputed = A payment on this account is disputed, so it is closed for orders. Withdraw the dispute at your bank, or contact us.
+error-may-not-buy = This account is not open for paid plans yet. Start a free trial, or add money under Billing: the first payment opens the account. Credits, and vouchers that do not open accounts, can be spent after that.
+error-orders-elsewhere = Your servers are sold by { $seller }. Order and change them there.
+error-funds-missing = { $missing } is missing. Your servers with this order cost { $needed } for the first { $hours } h, and { $available } of your balance is not used yet. Add { $missing } under Billing, then order again.
+error-credit-exhausted = This order exceeds the account's credit limit of { $credit } by { $missing }: your servers with it cost { $needed } for the first { $hours } h, and the account stands at { $available }. Pay { $missing } under Billing, or ask us for a higher limit.
 error-quota-instances = You have { $used } of at most { $quota } instances. Delete one you no longer need, or ask us for a higher quota.
 error-quota-vcpus = Your instances have { $used } vCPUs, and your quota is { $quota }. This needs { $wanted } more. Choose a smaller plan, or ask us for a higher quota.
 error-quota-memory = Your instances have { $used } of memory, and your quota is { $quota }. This needs { $wanted } more. Choose a smaller plan, or ask us for a higher quota.

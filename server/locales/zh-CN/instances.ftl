@@ -2,8 +2,12 @@
 error-email-unverified = 请先验证您的邮箱：打开我们发给您的邮件中的链接。
 error-tenant-suspended = 该账户已被暂停。您的实例数据仍会保留；请联系我们恢复。
 error-plan-trial-only = 该套餐仅供免费试用，请选择在售套餐。
-error-account-overdue = 该账户有逾期款项，暂时不能新增或扩大资源。请先在“账单”中付清。
-error-may-not-buy = 该账户暂时不能订购付费套餐。您可以先开始免费试用，或在“账单”中充值：首次付款后即可订购。
+error-account-overdue = 该账户有逾期款项，暂时不能新增或扩大资源。请先在“费用”中付清。
+error-account-disputed = 该账户有一笔付款存在争议，已暂停订购。请向银行撤回争议，或联系我们。
+error-may-not-buy = 该账户尚未开通付费套餐。您可以先开始免费试用，或在“费用”中充值：首次付款后即可订购。赠金和不开通订购的代金券在此之后才能使用。
+error-orders-elsewhere = 您的实例由 { $seller } 销售，请在那里订购和变更。
+error-funds-missing = 还差 { $missing }。现有实例加上本次订购，首 { $hours } 小时费用为 { $needed }，余额中未使用的金额为 { $available }。请在“费用”中充值 { $missing } 后重新下单。
+error-credit-exhausted = 本次订购超出信用额度（{ $credit }）{ $missing }：现有实例加上本次订购，首 { $hours } 小时费用为 { $needed }，账户当前为 { $available }。请在“费用”中付款 { $missing }，或联系我们提高额度。
 error-quota-instances = 您已有 { $used } 个实例，上限为 { $quota } 个。请删除不再需要的实例，或联系我们提高配额。
 error-quota-vcpus = 您的实例共有 { $used } 个 vCPU，配额为 { $quota } 个，本次还需要 { $wanted } 个。请选择更小的套餐，或联系我们提高配额。
 error-quota-memory = 您的实例共有 { $used } 内存，配额为 { $quota }，本次还需要 { $wanted }。请选择更小的套餐，或联系我们提高配额。

@@ -4,6 +4,7 @@
 //! - A plan with a price a month only is charged for its part of the month, in advance: what runs on is taken to run to
 //!   the month's end, and what ends sooner is given back with the next invoice.
 //! - An instance never costs more in a calendar month than the highest monthly price that it had in it.
+//! - While the account is suspended for money, nothing is charged.
 //! - Traffic beyond the quota is charged a GiB, both directions together.  The highest quota of the month counts, in
 //!   full; a plan without one makes the month unmetered.
 //!
@@ -23,6 +24,8 @@ pub enum Kind {
     Retained,
     /// Sold by a billing system of the operator's, which bills for it.
     External,
+    /// Sold, in a time in which the account was suspended for money: free.
+    Suspended,
 }
 
 /// What was agreed upon, in the customer's currency.
@@ -156,7 +159,43 @@ fn time(sold: &[Used], month: &Month, currency: Currency) -> Vec<Charge> {
             amount: Money::new(currency, amount),
         }
     };
-    sold.iter().map(charge).collect()
+    // An interval that a suspension divides stays one charge.
+    let merged = |mut all: Vec<Charge>, next: Charge| {
+        match all.last_mut().filter(|last| last.n == next.n) {
+            Some(last) => {
+                last.until = next.until;
+                last.quantity += next.quantity;
+                last.amount.minor += next.amount.minor;
+            }
+            None => all.push(next),
+        }
+        all
+    };
+    sold.iter().map(charge).fold(Vec::new(), merged)
+}
+
+/// Takes the times in which the account was suspended out of what was sold.  `windows` are (since, until), in their order and
+/// apart from each other; the last may be open.  The parts keep the number of their interval.
+pub fn without_suspensions(interval: Interval, windows: &[(i64, Option<i64>)]) -> Vec<Interval> {
+    if interval.kind != Kind::Sold {
+        return vec![interval];
+    }
+    let (mut parts, mut since) = (Vec::new(), interval.since);
+    let end = interval.until.unwrap_or(i64::MAX);
+    let time = |second: i64| (second < i64::MAX).then_some(second);
+    let mut part = |kind, since: i64, until: i64| {
+        if since < until {
+            parts.push(Interval { kind, since, until: time(until), ..interval });
+        }
+    };
+    for (from, to) in windows {
+        let (from, to) = (from.clamp(&since, &end), to.unwrap_or(i64::MAX).clamp(since, end));
+        part(Kind::Sold, since, *from);
+        part(Kind::Suspended, *from, to);
+        since = since.max(to);
+    }
+    part(Kind::Sold, since, end);
+    if parts.is_empty() { vec![interval] } else { parts }
 }
 
 fn beyond_quota(

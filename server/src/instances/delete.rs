@@ -11,6 +11,7 @@
 
 use super::change;
 use super::create::MAX_NAME;
+use super::funding::Order;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::work::Work;
@@ -23,6 +24,7 @@ use crate::state::App;
 use jst_policy::lifecycle::{Power, Request};
 use jst_protocol::report::Observed;
 use serde_json::json;
+use sqlx::PgExecutor;
 use time::Duration;
 
 /// Instances of one name that are told apart by numbers.
@@ -54,7 +56,7 @@ pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Res
     let trial = crate::trials::db::is_trial(&mut work.tx, id).await?;
     let hours = match when {
         When::Now => 0,
-        When::Later => grace_hours(app, trial).await?,
+        When::Later => grace_hours(&mut *work.tx, trial).await?,
     };
     let operation = mark_deleted(&mut work, hours).await?;
     work.tx.commit().await?;
@@ -62,8 +64,8 @@ pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Res
 }
 
 /// How long a deletion can be undone.
-pub async fn grace_hours(app: &App, trial: bool) -> Result<i64> {
-    let hours = settings::get(app.db.platform()).await?.delete_grace_hours.max(0);
+pub async fn grace_hours(executor: impl PgExecutor<'_>, trial: bool) -> Result<i64> {
+    let hours = settings::get(executor).await?.delete_grace_hours.max(0);
     Ok(if trial { hours.min(TRIAL_GRACE_HOURS) } else { hours })
 }
 
@@ -106,8 +108,14 @@ pub fn is_absent(instance: &Instance) -> bool {
 
 /// Brings a deleted instance back, stopped.
 pub async fn undelete(app: &App, actor: &Actor, id: InstanceId) -> Result<Operation> {
-    let mut work = Work::begin(app, actor, id, Request::Undelete).await?;
+    let mut work = Work::begin_order(app, actor, id, Request::Undelete).await?;
     state::check_seller(&mut work, actor).await?;
+    let trial = crate::trials::db::is_trial(&mut work.tx, id).await?;
+    // What is sold elsewhere is paid there.
+    if !trial && db::seller(&mut work.tx, id).await?.is_none() {
+        let Instance { plan_id: plan, plan_version, tenant_id: tenant, .. } = work.instance;
+        app.funding.check(&mut work.tx, &Order { tenant, instance: id, plan, plan_version }).await?;
+    }
     work.instance.deleted_at = None;
     work.instance.purge_at = None;
     work.instance.power = Power::Stopped;

@@ -20,6 +20,7 @@ pub mod db;
 pub mod delete;
 pub mod desired;
 pub mod firewall;
+pub mod funding;
 pub mod hostname;
 pub mod model;
 pub mod operations;

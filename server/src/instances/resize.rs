@@ -6,12 +6,14 @@
 
 use super::create::{any_plan, find_plan};
 use super::db::{bookings, catalogue};
+use super::funding::Order;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::placing;
 use super::quotas;
 use super::work::Work;
 use crate::auth::{Actor, Admin};
+use crate::db::Tx;
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{HostId, InstanceId};
 use crate::plans::Plan;
@@ -21,6 +23,7 @@ use jst_policy::admission::{Booking, resize_fits};
 use jst_policy::change::{Effect, FieldChange, GuestLimits, classify};
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::lifecycle::Request;
+use jst_policy::placement::Candidate;
 use serde_json::json;
 
 /// What a move to a plan would mean, for the customer to read before confirming.
@@ -68,22 +71,58 @@ fn limits(instance: &Instance) -> GuestLimits {
 /// Moves an instance to another plan.  A trial that is moved to a plan that is sold is bought with
 /// its disk and its addresses.
 pub async fn resize(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Result<Operation> {
-    resize_to(app, actor, id, known(find_plan(app, actor, plan).await?, plan)?, false).await
+    actor.may_operate()?;
+    let target = Target::new(app, known(find_plan(app, actor, plan).await?, plan)?).await?;
+    let tx = app.db.tenant(actor.tenant_id).await?;
+    let (work, operation) = resize_to(app, tx, actor, id, &target, false).await?;
+    work.tx.commit().await?;
+    Ok(operation)
 }
 
-/// The same at the word of the system that sells the instance: neither quotas nor the right to buy count, and it may
-/// sell what we do not offer.
-pub async fn resize_sold(app: &App, actor: &Actor, id: InstanceId, plan: &str) -> Result<Operation> {
-    resize_to(app, actor, id, known(any_plan(app, plan).await?, plan)?, true).await
+/// Where an instance goes: the plan, and what its host can do.  Read before the transaction begins, which must not wait
+/// for a second connection.
+pub struct Target {
+    plan: Plan,
+    hosts: Vec<Candidate>,
+}
+
+impl Target {
+    async fn new(app: &App, plan: Plan) -> Result<Self> {
+        Ok(Self { plan, hosts: crate::hosts::candidates(app.db.platform(), None).await? })
+    }
+
+    /// A plan that a billing system may sell, whether or not we offer it.
+    pub async fn sold(app: &App, plan: &str) -> Result<Self> {
+        Self::new(app, known(any_plan(app, plan).await?, plan)?).await
+    }
+}
+
+/// The same at the word of the system that sells the instance, in the caller's transaction: neither quotas nor the right to
+/// buy count.
+pub async fn resize_sold(
+    app: &App,
+    tx: Tx,
+    actor: &Actor,
+    id: InstanceId,
+    target: &Target,
+) -> Result<(Work, Operation)> {
+    resize_to(app, tx, actor, id, target, true).await
 }
 
 fn known(plan: Option<Plan>, text: &str) -> Result<Plan> {
     plan.ok_or_else(|| Error::invalid("plan", if text.trim().is_empty() { "required" } else { "choice" }))
 }
 
-async fn resize_to(app: &App, actor: &Actor, id: InstanceId, plan: Plan, sold: bool) -> Result<Operation> {
+async fn resize_to(
+    app: &App,
+    mut tx: Tx,
+    actor: &Actor,
+    id: InstanceId,
+    target: &Target,
+    sold: bool,
+) -> Result<(Work, Operation)> {
     actor.may_operate()?;
-    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let Target { plan, hosts } = target;
     // The tenant's row before the instance's, as everywhere.
     let tenant = catalogue::lock_tenant(&mut tx, actor.tenant_id).await?;
     let instance = super::db::lock(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
@@ -95,7 +134,7 @@ async fn resize_to(app: &App, actor: &Actor, id: InstanceId, plan: Plan, sold: b
     if !sold {
         super::state::check_seller(&mut work, actor).await?;
         if !tenant.may_buy {
-            return Err(Error::refused("may-not-buy"));
+            return Err(quotas::may_not_buy(&mut work.tx, actor.tenant_id).await?);
         }
     }
     if plan.trial_only() {
@@ -107,11 +146,13 @@ async fn resize_to(app: &App, actor: &Actor, id: InstanceId, plan: Plan, sold: b
     if same && !trial {
         return Err(Error::invalid("plan", "plan-is-current"));
     }
-    let preview = Preview::of(&work.instance, &plan);
+    let preview = Preview::of(&work.instance, plan);
     let old = work.instance.policy.clone();
     if !sold {
         let booked = (Booking::of(&old), Booking::of(&preview.policy));
         quotas::check(&mut work.tx, actor.tenant_id, &tenant, Some(&booked.0), &booked.1).await?;
+        let (tenant, plan, plan_version) = (actor.tenant_id, plan.id, plan.version);
+        app.funding.check(&mut work.tx, &Order { tenant, instance: id, plan, plan_version }).await?;
     }
     let from = crate::plans::db::by_id(&mut *work.tx, work.instance.plan_id).await?.map(|plan| plan.slug);
     let instance = &mut work.instance;
@@ -127,7 +168,7 @@ async fn resize_to(app: &App, actor: &Actor, id: InstanceId, plan: Plan, sold: b
         "policy": { "from": old, "to": work.instance.policy },
         "keeps_disk": preview.keeps_disk,
     });
-    book_and_finish(app, work, &old, "instance.resize_requested", data).await
+    book_and_write(app, work, hosts, &old, "instance.resize_requested", data).await
 }
 
 /// Gives an instance a policy of its own, within its plan: an administrator's doing, for which no
@@ -148,6 +189,7 @@ pub async fn set_policy(
     if !violations.is_empty() {
         return Err(Error::Invalid(violations));
     }
+    let hosts = crate::hosts::candidates(app.db.platform(), None).await?;
     let mut work = Work::system(app, id, "").await?.ok_or(Error::NotFound)?;
     work.source = (&admin.0).into();
     work.requested_by = Some(admin.0.user_id);
@@ -163,18 +205,21 @@ pub async fn set_policy(
         "name": work.instance.name,
         "policy": { "from": old, "to": work.instance.policy },
     });
-    book_and_finish(app, work, &old, "instance.policy_changed", data).await
+    let (work, operation) = book_and_write(app, work, &hosts, &old, "instance.policy_changed", data).await?;
+    work.tx.commit().await?;
+    Ok(operation)
 }
 
-async fn book_and_finish(
+async fn book_and_write(
     app: &App,
     mut work: Work,
+    hosts: &[Candidate],
     old: &ResourcePolicy,
     action: &'static str,
     data: serde_json::Value,
-) -> Result<Operation> {
+) -> Result<(Work, Operation)> {
     let booking = Booking::of(&work.instance.policy);
-    if capability_missing(app, &work.instance).await? {
+    if capability_missing(hosts, &work.instance) {
         return Err(Error::conflict("no-capable-host-here"));
     }
     if !bookings::rebook(&mut work.tx, work.instance.id, &booking).await? {
@@ -182,15 +227,15 @@ async fn book_and_finish(
         drop(work);
         return Err(shortage(app, host, &Booking::of(old), &booking).await?);
     }
-    work.finish(Kind::Resize, action, data).await
+    let operation = work.write(Kind::Resize, action, data).await?;
+    Ok((work, operation))
 }
 
 /// Nothing that is paid for may be dropped silently: the host must be able to do all of it.
-async fn capability_missing(app: &App, instance: &Instance) -> Result<bool> {
+fn capability_missing(hosts: &[Candidate], instance: &Instance) -> bool {
     let needs = jst_policy::placement::Capability::needed_by(&instance.policy);
-    let candidates = crate::hosts::candidates(app.db.platform(), None).await?;
-    let host = candidates.iter().find(|candidate| candidate.host == instance.host_id.uuid());
-    Ok(host.is_none_or(|host| !needs.is_subset(&host.capabilities)))
+    let host = hosts.iter().find(|candidate| candidate.host == instance.host_id.uuid());
+    host.is_none_or(|host| !needs.is_subset(&host.capabilities))
 }
 
 /// What is short on the instance's host, in words.

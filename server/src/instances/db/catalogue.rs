@@ -9,23 +9,47 @@ pub struct TenantRow {
     pub suspended: bool,
     /// Owes something whose date has passed.
     pub overdue: bool,
+    /// A payment of theirs is disputed, or was lost to a dispute.
+    pub disputed: bool,
     pub quota_instances: i64,
     pub quota_vcpus: i64,
     pub quota_memory_mib: i64,
     pub quota_disk_mib: i64,
 }
 
-/// The tenant, locked: requests that could exceed a quota together follow each other.
+/// The tenant with its account, locked: orders that could exceed a quota or spend the same money follow each other.  The quota is
+/// the tenant's own, or what it reached by paying.
 pub async fn lock_tenant(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<TenantRow> {
+    // Decisions about accounts lock in this order too.
+    sqlx::query!("SELECT lock_account($1)::text AS locked", tenant.uuid()).fetch_one(&mut **tx).await?;
+    sqlx::query!("SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE", tenant.uuid())
+        .fetch_one(&mut **tx)
+        .await?;
+    // A statement of its own: what was written while it waited for the lock is seen.
     sqlx::query_as!(
         TenantRow,
         "SELECT may_buy, suspended_at IS NOT NULL AS \"suspended!\", \
-         EXISTS (SELECT FROM billing_accounts WHERE tenant_id = tenants.id AND overdue_since IS NOT NULL) AS \"overdue!\", quota_instances::bigint AS \"quota_instances!\", \
-         quota_vcpus::bigint AS \"quota_vcpus!\", quota_memory_mib, quota_disk_mib \
-         FROM tenants WHERE id = $1 FOR NO KEY UPDATE",
+         EXISTS (SELECT FROM billing_accounts WHERE tenant_id = tenants.id AND overdue_since IS NOT NULL) AS \"overdue!\", \
+         EXISTS (SELECT FROM payments WHERE tenant_id = tenants.id AND dispute IN ('open', 'lost') \
+             AND dispute_settled_at IS NULL) AS \"disputed!\", \
+         greatest(quota_instances, CASE WHEN quota_grows THEN earned.instances END) AS \"quota_instances!\", \
+         greatest(quota_vcpus, CASE WHEN quota_grows THEN earned.vcpus END) AS \"quota_vcpus!\", \
+         greatest(quota_memory_mib, CASE WHEN quota_grows THEN earned.memory_mib END) AS \"quota_memory_mib!\", \
+         greatest(quota_disk_mib, CASE WHEN quota_grows THEN earned.disk_mib END) AS \"quota_disk_mib!\" \
+         FROM tenants CROSS JOIN LATERAL earned_quotas(id) AS earned WHERE id = $1",
         tenant.uuid(),
     )
     .fetch_one(&mut **tx)
+    .await
+}
+
+/// Which billing system sells to this customer, if any does.
+pub async fn seller(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!(
+        "SELECT name FROM billing_owners JOIN billing_systems ON billing_systems.id = system_id WHERE tenant_id = $1",
+        tenant.uuid()
+    )
+    .fetch_optional(&mut **tx)
     .await
 }
 

@@ -232,7 +232,7 @@ async fn delete_page(
     refusal: Refusal,
 ) -> Result<DeletePage> {
     let view = view::one(app, actor, id).await?;
-    let hours = delete::grace_hours(app, view.trial.is_some()).await?;
+    let hours = delete::grace_hours(app.db.platform(), view.trial.is_some()).await?;
     let head = Head::new(&page, &view, "settings");
     // Of what is deleted already only the rest of the grace period can be given up.
     let now = now || delete::is_retained(&view.instance);

@@ -1,7 +1,7 @@
 use super::desk::{Desk, add_host, field_errors, obeyed, policy, text};
 use jst_protocol::desired::Presence;
 use jst_protocol::report::Outcome;
-use jst_server::auth::{Actor, Admin, Role};
+use jst_server::auth::{Actor, Admin, Role, Scopes};
 use jst_server::error::Error;
 use jst_server::instances::resize::set_policy;
 use serde_json::json;
@@ -140,6 +140,8 @@ async fn an_administrator_changes_the_policy_within_a_plan() {
         suspended: false,
         acting: false,
         token: None,
+        scopes: Scopes::of_person(Role::Viewer, true),
+        expires_at: None,
         ip: None,
         request_id: None,
         idempotency_key: None,
