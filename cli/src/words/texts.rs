@@ -179,6 +179,7 @@ texts! {
     ID = "ID", "ID";
     STATE = "STATE", "状态";
     PLAN = "PLAN", "套餐";
+    CHARGED_PLAN = "CHARGED UNTIL APPLIED", "生效前计费套餐";
     IMAGE = "IMAGE", "镜像";
     ADDRESSES = "ADDRESSES", "地址";
     HOSTNAME = "HOSTNAME", "主机名";

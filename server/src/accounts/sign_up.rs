@@ -73,7 +73,7 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
 }
 
 /// Tells somebody who has an account already, or confirms an address that was never confirmed, with the new password.
-async fn mail_known(app: &App, address: &str, hash: &str, language: Language) -> Result<()> {
+async fn mail_known(app: &App, address: &email::EmailAddress, hash: &str, language: Language) -> Result<()> {
     let mut tx = app.db.begin_platform().await?;
     if let Some(user) = users::by_email(&mut *tx, address).await? {
         if user.verified {

@@ -59,6 +59,29 @@ fn months_are_charged_in_advance_and_given_back() {
     assert_eq!(cost(&[sold(1, BY_THE_MONTH, start + DAY, None)], start), 0);
 }
 
+/// Deleted, undone, deleted: what lies between a deletion and its undoing was kept, and is paid for; the last is not.
+#[test]
+fn a_deletion_that_is_undone_is_charged() {
+    let start = november().start;
+    let retained = |n, since, until| Interval { kind: Kind::Retained, ..sold(n, BY_THE_HOUR, since, until) };
+    let mut life = vec![
+        sold(1, BY_THE_HOUR, start, Some(start + HOUR)),
+        retained(2, start + HOUR, Some(start + 50 * HOUR)),
+        retained(3, start + 50 * HOUR, None),
+    ];
+    assert_eq!(cost(&life, start + 100 * HOUR), 0, "nothing is owed while it is deleted");
+    life[2].until = Some(start + 100 * HOUR);
+    life.push(sold(4, BY_THE_HOUR, start + 100 * HOUR, Some(start + 100 * HOUR + 1)));
+    life.push(retained(5, start + 100 * HOUR + 1, None));
+    assert_eq!(cost(&life, start + 100 * HOUR - 1), 0, "it was not undone yet");
+    assert_eq!(cost(&life, start + 200 * HOUR), 20);
+    assert_eq!(restored_since(&life, start + 100 * HOUR, start + 200 * HOUR), Some(start + HOUR));
+    assert_eq!(restored_since(&life, start + 101 * HOUR, start + 200 * HOUR), None);
+    // A trial that comes back is one again.
+    life[3].kind = Kind::Trial;
+    assert_eq!(cost(&life, start + 200 * HOUR), 0);
+}
+
 #[test]
 fn trials_and_what_is_deleted_are_free() {
     let start = november().start;

@@ -174,10 +174,34 @@ async fn next(app: &App, month: &Month) -> Result<bool> {
 /// The lines of a customer's invoice of a month, as they were or would be at its end.
 pub async fn lines(tx: &mut Tx, tenant: TenantId, month: &Month, zone: &TimeZone) -> Result<Vec<Line>> {
     let next = month.next(zone).map_err(anyhow::Error::from)?;
-    let metered = db::ledger::of_tenant(tx, tenant, month.start, next.end).await?;
-    let billed = db::invoices::billed(tx, tenant, month.first, Some(month.first)).await?;
-    let lines = bill::lines(&metered, &[*month, next], &billed, month.end);
+    let begins = db::settings(&mut **tx).await?.begins();
+    let (metered, months) = metered(tx, tenant, [*month, next], begins, zone).await?;
+    let from = months.first().map_or(month.first, |month| month.first);
+    let billed = db::invoices::billed(tx, tenant, from, Some(month.first)).await?;
+    let lines = bill::lines(&metered, &months, &billed, month.end);
     Ok(lines.map_err(anyhow::Error::from)?)
+}
+
+/// What a customer had in two months, and in those before for which a deletion that was undone in the two is owed; with
+/// all these months.  Bills begin with the first month that the operator chose.
+async fn metered(
+    tx: &mut Tx,
+    tenant: TenantId,
+    two: [Month; 2],
+    begins: Option<jiff::civil::Date>,
+    zone: &TimeZone,
+) -> Result<(Vec<bill::Metered>, Vec<Month>)> {
+    let previous = |month: &Month| month.previous(zone).ok();
+    let earlier = std::iter::successors(previous(&two[0]), previous)
+        .take_while(|month| begins.is_some_and(|first| first <= month.first));
+    let metered = db::ledger::of_tenant(tx, tenant, two[0].start, two[1].end).await?;
+    let months = bill::months(&metered, earlier, two);
+    let from = months.first().map_or(two[0].start, |month| month.start);
+    if from == two[0].start {
+        return Ok((metered, months));
+    }
+    // What else there was in a month decides what a part of it costs.
+    Ok((db::ledger::of_tenant(tx, tenant, from, two[1].end).await?, months))
 }
 
 async fn issue(

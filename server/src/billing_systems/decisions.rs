@@ -193,6 +193,7 @@ pub async fn change_plan(
     caller: &BillingSystem,
     reference: &str,
     plan: &str,
+    grow_disk: bool,
     version: i64,
     meant: Option<ServiceId>,
 ) -> Result<Outcome> {
@@ -204,7 +205,7 @@ pub async fn change_plan(
     if service.made.is_none() {
         return Err(Error::conflict("service-pending"));
     }
-    let target = resize::Target::sold(app, plan).await?;
+    let target = resize::Target::sold(app, plan, grow_disk).await?;
     let actor = actor(caller, service.tenant, service.user);
     let mut operation = None;
     if let Some(tx) = plan_turn(app, &service, version).await? {

@@ -25,7 +25,11 @@ use jst_policy::lifecycle::{Power, Request};
 use jst_protocol::report::Observed;
 use serde_json::json;
 use sqlx::PgExecutor;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
+
+/// Deletions that follow each other within this time share one grace period: who deletes and undoes in turn would
+/// otherwise keep everything for ever.
+const SHARED_GRACE: Duration = Duration::days(30);
 
 /// Instances of one name that are told apart by numbers.
 const MAX_NUMBERED: u32 = 9;
@@ -81,9 +85,12 @@ pub async fn mark_deleted(work: &mut Work, grace_hours: i64) -> Result<Operation
     let now = instance.now;
     instance.power = Power::Stopped;
     instance.deleted_at = instance.deleted_at.or(Some(now));
+    let first = grace_begins(instance);
+    instance.first_deleted_at = Some(first);
     // Of what failed nothing is left to come back.
-    let at_once = grace_hours == 0 || failed;
-    instance.purge_at = Some(if at_once { now } else { now + Duration::hours(grace_hours) });
+    let purge_at = if failed { now } else { now.max(first + Duration::hours(grace_hours)) };
+    let at_once = purge_at <= now;
+    instance.purge_at = Some(purge_at);
     if at_once && instance.tombstone_at.is_none() {
         instance.tombstone_at = Some(now);
     }
@@ -99,6 +106,11 @@ pub async fn mark_deleted(work: &mut Work, grace_hours: i64) -> Result<Operation
         operation = db::operations::any(&mut work.tx, operation.id).await?.unwrap_or(operation);
     }
     Ok(operation)
+}
+
+/// From when the grace period of a deletion now counts: from the first of those within a month.
+pub fn grace_begins(instance: &Instance) -> OffsetDateTime {
+    instance.first_deleted_at.filter(|first| instance.now - *first < SHARED_GRACE).unwrap_or(instance.now)
 }
 
 /// The host has acknowledged the tombstone as it stands.

@@ -22,6 +22,7 @@ pub mod desired;
 pub mod firewall;
 pub mod funding;
 pub mod hostname;
+pub mod in_force;
 pub mod model;
 pub mod operations;
 pub mod oversee;

@@ -10,7 +10,7 @@ pub mod judge;
 use super::model::Instance;
 use super::operations::{Operation, tell_of_failure};
 use super::work::Work;
-use super::{db, samples, state};
+use super::{db, in_force, samples, state};
 use crate::error::{Error, Result};
 use crate::events::Source;
 use crate::ids::{HostId, InstanceId};
@@ -163,7 +163,9 @@ async fn carry_out(
             instance.applied_generation = seen.generation;
         }
         instance.state = state::derive(instance);
-        sql::observe(&mut work.tx, host, instance.id, instance.state, &seen).await?;
+        if sql::observe(&mut work.tx, host, instance.id, instance.state, &seen).await? {
+            in_force::rebook(work, &seen).await?;
+        }
     }
     if crashed {
         let data = json!({ "name": work.instance.name });

@@ -153,7 +153,7 @@ async fn tell(tx: &mut Tx, app: &App, item: &Item, reason: &'static str) -> Resu
         ];
         let mail =
             Mail { language, kind: mail::Kind::SetAside, recipient: &recipient, arguments: &arguments };
-        mail::enqueue(tx, mail).await?;
+        mail::enqueue(app, tx, mail).await?;
     }
     Ok(())
 }

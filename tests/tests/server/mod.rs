@@ -26,6 +26,7 @@ mod matrix;
 mod notifications;
 mod passkeys;
 mod payments;
+mod probe;
 mod second_factor;
 mod secrets_shown;
 mod strangers;

@@ -68,7 +68,7 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: MailId) -> sqlx::Result<Op
 pub async fn retry(tx: &mut Tx, id: MailId) -> sqlx::Result<bool> {
     let result = sqlx::query!(
         "UPDATE mail_outbox SET next_attempt_at = now(), attempts = 0, sent_at = NULL, abandoned_at = NULL \
-         WHERE id = $1 AND body_sealed IS NOT NULL",
+         WHERE id = $1 AND (body_sealed IS NOT NULL OR body IS NOT NULL)",
         id.uuid(),
     )
     .execute(&mut **tx)

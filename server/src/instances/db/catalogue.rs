@@ -1,7 +1,7 @@
 //! What a request about instances asks of its tenant.
 
 use crate::db::Tx;
-use crate::ids::{SshKeyId, TenantId};
+use crate::ids::{InstanceId, PlanId, SshKeyId, TenantId};
 use uuid::Uuid;
 
 pub struct TenantRow {
@@ -83,4 +83,31 @@ pub async fn ssh_keys(tx: &mut Tx, tenant: TenantId, ids: Option<&[Uuid]>) -> sq
 
 pub async fn may_buy(pool: &sqlx::PgPool, tenant: TenantId) -> sqlx::Result<bool> {
     sqlx::query_scalar!("SELECT may_buy FROM tenants WHERE id = $1", tenant.uuid()).fetch_one(pool).await
+}
+
+/// A plan that an instance is charged for although it was moved to another one.
+#[derive(Clone, Debug)]
+pub struct ChargedPlan {
+    pub instance_id: InstanceId,
+    pub id: PlanId,
+    pub slug: String,
+    pub version: i32,
+    pub name_en: String,
+    pub name_zh: String,
+}
+
+/// Of these instances of a tenant, those whose open interval in the ledger is of another plan than their own.
+pub async fn charged_plans(tx: &mut Tx, tenant: TenantId, ids: &[Uuid]) -> sqlx::Result<Vec<ChargedPlan>> {
+    sqlx::query_as!(
+        ChargedPlan,
+        "SELECT instances.id AS instance_id, plans.id, plans.slug, \
+         ledger.plan_version AS version, plans.name_en, plans.name_zh FROM ledger \
+         JOIN instances ON instances.id = ledger.instance_id JOIN plans ON plans.id = ledger.plan_id \
+         WHERE ledger.tenant_id = $1 AND ledger.instance_id = ANY($2) AND ledger.until IS NULL AND ledger.kind <> 'retained' \
+         AND (ledger.plan_id, ledger.plan_version) IS DISTINCT FROM (instances.plan_id, instances.plan_version)",
+        tenant.uuid(),
+        ids,
+    )
+    .fetch_all(&mut **tx)
+    .await
 }

@@ -4,6 +4,7 @@ use super::{DAY, Till};
 use crate::server::instances::desk::text;
 
 const ASIDE: &str = "SELECT count(*) FROM set_aside";
+const NO_CREDIT: &str = "UPDATE billing_accounts SET credit_limit = 0";
 
 #[tokio::test]
 async fn an_invoice_that_cannot_be_made_stops_no_other_and_leaves_no_gap() {
@@ -61,13 +62,13 @@ async fn an_account_that_cannot_be_reviewed_stops_no_other() {
     till.desk.make_poisonable().await;
     let mut customers = Vec::new();
     for name in ["a", "b", "c"] {
-        // Prepaid, and nothing was paid: overdue from the first look on.
         let customer = till.desk.buyer(&format!("{name}@example.com")).await;
         till.desk.running(&customer, name, "large").await;
         customers.push(customer);
     }
     till.at(10 * DAY).await;
-    till.desk.poison(customers[0].tenant).await;
+    // Prepaid, and nothing was paid: overdue from the first look on.
+    till.desk.poison_with(customers[0].tenant, NO_CREDIT).await;
     till.review().await;
     let overdue = "SELECT count(*) FROM billing_accounts WHERE overdue_since IS NOT NULL";
     assert_eq!(till.desk.count(overdue).await, 2);
@@ -95,13 +96,7 @@ async fn an_instance_that_cannot_be_suspended_stops_no_other() {
         ids.push(till.desk.running(&customer, name, "large").await);
     }
     till.at(10 * DAY).await;
-    till.review().await;
-    sqlx::query("UPDATE billing_accounts SET overdue_since = now() - interval '8 days' WHERE tenant_id = $1")
-        .bind(customer.tenant)
-        .execute(till.desk.pool())
-        .await
-        .unwrap();
-    till.desk.poison(crate::server::instances::desk::uuid_of(&ids[0])).await;
+    till.desk.poison_with(crate::server::instances::desk::uuid_of(&ids[0]), NO_CREDIT).await;
     till.review().await;
     let locked = "SELECT count(*) FROM instances WHERE lock_reason = 'suspended'";
     assert_eq!(till.desk.count(locked).await, 2);

@@ -4,6 +4,7 @@ mod create;
 mod delete;
 pub mod desk;
 mod graphs;
+mod in_force;
 mod isolation;
 mod oversee;
 mod pages;

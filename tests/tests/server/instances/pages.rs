@@ -89,7 +89,7 @@ async fn from_the_first_visit_to_a_running_instance_without_script() {
         [("plan", "small"), ("image", "test"), ("name", ""), ("hostname", "-x-"), ("user_data", "#!/bin/sh")];
     let page = client.post("/instances", &wrong).await.expect(422);
     assert!(page.body.contains("Fill this in."), "{}", page.body);
-    assert!(page.body.contains("neither begins nor ends with a hyphen"), "{}", page.body);
+    assert!(page.body.contains("Enter a host name such as web-1 or web.example.com"), "{}", page.body);
     assert!(page.body.contains("value=\"-x-\"") && page.body.contains("#!/bin/sh"), "{}", page.body);
 
     let answer = client

@@ -202,6 +202,7 @@ fn of_bystanders(name: &'static str) -> &'static str {
         "instance" => "any-instance",
         "operation" => "any-operation",
         "invoice" => "any-invoice",
+        "payment" => "any-payment",
         "tenant" => "any-tenant",
         "user" => "any-user",
         "appeal" => "any-appeal",
