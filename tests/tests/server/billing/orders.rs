@@ -66,8 +66,8 @@ async fn an_order_needs_what_everything_costs_in_its_first_period() {
     // More money, a dearer plan; and back to a cheaper one without any.
     till.pay(&customer, LARGE - SMALL, "fourth").await.expect(201);
     customer.act(&first, "resize", json!({ "plan": "large" })).await.expect(202);
-    refused(customer.act(&third, "resize", json!({ "plan": "large" })).await, "funds-missing").await;
     till.desk.obey().await;
+    refused(customer.act(&third, "resize", json!({ "plan": "large" })).await, "funds-missing").await;
     let (cheap, disk) = ("cheap", 1024);
     till.desk.plan(cheap, false, crate::server::instances::desk::policy(1, 512, 256, disk)).await;
     customer.act(&first, "resize", json!({ "plan": cheap })).await.expect(202);

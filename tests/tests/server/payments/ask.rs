@@ -10,7 +10,7 @@ use serde_json::json;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-async fn begun(counter: &Counter, customer: &Customer, provider: &str) -> (String, String) {
+async fn begun(customer: &Customer, provider: &str) -> (String, String) {
     let body = json!({ "provider": provider, "amount": 8_888, "currency": "CNY" });
     let payment = customer.api.post("/api/v1/billing/payments", body).await.expect(201).json();
     if provider == "alipay" {
@@ -49,7 +49,7 @@ async fn a_payment_whose_notification_was_lost_counts_once() {
     let customer = counter.customer("a@example.com", "CNY").await;
     let mut expected = 0;
     for provider in PROVIDERS {
-        let (id, number) = begun(&counter, &customer, provider).await;
+        let (id, number) = begun(&customer, provider).await;
         asked(&counter).await;
         assert_eq!(state(&customer, &id).await, "pending", "{provider}");
         counter.simulator.becomes(&number, Trade::Paid);
@@ -73,13 +73,13 @@ async fn an_order_that_was_closed_expires_and_one_that_went_back_is_both() {
     let counter = Counter::open().await;
     let customer = counter.customer("a@example.com", "CNY").await;
     for provider in PROVIDERS {
-        let (id, number) = begun(&counter, &customer, provider).await;
+        let (id, number) = begun(&customer, provider).await;
         counter.simulator.becomes(&number, Trade::Closed);
         asked(&counter).await;
         comes_to(&customer, &id, "expired").await;
     }
     // Alipay closes a trade that went back whole.
-    let (id, number) = begun(&counter, &customer, "alipay").await;
+    let (id, number) = begun(&customer, "alipay").await;
     counter.simulator.becomes(&number, Trade::Refunded);
     asked(&counter).await;
     comes_to(&customer, &id, "refunded").await;
@@ -106,7 +106,7 @@ async fn an_answer_that_lies_does_no_harm() {
     let customer = counter.customer("a@example.com", "CNY").await;
     let mut begun_payments = Vec::new();
     for provider in PROVIDERS {
-        let (id, number) = begun(&counter, &customer, provider).await;
+        let (id, number) = begun(&customer, provider).await;
         counter.simulator.becomes(&number, Trade::Paid);
         begun_payments.push(id);
     }
