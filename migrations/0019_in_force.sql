@@ -69,6 +69,8 @@ BEGIN
         WHEN NEW.purged_at IS NOT NULL THEN NULL
         -- Its creation failed: what the host applies is only that nothing is left.
         WHEN NEW.tombstone_at IS NOT NULL AND open.n IS NULL THEN NULL
+        -- It is tried again after its creation failed, and is not there yet.
+        WHEN open.n IS NULL AND reached < NEW.build_generation THEN NULL
         WHEN newest.retained OR NEW.deleted_at IS NOT NULL THEN 'retained'
         WHEN newest.trial THEN 'trial'
         -- The service is written before its instance and never removed while there is one.

@@ -167,7 +167,7 @@ async fn pass(
             match result {
                 Ok(Done::Done) => {}
                 Ok(Done::Untaken(field)) => recall.untaken.push(field),
-                Err(fault) => return fail(context, &entry, &observed, recall, fault).await,
+                Err(fault) => return fail(context, &entry, &target, &observed, recall, fault).await,
             }
             if matches!(action, Action::Start) {
                 recall.untaken.clear();

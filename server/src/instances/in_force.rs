@@ -23,6 +23,8 @@ use jst_protocol::report::{Applied, InstanceReport, Observed, Outcome};
 /// Whether the report proves that nothing larger of an earlier generation is left.
 pub fn is_settled(instance: &Instance, report: &InstanceReport) -> bool {
     match report.observed {
+        // Of a creation that failed nothing ever was in force.
+        _ if instance.has_failed() => false,
         Observed::Absent | Observed::Stopped | Observed::Crashed => is_in_force(&report.outcome),
         Observed::Running => {
             report.outcome == Outcome::Applied
@@ -50,12 +52,14 @@ fn keeps_memory_limit(instance: &Instance, report: &InstanceReport) -> bool {
 /// Whether something of the report's generation is in force: it is applied, or a change that failed half-way has left
 /// the guest larger than it was.
 pub fn is_reached(instance: &Instance, report: &InstanceReport) -> bool {
-    let built = instance.applied_generation >= instance.build_generation;
+    // What is created for the first time counts once it is there as a whole.
+    let created = instance.held_generation > 0;
     let grown = |applied: &Applied| {
         let before = instance.applied.as_ref().map(Booking::of).unwrap_or_default();
         !before.covers(&Booking::of(&applied.policy))
     };
-    is_in_force(&report.outcome) || built && report.applied.as_ref().is_some_and(grown)
+    let changed = created && report.applied.as_ref().is_some_and(grown);
+    !instance.has_failed() && (is_in_force(&report.outcome) || changed)
 }
 
 /// What an instance books: what is desired and what is in force, and what it has booked already until a report proves
