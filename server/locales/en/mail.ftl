@@ -1,4 +1,6 @@
 # Mails: subjects and bodies.
+# Stands in the place of a link in what administrators are shown.
+mail-link-hidden = [link: only the recipient sees it]
 mail-footer =
     Jinshitong VPS
     You get this mail because of your account. Do not answer to it; nobody reads this mailbox.
@@ -134,15 +136,16 @@ mail-appeal-declined-body =
 
     { $link }
 
-mail-invitation-subject = { $inviter } invites you to { $tenant }
+# What a stranger can name, such as a team, stands neither in the subject nor at the beginning: nobody advertises with our mails.
+mail-invitation-subject = You are invited to a team on Jinshitong VPS
 mail-invitation-body =
-    { $inviter } invites you to work with the servers of { $tenant } on Jinshitong VPS.
+    You are invited to work with a team's servers on Jinshitong VPS.
 
-    Open this link to accept, signed in as { $email }:
+    Open this link to see the team and to accept, signed in as { $email }:
 
     { $link }
 
-    It works within 7 days. If you do not know { $inviter }, do nothing.
+    It works within 7 days. The invitation was sent by { $inviter }. If you don't know the sender, ignore this email.
 
 mail-trial-started-subject = Your free trial runs until { $expires }
 mail-trial-started-body =
@@ -253,5 +256,13 @@ mail-webhook-disabled-body =
     { $reason }.
 
     Put right what is wrong, send a test, and enable the webhook again. What waited for it until then is sent when you do so.
+
+    { $link }
+
+mail-set-aside-subject = Something on the platform keeps failing: { $kind }
+mail-set-aside-body =
+    { $kind } has failed repeatedly and was set aside. Reason: { $reason }.
+
+    Everything else goes on, and this is retried after a growing pause. What failed, and why:
 
     { $link }

@@ -1,4 +1,6 @@
 # Mails: subjects and bodies.
+# 管理后台显示邮件时，用它代替链接。
+mail-link-hidden = [链接仅收件人可见]
 mail-footer =
     金时通 VPS
     您收到这封邮件是因为您的账号。请勿直接回复，此邮箱无人查看。
@@ -134,15 +136,16 @@ mail-appeal-declined-body =
 
     { $link }
 
-mail-invitation-subject = { $inviter } 邀请您加入 { $tenant }
+# 陌生人可以自行命名的内容（如团队名称）不出现在主题和正文开头，以免我们的邮件被用来发广告。
+mail-invitation-subject = 邀请您加入金时通 VPS 上的团队
 mail-invitation-body =
-    { $inviter } 邀请您在金时通 VPS 上共同管理“{ $tenant }”的服务器。
+    您收到一份邀请：在金时通 VPS 上共同管理某个团队的服务器。
 
-    请以 { $email } 登录后打开以下链接接受邀请：
+    请以 { $email } 登录后打开以下链接，查看团队并接受邀请：
 
     { $link }
 
-    链接在 7 天内有效。如果您不认识 { $inviter }，请忽略本邮件。
+    链接在 7 天内有效。邀请由 { $inviter } 发出；如果您不认识对方，请忽略本邮件。
 
 mail-trial-started-subject = 免费试用至 { $expires }
 mail-trial-started-body =
@@ -247,5 +250,13 @@ mail-webhook-disabled-body =
     { $reason }。
 
     请排除问题，发送一次测试，然后重新启用该 Webhook。停用前等待发送的消息会在启用后发出。
+
+    { $link }
+
+mail-set-aside-subject = 平台有工作持续失败：{ $kind }
+mail-set-aside-body =
+    “{ $kind }”多次失败，已搁置。原因：{ $reason }。
+
+    其余一切照常进行，此项会按逐渐变长的间隔重试。失败的内容和原因：
 
     { $link }

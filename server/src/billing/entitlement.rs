@@ -16,6 +16,7 @@ use crate::ids::{InstanceId, TenantId};
 use crate::instances::delete::mark_deleted;
 use crate::instances::{Kind, Operation, work::Work};
 use crate::mail::{self, Mail};
+use crate::set_aside::{self, Item, Pass};
 use crate::state::App;
 use crate::web::language::Language;
 use jst_policy::lifecycle::Power;
@@ -28,15 +29,14 @@ const BATCH: i64 = 100;
 
 /// Looks at every account that has anything.
 pub async fn pass(app: &App) -> Result<()> {
+    let pass = Pass::begin(app, set_aside::Kind::Account).await?;
     let mut after = None;
     loop {
         let tenants = db::entitlement::tenants(app.db.platform(), after, BATCH).await?;
         let Some(last) = tenants.last().copied() else { return Ok(()) };
-        for tenant in tenants {
-            // The others must not wait for one that cannot be looked at.
-            if let Err(error) = review(app, tenant).await {
-                tracing::error!(%tenant, error = ?error, "an account was not looked at; the next pass does");
-            }
+        for tenant in tenants.into_iter().filter(|tenant| !pass.waits(tenant.uuid())) {
+            let item = Item::new(set_aside::Kind::Account, tenant.uuid()).tenant(tenant);
+            pass.each(item, review(app, tenant)).await?;
         }
         after = Some(last);
     }
@@ -179,15 +179,22 @@ pub async fn tell(
     for (recipient, locale) in db::entitlement::owners(tx, tenant).await? {
         let language = Language::from_code(&locale).unwrap_or_default();
         let arguments = [facts, &[("link", link.clone())]].concat();
-        mail::enqueue(tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
+        mail::enqueue(app, tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
     }
     Ok(())
 }
 
-/// Makes a tenant's instances what the decision in force says.
+/// Makes a tenant's instances what the decision in force says.  One that cannot be is set aside: whoever does not pay
+/// must not go on because of it, and whoever pays must not wait for it.
 pub async fn settle(app: &App, tenant: TenantId) -> Result<()> {
-    for instance in db::entitlement::unsettled(app.db.platform(), tenant).await? {
-        settle_one(app, tenant, instance).await?;
+    let unsettled = db::entitlement::unsettled(app.db.platform(), tenant).await?;
+    if unsettled.is_empty() {
+        return Ok(());
+    }
+    let pass = Pass::begin(app, set_aside::Kind::Suspension).await?;
+    for instance in unsettled {
+        let item = Item::new(set_aside::Kind::Suspension, instance.uuid()).instance(instance).tenant(tenant);
+        pass.each(item, settle_one(app, tenant, instance)).await?;
     }
     Ok(())
 }
@@ -200,7 +207,7 @@ async fn settle_one(app: &App, tenant: TenantId, id: InstanceId) -> Result<()> {
     let there = work.instance.deleted_at.is_none() && !work.instance.has_failed();
     if stage == Stage::Deleted && there {
         work.instance.delete_protection = false;
-        let hours = crate::instances::delete::grace_hours(app, false).await?;
+        let hours = crate::instances::delete::grace_hours(&mut *work.tx, false).await?;
         mark_deleted(&mut work, hours).await?;
     } else if stage.is_locked() && there && work.instance.lock_reason.is_none() {
         lock(&mut work, LOCK, "instance.suspended").await?;

@@ -17,6 +17,7 @@ use crate::error::{Error, FieldError, Result};
 use crate::events::Source;
 use crate::ids::{CreditNoteId, InvoiceId, TenantId};
 use crate::mail;
+use crate::set_aside::{self, Item, Kind};
 use crate::state::App;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -78,7 +79,63 @@ pub async fn run(app: &App) -> Result<()> {
         tracing::info!(month = month.name(), "making invoices");
         while next(app, &month).await? {}
     }
+    retry(app).await
+}
+
+/// How an invoice that could not be made is known: its month and its customer.
+fn aside(month: &Month, tenant: TenantId) -> Item {
+    Item::new(Kind::Invoice, format!("{} {}", month.name(), tenant.uuid())).tenant(tenant)
+}
+
+/// Makes those that could not be made in their turn.  They get the numbers that are next now.
+async fn retry(app: &App) -> Result<()> {
+    let mut due = set_aside::db::due(app.db.platform(), Kind::Invoice, BATCH).await?;
+    // A customer's months follow each other: what is charged in advance depends on what was billed before.
+    due.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    for (subject, _, _) in due {
+        let Some((name, id)) = subject.split_once(' ') else { continue };
+        let (Some(first), Ok(tenant)) = (Month::parse(name), id.parse().map(TenantId::from_uuid)) else {
+            continue;
+        };
+        let mut tx = app.db.begin_platform().await?;
+        let settings = db::settings(&mut *tx).await?;
+        if !set_aside::db::lock(&mut tx, Kind::Invoice, &subject).await? {
+            continue;
+        }
+        let month = Month::of(first, &settings.zone()).map_err(anyhow::Error::from)?;
+        if issue_alone(&mut tx, app, &settings, tenant, &month).await? {
+            set_aside::db::remove_in(&mut tx, Kind::Invoice, &subject).await?;
+        }
+        tx.commit().await?;
+    }
     Ok(())
+}
+
+/// One customer's invoice.  False: it could not be made, which is noted, and its number goes to the next customer.
+async fn issue_alone(
+    tx: &mut Tx,
+    app: &App,
+    settings: &BillingSettings,
+    tenant: TenantId,
+    month: &Month,
+) -> Result<bool> {
+    tx.begin_part().await?;
+    let made = match set_aside::db::waits_for_earlier(tx, Kind::Invoice, tenant, &month.name()).await? {
+        false => set_aside::caught(issue(tx, app, settings, tenant, month)).await,
+        true => Err(Error::Internal(anyhow::anyhow!("an earlier invoice of this customer is not made yet"))),
+    };
+    match made {
+        Ok(()) => {
+            tx.keep_part().await?;
+            Ok(true)
+        }
+        Err(error) if error.is_outage() => Err(error),
+        Err(error) => {
+            tx.undo_part().await?;
+            set_aside::note_in(tx, app, &aside(month, tenant), &error).await?;
+            Ok(false)
+        }
+    }
 }
 
 /// The earliest month that has ended and whose invoices are not all made.
@@ -107,7 +164,7 @@ async fn next(app: &App, month: &Month) -> Result<bool> {
     };
     let tenants = db::invoices::next_tenants(&mut tx, after, month.end, BATCH).await?;
     for tenant in &tenants {
-        issue(&mut tx, app, &settings, *tenant, month).await?;
+        issue_alone(&mut tx, app, &settings, *tenant, month).await?;
     }
     db::invoices::note_run(&mut tx, month.first, tenants.last().copied()).await?;
     tx.commit().await?;

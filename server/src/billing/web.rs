@@ -147,6 +147,9 @@ impl AccountPage {
         let standing = standing::of(&mut tx, actor.tenant_id).await?;
         let zone = standing.settings.zone();
         let owner = actor.role >= Role::Owner;
+        let entries = db::accounts::entries(&mut tx, actor.tenant_id, None, SHOWN).await?;
+        let invoices = db::invoices::list(&mut tx, Some(actor.tenant_id), None, SHOWN).await?;
+        drop(tx);
         Ok(Self {
             pays_here: owner
                 && !payments::settings::offered(app, standing.account.currency).await?.is_empty(),
@@ -160,8 +163,8 @@ impl AccountPage {
             },
             missing_shown: standing.missing(None)?,
             lines: standing.lines.iter().map(|line| LineView::new(&page, &zone, line)).collect(),
-            entries: db::accounts::entries(&mut tx, actor.tenant_id, None, SHOWN).await?,
-            invoices: db::invoices::list(&mut tx, Some(actor.tenant_id), None, SHOWN).await?,
+            entries,
+            invoices,
             owner,
             code: String::new(),
             errors: Vec::new(),

@@ -202,7 +202,7 @@ async fn begin(
         return Ok(None);
     }
     if trial {
-        trials::begin(&mut tx, actor, settings, &instance, &app.config.public_url).await?;
+        trials::begin(app, &mut tx, actor, settings, &instance).await?;
     }
     let data = json!({
         "name": instance.name,

@@ -24,6 +24,7 @@ use crate::state::App;
 use jst_policy::lifecycle::{Power, Request};
 use jst_protocol::report::Observed;
 use serde_json::json;
+use sqlx::PgExecutor;
 use time::{Duration, OffsetDateTime};
 
 /// Deletions that follow each other within this time share one grace period: who deletes and undoes in turn would
@@ -59,7 +60,7 @@ pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Res
     let trial = crate::trials::db::is_trial(&mut work.tx, id).await?;
     let hours = match when {
         When::Now => 0,
-        When::Later => grace_hours(app, trial).await?,
+        When::Later => grace_hours(&mut *work.tx, trial).await?,
     };
     let operation = mark_deleted(&mut work, hours).await?;
     work.tx.commit().await?;
@@ -67,8 +68,8 @@ pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Res
 }
 
 /// How long a deletion can be undone.
-pub async fn grace_hours(app: &App, trial: bool) -> Result<i64> {
-    let hours = settings::get(app.db.platform()).await?.delete_grace_hours.max(0);
+pub async fn grace_hours(executor: impl PgExecutor<'_>, trial: bool) -> Result<i64> {
+    let hours = settings::get(executor).await?.delete_grace_hours.max(0);
     Ok(if trial { hours.min(TRIAL_GRACE_HOURS) } else { hours })
 }
 

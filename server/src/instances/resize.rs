@@ -15,6 +15,7 @@ use super::placing;
 use super::quotas;
 use super::work::Work;
 use crate::auth::{Actor, Admin};
+use crate::db::Tx;
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{HostId, InstanceId};
 use crate::plans::Plan;
@@ -24,6 +25,7 @@ use jst_policy::admission::{Booking, resize_fits};
 use jst_policy::change::{Effect, FieldChange, GuestLimits, classify};
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::lifecycle::Request;
+use jst_policy::placement::Candidate;
 use jst_policy::units::MiB;
 use serde_json::json;
 
@@ -82,20 +84,43 @@ pub async fn resize(
     plan: &str,
     grow_disk: bool,
 ) -> Result<Operation> {
-    let plan = known(find_plan(app, actor, plan).await?, plan)?;
-    resize_to(app, actor, id, plan, grow_disk, false).await
+    actor.may_operate()?;
+    let target = Target::new(app, known(find_plan(app, actor, plan).await?, plan)?, grow_disk).await?;
+    let tx = app.db.tenant(actor.tenant_id).await?;
+    let (work, operation) = resize_to(app, tx, actor, id, &target, false).await?;
+    work.tx.commit().await?;
+    Ok(operation)
 }
 
-/// The same at the word of the system that sells the instance: neither quotas nor the right to buy count, and it may
-/// sell what we do not offer.
+/// Where an instance goes: the plan, whether its disk grows with it, and what its host can do.  Read before the
+/// transaction begins, which must not wait for a second connection.
+pub struct Target {
+    plan: Plan,
+    grow_disk: bool,
+    hosts: Vec<Candidate>,
+}
+
+impl Target {
+    async fn new(app: &App, plan: Plan, grow_disk: bool) -> Result<Self> {
+        Ok(Self { plan, grow_disk, hosts: crate::hosts::candidates(app.db.platform(), None).await? })
+    }
+
+    /// A plan that a billing system may sell, whether or not we offer it.
+    pub async fn sold(app: &App, plan: &str, grow_disk: bool) -> Result<Self> {
+        Self::new(app, known(any_plan(app, plan).await?, plan)?, grow_disk).await
+    }
+}
+
+/// The same at the word of the system that sells the instance, in the caller's transaction: neither quotas nor the right to
+/// buy count.
 pub async fn resize_sold(
     app: &App,
+    tx: Tx,
     actor: &Actor,
     id: InstanceId,
-    plan: &str,
-    grow_disk: bool,
-) -> Result<Operation> {
-    resize_to(app, actor, id, known(any_plan(app, plan).await?, plan)?, grow_disk, true).await
+    target: &Target,
+) -> Result<(Work, Operation)> {
+    resize_to(app, tx, actor, id, target, true).await
 }
 
 fn known(plan: Option<Plan>, text: &str) -> Result<Plan> {
@@ -104,14 +129,14 @@ fn known(plan: Option<Plan>, text: &str) -> Result<Plan> {
 
 async fn resize_to(
     app: &App,
+    mut tx: Tx,
     actor: &Actor,
     id: InstanceId,
-    plan: Plan,
-    grow_disk: bool,
+    target: &Target,
     sold: bool,
-) -> Result<Operation> {
+) -> Result<(Work, Operation)> {
     actor.may_operate()?;
-    let mut tx = app.db.tenant(actor.tenant_id).await?;
+    let Target { plan, grow_disk, hosts } = target;
     // The tenant's row before the instance's, as everywhere.
     let tenant = catalogue::lock_tenant(&mut tx, actor.tenant_id).await?;
     let instance = super::db::lock(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
@@ -131,10 +156,10 @@ async fn resize_to(
     }
     let trial = trials::db::is_trial(&mut work.tx, id).await?;
     let same = plan.id == work.instance.plan_id && plan.version == work.instance.plan_version;
-    let preview = Preview::of(&work.instance, &plan, grow_disk);
-    check_disk(&work.instance, &plan, &preview)?;
+    let preview = Preview::of(&work.instance, plan, *grow_disk);
+    check_disk(&work.instance, plan, &preview)?;
     // A trial may be bought as it is, and a disk that was left as it was may grow later.
-    let grows = grow_disk && preview.disk_growth > MiB::ZERO;
+    let grows = *grow_disk && preview.disk_growth > MiB::ZERO;
     if same && !trial && !grows {
         return Err(Error::invalid("plan", "plan-is-current"));
     }
@@ -160,7 +185,7 @@ async fn resize_to(
         "policy": { "from": old, "to": work.instance.policy },
         "grow_disk": grows,
     });
-    book_and_finish(app, work, "instance.resize_requested", data).await
+    book_and_write(app, work, hosts, "instance.resize_requested", data).await
 }
 
 /// What is on a disk is lost when it shrinks, so that no plan with a smaller one can be had.
@@ -194,6 +219,7 @@ pub async fn set_policy(
     if !violations.is_empty() {
         return Err(Error::Invalid(violations));
     }
+    let hosts = crate::hosts::candidates(app.db.platform(), None).await?;
     let mut work = Work::system(app, id, "").await?.ok_or(Error::NotFound)?;
     work.source = (&admin.0).into();
     work.requested_by = Some(admin.0.user_id);
@@ -209,17 +235,20 @@ pub async fn set_policy(
         "name": work.instance.name,
         "policy": { "from": old, "to": work.instance.policy },
     });
-    book_and_finish(app, work, "instance.policy_changed", data).await
+    let (work, operation) = book_and_write(app, work, &hosts, "instance.policy_changed", data).await?;
+    work.tx.commit().await?;
+    Ok(operation)
 }
 
 /// Books what is new beside what is there: what becomes smaller is given back once that is in force.
-async fn book_and_finish(
+async fn book_and_write(
     app: &App,
     mut work: Work,
+    hosts: &[Candidate],
     action: &'static str,
     data: serde_json::Value,
-) -> Result<Operation> {
-    if capability_missing(app, &work.instance).await? {
+) -> Result<(Work, Operation)> {
+    if capability_missing(hosts, &work.instance) {
         return Err(Error::conflict("no-capable-host-here"));
     }
     let booked = bookings::of(&mut work.tx, work.instance.id).await?.unwrap_or_default();
@@ -229,15 +258,15 @@ async fn book_and_finish(
         drop(work);
         return Err(shortage(app, host, &booked, &new).await?);
     }
-    work.finish(Kind::Resize, action, data).await
+    let operation = work.write(Kind::Resize, action, data).await?;
+    Ok((work, operation))
 }
 
 /// Nothing that is paid for may be dropped silently: the host must be able to do all of it.
-async fn capability_missing(app: &App, instance: &Instance) -> Result<bool> {
+fn capability_missing(hosts: &[Candidate], instance: &Instance) -> bool {
     let needs = jst_policy::placement::Capability::needed_by(&instance.policy);
-    let candidates = crate::hosts::candidates(app.db.platform(), None).await?;
-    let host = candidates.iter().find(|candidate| candidate.host == instance.host_id.uuid());
-    Ok(host.is_none_or(|host| !needs.is_subset(&host.capabilities)))
+    let host = hosts.iter().find(|candidate| candidate.host == instance.host_id.uuid());
+    host.is_none_or(|host| !needs.is_subset(&host.capabilities))
 }
 
 /// What is short on the instance's host, in words.

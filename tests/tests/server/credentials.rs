@@ -1,7 +1,7 @@
 //! What outlives what: a reset, a new password, signing out everywhere, a disabled account, a lower role.
 
 use super::second_factor::between;
-use jst_server::accounts::db::passkeys;
+use jst_server::accounts::db::{passkeys, sessions};
 use jst_tests::platform::PASSWORD;
 use jst_tests::{Api, Client, Platform};
 use serde_json::{Value, json};
@@ -28,11 +28,8 @@ async fn user(platform: &Platform, email: &str) -> Uuid {
 
 /// Kind and body of the newest mail.
 async fn newest_mail(platform: &Platform, email: &str) -> (String, String) {
-    sqlx::query_as("SELECT kind, body FROM mail_outbox WHERE recipient = $1 ORDER BY id DESC LIMIT 1")
-        .bind(email)
-        .fetch_one(platform.app().db.platform())
-        .await
-        .unwrap()
+    let newest = platform.mails_to(email).await.swap_remove(0);
+    (newest.kind, newest.body)
 }
 
 /// What the newest event of this action says.
@@ -166,6 +163,30 @@ async fn nothing_made_before_outlives_a_password_reset() {
     here.post(&confirm, &[("current_password", NEW_PASSWORD)]).await.expect(303);
     assert!(passkey_signs_in(&platform, lin).await);
     here.post(&confirm, &[("current_password", NEW_PASSWORD)]).await.expect(404);
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn a_device_from_before_a_reset_is_a_strangers() {
+    let platform = Platform::start().await;
+    let intruder = platform.customer("lin@example.com").await;
+    let lin = user(&platform, "lin@example.com").await;
+    let pool = platform.app().db.platform();
+    let devices = || async {
+        let query = sqlx::query_scalar::<_, Uuid>("SELECT device FROM user_devices WHERE user_id = $1");
+        let all = query.bind(lin).fetch_all(pool).await.unwrap();
+        let mut known = 0;
+        for device in &all {
+            known += usize::from(sessions::is_device_of(pool, lin, *device).await.unwrap());
+        }
+        (all.len(), known)
+    };
+    assert_eq!(devices().await, (1, 1));
+    reset(&platform, "lin@example.com").await;
+    // That of whoever held the link, and not the one from before.
+    assert_eq!(devices().await, (2, 1));
+    intruder.sign_in("lin@example.com", NEW_PASSWORD).await;
+    assert_eq!(devices().await, (2, 2));
     platform.stop().await;
 }
 

@@ -62,6 +62,7 @@ const OTHERS: &str = "
     POST /api/v1/admin/operations/{id}/retry
     POST /api/v1/admin/payment-events/{id}/retry
     PUT /api/v1/admin/payment-providers/{provider}
+    POST /api/v1/admin/payments/{id}/settle-dispute
     POST /api/v1/admin/plans
     DELETE PUT /api/v1/admin/plans/{id}
     POST /api/v1/admin/plans/{id}/restore
@@ -490,15 +491,9 @@ async fn the_scheme_is_understood_in_any_case_everywhere() {
     let anonymous = shop.desk.platform.api("");
     let admin = shop.desk.platform.admin_token().await;
     for scheme in ["Bearer", "bearer", "BEARER"] {
-        for (path, token) in
-            [("/api/v1/account", &admin), ("/metrics", &admin), ("/billing/v1/ping", &shop.token)]
-        {
+        for (path, token) in [("/api/v1/account", &admin), ("/billing/v1/ping", &shop.token)] {
             let value = format!("{scheme} {token}");
-            // Behind a proxy, so that being on the same machine is not enough for the metrics.
-            let headers = [("authorization", value.as_str()), ("via", "1.1 proxy")];
-            let answer = anonymous.send(Method::GET, path, None, &headers).await;
-            assert!([200, 404].contains(&answer.status), "{scheme} {path}: {answer:?}");
-            assert!(path == "/metrics" || answer.status == 200, "{scheme} {path}: {answer:?}");
+            anonymous.send(Method::GET, path, None, &[("authorization", &value)]).await.expect(200);
         }
     }
     for value in ["Basic x", "Bearer", "bearer "] {

@@ -37,7 +37,7 @@ pub async fn tell(
             ("link", format!("{public}/admin/billing/{page}")),
         ];
         let kind = mail::Kind::PaymentAttention;
-        mail::enqueue(tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
+        mail::enqueue(app, tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
     }
     Ok(())
 }

@@ -327,6 +327,7 @@ pub async fn save_facts(tx: &mut Tx, payment: &Payment, facts: &Facts, entries: 
 pub async fn overdue(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<PaymentId>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM payments WHERE state = 'pending' AND expires_at < now() - interval '10 minutes' \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'payment_expiry' AND subject = payments.id::text AND next_at > now()) \
          ORDER BY expires_at LIMIT $1",
         limit,
     )

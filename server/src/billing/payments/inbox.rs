@@ -17,6 +17,7 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
 use crate::ids::PaymentId;
+use crate::set_aside::{self, Item, Pass};
 use crate::state::App;
 use reqwest::header::HeaderMap;
 use serde_json::json;
@@ -97,7 +98,7 @@ pub async fn pass(app: &App) -> Result<()> {
     loop {
         let waiting = db::waiting(app.db.platform(), BATCH).await?;
         for id in &waiting {
-            if let Err(error) = apply_one(app, *id).await {
+            if let Err(error) = set_aside::caught(apply_one(app, *id)).await {
                 // The others go on; this one comes again, later each time.
                 tracing::error!(event = id, error = ?error, "a payment event was not applied; it comes again");
                 db::postpone(app.db.platform(), *id, &format!("{error:?}")).await?;
@@ -113,22 +114,28 @@ pub async fn pass(app: &App) -> Result<()> {
 
 /// Looks at every account whose payments led to entries since the last look.
 async fn review(app: &App) -> Result<()> {
-    for (tenant, seen) in db::unreviewed(app.db.platform()).await? {
+    let unreviewed = db::unreviewed(app.db.platform()).await?;
+    if unreviewed.is_empty() {
+        return Ok(());
+    }
+    let pass = Pass::begin(app, set_aside::Kind::Account).await?;
+    for (tenant, seen) in unreviewed.into_iter().filter(|(tenant, _)| !pass.waits(tenant.uuid())) {
+        let look = async {
+            entitlement::review(app, tenant).await?;
+            Ok::<(), Error>(db::set_reviewed(app.db.platform(), &seen).await?)
+        };
         // The others must not wait for one that cannot be looked at.
-        match entitlement::review(app, tenant).await {
-            Ok(()) => db::set_reviewed(app.db.platform(), &seen).await?,
-            Err(error) => {
-                tracing::error!(%tenant, error = ?error, "an account was not looked at; the next pass does")
-            }
-        }
+        pass.each(Item::new(set_aside::Kind::Account, tenant.uuid()).tenant(tenant), look).await?;
     }
     Ok(())
 }
 
 /// Payments that nobody can make any more.
 async fn expire(app: &App) -> Result<()> {
+    let pass = Pass::begin(app, set_aside::Kind::PaymentExpiry).await?;
     for id in db::overdue(app.db.platform(), BATCH).await? {
-        note(app, id, &Fact::Expired).await?;
+        let item = Item::new(set_aside::Kind::PaymentExpiry, id.uuid());
+        pass.each(item, note(app, id, &Fact::Expired)).await?;
     }
     Ok(())
 }

@@ -237,8 +237,9 @@ async fn reset_password(
 
 /// Let the owner in
 ///
-/// A link that works once and for 60 seconds, and leads to the page of the instance. Refused where the account was not
-/// made through you, and for administrators of the platform.
+/// A link that works once and for 60 seconds, and leads to the page of the instance. The session reaches what
+/// you sold to this customer, and no other team or account setting. Refused where the account was not made through you, for
+/// administrators of the platform, and once the owner has chosen a password (403 `sso-own-password`): they sign in with it.
 #[utoipa::path(post, path = "/billing/v1/services/{external_ref}/sso", tag = "Services",
     params(("external_ref" = String, Path, description = "Your reference")),
     responses((status = 201, body = SignOnBody), Refusals, Conflicts))]

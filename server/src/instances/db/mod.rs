@@ -310,6 +310,7 @@ pub async fn save_protection(tx: &mut Tx, id: InstanceId, on: bool) -> sqlx::Res
 pub async fn due_for_purge(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<InstanceId>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM instances WHERE purge_at <= now() AND tombstone_at IS NULL AND purged_at IS NULL \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'purge' AND subject = instances.id::text AND next_at > now()) \
          ORDER BY purge_at LIMIT $1",
         limit,
     )

@@ -238,7 +238,7 @@ async fn delete_page(
     let view = view::one(app, actor, id).await?;
     let begun = delete::grace_begins(&view.instance);
     let earlier = begun < view.instance.now;
-    let whole = delete::grace_hours(app, view.trial.is_some()).await?;
+    let whole = delete::grace_hours(app.db.platform(), view.trial.is_some()).await?;
     let left = begun + time::Duration::hours(whole) - view.instance.now;
     let first = if earlier { page.date(&begun) } else { String::new() };
     let head = Head::new(&page, &view, "settings");

@@ -145,7 +145,7 @@ async fn history(
             .map(|event| EventLine {
                 look: event_look(&event.action),
                 sentence: activity::sentence(event, page.language),
-                by: event.actor.clone(),
+                by: activity::by(event, page.language),
                 at: event.at,
             })
             .collect(),

@@ -40,6 +40,7 @@ const WORDS: &[(&str, &str)] = &[
     ("Administration: instances", "管理：实例"),
     ("Administration: networks", "管理：网络"),
     ("Administration: platform", "管理：平台"),
+    ("Failures that are set aside", "已搁置的失败"),
     ("Billing", "账单"),
     ("Catalogue", "套餐与镜像"),
     ("Administration: webhooks", "管理：Webhook"),

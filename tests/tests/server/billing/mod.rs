@@ -6,6 +6,7 @@ mod ledger;
 mod lives;
 mod orders;
 mod pages;
+mod set_aside;
 
 use super::instances::desk::{Customer, Desk};
 use serde_json::{Value, json};

@@ -239,7 +239,7 @@ async fn quotas_grow_with_what_was_paid_and_fall_with_what_is_taken_back() {
     let mut quotas = json!({
         "quota_instances": 1, "quota_vcpus": 40, "quota_memory_mib": 81920, "quota_disk_mib": 1048576, "may_buy": true,
     });
-    till.admin.put(&path, quotas.clone()).await.expect(200);
+    till.admin.put(&format!("{path}/quotas"), quotas.clone()).await.expect(200);
     let settings = "/api/v1/admin/billing/settings";
     let mut steps = till.admin.get(settings).await.expect(200).json();
     steps["quota_steps"] = json!([
@@ -264,14 +264,14 @@ async fn quotas_grow_with_what_was_paid_and_fall_with_what_is_taken_back() {
     till.admin.post(&entries, entry("chargeback", 4500, "reversed")).await.expect(201);
     assert_eq!(text(&till.account(&customer).await["orders_closed"]), "may-not-buy");
     quotas["may_buy"] = true.into();
-    till.admin.put(&path, quotas.clone()).await.expect(200);
+    till.admin.put(&format!("{path}/quotas"), quotas.clone()).await.expect(200);
     customer.api.delete(&format!("/api/v1/instances/{two}?now=true")).await.expect(202);
     till.desk.obey().await;
     refused(customer.try_create("again", "small").await, "quota-instances").await;
     // An operator's last word.
     till.pay(&customer, 9000, "c").await.expect(201);
     quotas["quota_grows"] = false.into();
-    till.admin.put(&path, quotas).await.expect(200);
+    till.admin.put(&format!("{path}/quotas"), quotas).await.expect(200);
     refused(customer.try_create("again", "small").await, "quota-instances").await;
     till.desk.platform.stop().await;
 }

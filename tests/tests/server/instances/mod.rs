@@ -11,4 +11,5 @@ mod pages;
 mod power;
 mod reports;
 mod resize;
+mod set_aside;
 mod trials;

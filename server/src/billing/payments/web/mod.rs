@@ -83,6 +83,7 @@ impl ListPage {
         let mut tx = app.db.tenant(actor.tenant_id).await?;
         let standing = standing::of(&mut tx, actor.tenant_id).await?;
         let rows = db::list(&mut tx, Some(actor.tenant_id), paging.after, paging.fetch()).await?;
+        drop(tx);
         let listed = Listed::new(rows, paging, |payment: &Payment| payment.id.to_string());
         let cursor = listed.next_cursor.as_deref();
         let may_pay = actor.role >= Role::Owner;
