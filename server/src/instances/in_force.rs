@@ -75,12 +75,14 @@ fn booking(
 }
 
 /// Books what is in force after an observation.  What a guest has is booked even where the host is full: the sums of
-/// the host say what is true, and nothing more is placed there.
+/// the host say what is true, and nothing more is placed there.  Once a generation was settled, a report of it that says
+/// otherwise is an older one that comes again.
 pub async fn rebook(work: &mut Work, seen: &Observation) -> Result<()> {
     let instance = &work.instance;
     let settled = seen.settled && seen.generation == instance.generation;
     let Some(booked) = bookings::of(&mut work.tx, instance.id).await? else { return Ok(()) };
-    let new = booking(&instance.policy, &booked, settled, seen.policy.as_ref());
+    let in_force = seen.policy.as_ref().filter(|_| instance.held_generation < seen.generation);
+    let new = booking(&instance.policy, &booked, settled, in_force);
     if new != booked {
         bookings::rebook(&mut work.tx, instance.id, &new, bookings::Room::Taken).await?;
     }
