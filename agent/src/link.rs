@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jst_protocol::desired::{ConsoleRequest, Desired, ImageRef};
-use jst_protocol::report::{HostLoad, Observed, Outcome, Receipt, Report};
+use jst_protocol::report::{HostLoad, Observed, Outcome, Receipt, RefusalReason, Report};
 use jst_protocol::{HOLD_SECONDS, PREFIX};
 use rand::Rng as _;
 use std::sync::{Arc, RwLock};
@@ -124,7 +124,13 @@ impl Link {
             match self.send(ledger.revision(), &batch).await {
                 Ok(receipt) => {
                     pause.reset();
-                    reports.stored(&batch);
+                    more |= reports.stored(&batch, &receipt);
+                    for refused in
+                        receipt.refused.iter().filter(|refused| refused.reason != RefusalReason::Later)
+                    {
+                        let instance = refused.instance;
+                        tracing::warn!(%instance, "the server could not take this report; it is sent again later");
+                    }
                     if lease.renew(sent, Duration::from_secs(receipt.lease_seconds)) {
                         tracing::warn!("the lease had lapsed; reading the whole desired state again");
                         reports.resend();

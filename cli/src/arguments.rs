@@ -63,6 +63,9 @@ pub enum Command {
         /// Slug or id of the new plan; see jst plans
         #[arg(long)]
         plan: String,
+        /// Grow the disk to the plan's size, which is final; without it the instance keeps its disk
+        #[arg(long)]
+        grow_disk: bool,
     },
     /// Destroy what is on the disk and start from an image; asks first
     Rebuild(Rebuild),

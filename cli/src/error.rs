@@ -3,6 +3,7 @@
 use crate::output::{note, plain, print_json};
 use crate::words::{Arguments, Language, Text, texts};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -107,6 +108,8 @@ pub struct Problem {
     pub code: String,
     pub request_id: String,
     pub errors: Vec<FieldProblem>,
+    /// What `detail` is made of, by name.
+    pub figures: BTreeMap<String, String>,
     #[serde(skip)]
     pub status: u16,
     /// The body as it came.
@@ -158,12 +161,20 @@ impl Problem {
         }
         if let Some(next) = self.next_step() {
             let seconds = self.retry_after.unwrap_or(0).to_string();
-            lines.push(language.fill(next, &[("server", self.server.clone()), ("seconds", seconds)]));
+            let amount = self.missing().unwrap_or_default();
+            let arguments = [("server", self.server.clone()), ("seconds", seconds), ("amount", amount)];
+            lines.push(language.fill(next, &arguments));
         }
         if self.status >= 500 && !self.request_id.is_empty() {
             lines.push(language.fill(texts::REQUEST_ID, &[("id", self.request_id.clone())]));
         }
         lines.join("\n")
+    }
+
+    /// What an order misses, as the page for payments takes it: `12.50`.
+    fn missing(&self) -> Option<String> {
+        let minor: u64 = self.figures.get("missing_minor")?.parse().ok()?;
+        Some(format!("{}.{:02}", minor / 100, minor % 100))
     }
 
     fn next_step(&self) -> Option<Text> {
@@ -172,6 +183,8 @@ impl Problem {
             401 => texts::NEXT_LOG_IN,
             // Other codes say themselves what is missing: a confirmed address, a quota.
             403 if self.code == "forbidden" => texts::NEXT_RIGHTS,
+            403 if self.missing().is_some() => texts::NEXT_ADD_MONEY,
+            403 if matches!(self.code.as_str(), "may-not-buy" | "account-overdue") => texts::NEXT_BILLING,
             404 => texts::NEXT_LOOK,
             409 => texts::NEXT_STATE,
             422 if about("plan") => texts::NEXT_PLANS,
@@ -207,6 +220,19 @@ mod tests {
             problem.in_words(Language::English),
             "Error: This could not be done\n  plan: Choose one of the plans.\nSee what can be chosen with: jst plans"
         );
+    }
+
+    #[test]
+    fn an_order_that_misses_money_says_where_to_add_it() {
+        let mut body = serde_json::json!({
+            "title": "Refused", "detail": "$0.47 is missing.", "code": "funds-missing",
+            "figures": { "missing": "$0.47", "missing_minor": "47" },
+        });
+        let words = problem(403, body.clone()).in_words(Language::English);
+        assert!(words.contains("https://portal.example/billing/payments?amount=0.47"), "{words}");
+        body["figures"] = serde_json::json!({ "missing_minor": "\u{1b}[2J" });
+        let words = problem(403, body).in_words(Language::Chinese);
+        assert!(!words.contains('\u{1b}') && !words.contains("amount="), "{words}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub struct Instance {
     pub state: String,
     #[serde(default)]
     pub plan: Named,
+    pub charged_plan: Option<Named>,
     #[serde(default)]
     pub image: Named,
     #[serde(default)]

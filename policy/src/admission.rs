@@ -229,6 +229,26 @@ impl Booking {
         }
     }
 
+    /// In each resource the larger of both: what must be there while a guest may have either.
+    pub fn larger(&self, other: &Self) -> Self {
+        Self {
+            cpu_reservation: self.cpu_reservation.max(other.cpu_reservation),
+            vcpus: self.vcpus.max(other.vcpus),
+            dedicated_cores: self.dedicated_cores.max(other.dedicated_cores),
+            memory_reservation: self.memory_reservation.max(other.memory_reservation),
+            memory_size: self.memory_size.max(other.memory_size),
+            disk: self.disk.max(other.disk),
+            disk_reservation: self.disk_reservation.max(other.disk_reservation),
+            network_reservation_in: self.network_reservation_in.max(other.network_reservation_in),
+            network_reservation_out: self.network_reservation_out.max(other.network_reservation_out),
+        }
+    }
+
+    /// Whether nothing of `other` is more than here.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.larger(other) == *self
+    }
+
     /// The booked amount of a resource, in its unit: one term of the left side of the formulas above.
     pub fn amount(&self, resource: Resource) -> u64 {
         match resource {

@@ -2,6 +2,8 @@
 //!
 //! A report renews the host's lease.  Everything in it is guarded by epoch and generation on the
 //! server's side: what is older than what the server has is ignored.
+//!
+//! Each part of a report stands alone: the receipt names what could not be taken, and the rest counts, the lease included.
 
 use jst_policy::instance::ResourcePolicy;
 use jst_policy::power::Governor;
@@ -39,8 +41,31 @@ pub struct Repair {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Seconds from the receipt for which the agent may go on starting guests.
+    /// Seconds for which the agent may go on starting guests, from when it sent the report.
     pub lease_seconds: u64,
+    /// Instances whose report was not taken: the agent repeats it.  Absent from older servers, which take all or nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<RefusedReport>,
+    /// What the host is was not taken: the agent repeats it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub facts_refused: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedReport {
+    pub instance: Uuid,
+    pub reason: RefusalReason,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// The server ran out of time before it came to this one: it may come again at once.
+    Later,
+    /// It could not be stored, and is set aside for the operator: it may come again after a pause.
+    SetAside,
+    #[serde(other)]
+    Unknown,
 }
 
 /// What the host is and can do.

@@ -5,7 +5,8 @@ use jst_policy::power::Saving;
 use jst_protocol::desired::{ConsoleKind, Desired, FirewallRule, HostSettings, OneShotKind};
 use jst_protocol::enroll::{EnrollRequest, EnrollResponse, JoinToken};
 use jst_protocol::report::{
-    FailureCode, HostLoad, MemoryPressure, Observed, Outcome, Qualification, Receipt, Report, Step,
+    FailureCode, HostLoad, MemoryPressure, Observed, Outcome, Qualification, Receipt, RefusalReason, Report,
+    Step,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -50,6 +51,12 @@ fn documents_of_the_first_release_are_understood() {
 fn what_a_newer_peer_adds_is_tolerated() {
     let receipt: Receipt = serde_json::from_value(json!({ "lease_seconds": 30, "news": true })).unwrap();
     assert_eq!(receipt.lease_seconds, 30);
+    assert!(receipt.refused.is_empty() && !receipt.facts_refused, "what nobody refuses was taken");
+    let reason: RefusalReason = serde_json::from_value(json!("levitated")).unwrap();
+    assert_eq!(reason, RefusalReason::Unknown);
+    // What an agent of the first release reads is what it always read.
+    let plain = Receipt { lease_seconds: 30, refused: Vec::new(), facts_refused: false };
+    assert_eq!(serde_json::to_value(&plain).unwrap(), json!({ "lease_seconds": 30 }));
     assert_eq!(serde_json::from_value::<Step>(json!("levitating")).unwrap(), Step::Unknown);
     assert_eq!(serde_json::from_value::<Observed>(json!("levitating")).unwrap(), Observed::Unknown);
     assert_eq!(serde_json::from_value::<FailureCode>(json!("levitating")).unwrap(), FailureCode::Unknown);

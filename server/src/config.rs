@@ -43,7 +43,7 @@ pub struct Config {
     #[arg(long, env = "JST_TRUSTED_PROXIES", default_value_t = 0)]
     pub trusted_proxies: usize,
 
-    /// smtp://user:password@host:port or smtps://…  Without it mails stay in the outbox.
+    /// smtp://user:password@host:port or smtps://…  Without it mails stay in the outbox, where `jst-server mails` reads them.
     #[arg(long, env = "JST_SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<SecretString>,
 
@@ -112,6 +112,16 @@ pub enum Command {
     CreateAdmin {
         #[arg(long)]
         email: String,
+    },
+    /// Prints mails of the outbox with their links, the newest first: for an operator on this machine who runs without
+    /// a mail server. Pages and API never show these links.
+    Mails {
+        /// Only those to this address.
+        #[arg(long)]
+        to: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 20)]
+        limit: u16,
     },
 }
 

@@ -105,6 +105,22 @@ impl Error {
         }
     }
 
+    /// Whether the database itself is away or overloaded: nothing can be done now, whatever it is.
+    pub fn is_outage(&self) -> bool {
+        use sqlx::Error as Sql;
+        let Self::Internal(cause) = self else { return false };
+        match cause.downcast_ref::<Sql>() {
+            Some(Sql::Io(_) | Sql::Tls(_) | Sql::Protocol(_) | Sql::PoolTimedOut | Sql::PoolClosed) => true,
+            Some(Sql::WorkerCrashed | Sql::BeginFailed) => true,
+            // Connections refused or lost, a server that shuts down or has run out of something.
+            Some(Sql::Database(error)) => error.code().is_some_and(|code| {
+                ["08", "53", "58"].iter().any(|class| code.starts_with(class))
+                    || matches!(&*code, "57P01" | "57P02" | "57P03" | "25006")
+            }),
+            _ => false,
+        }
+    }
+
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound => "not-found",

@@ -34,6 +34,7 @@ pub mod router;
 pub mod search;
 pub mod secrets;
 pub mod server;
+pub mod set_aside;
 pub mod settings;
 pub mod state;
 pub mod trials;

@@ -33,6 +33,12 @@ async fn main() -> anyhow::Result<()> {
             app.db.close().await;
             Ok(())
         }
+        Command::Mails { to, limit } => {
+            let (app, _postgres) = jst_server::server::open(config).await?;
+            print!("{}", jst_server::accounts::mails(&app, to.as_deref(), limit).await?);
+            app.db.close().await;
+            Ok(())
+        }
         Command::Run => {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,7 +1,8 @@
 //! All routes, and the layers around them.
 
 use crate::state::App;
-use crate::web::{assets, errors, idempotency, middleware, rate_limit, session_store::PostgresSessions};
+use crate::web::session_store::{LONGEST_DAYS, PostgresSessions};
+use crate::web::{assets, errors, idempotency, middleware, rate_limit};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, Request};
@@ -22,19 +23,17 @@ use utoipa_axum::router::OpenApiRouter;
 /// Forms and API bodies; uploads of images have a limit of their own.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 
-/// The cookie's own end.  Sessions end sooner without visits; their table decides.
-const SESSION_DAYS: i64 = 90;
-
 pub fn router(app: App) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let secure = app.config.secure_cookies();
-    let sessions = SessionManagerLayer::new(PostgresSessions::new(app.db.platform().clone()))
+    let sessions = SessionManagerLayer::new(PostgresSessions::new(app.db.clone()))
         // The prefix makes browsers insist on Secure, Path=/ and no Domain.
         .with_name(if secure { "__Host-jst" } else { "jst" })
         .with_secure(secure)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
-        .with_expiry(Expiry::OnInactivity(Duration::days(SESSION_DAYS)));
+        // The cookie's own end.  Sessions end sooner without visits; their table decides.
+        .with_expiry(Expiry::OnInactivity(Duration::days(LONGEST_DAYS.into())));
 
     let (api, document) = api_routes().split_for_parts();
     let limits = rate_limit::ApiLimits::new(app.config.api_requests_per_second);
@@ -63,7 +62,7 @@ pub fn router(app: App) -> Router {
                     DefaultPredicate::new().and(NotForContentType::new("text/event-stream")),
                 ))
                 .layer(from_fn(crate::metrics::web::count))
-                .layer(from_fn(middleware::frame))
+                .layer(from_fn_with_state(app.clone(), middleware::frame))
                 .layer(from_fn_with_state((app.clone(), page_limits), rate_limit::limit_pages))
                 .layer(sessions)
                 .layer(from_fn_with_state(app.clone(), errors::render))

@@ -59,6 +59,7 @@ pub async fn open(config: Config) -> anyhow::Result<(App, Option<EmbeddedPostgre
         ca: Arc::new(Ca::open(&config.data_dir.join("ca"))?),
         notices: Notices::default(),
         consoles: Meeting::default(),
+        funding: Arc::new(crate::billing::orders::Accounts),
         payments_told: Arc::default(),
         config: Arc::new(config),
     };
@@ -98,7 +99,7 @@ pub async fn start_with(app: App, postgres: Option<EmbeddedPostgres>) -> anyhow:
     if let Some(postgres) = &postgres {
         tasks.spawn(postgres.clone().watch(stop.clone()));
     }
-    tasks.spawn(app.notices.clone().listen(app.db.platform().clone(), stop.clone()));
+    tasks.spawn(app.notices.clone().listen(app.db.listening().clone(), stop.clone()));
     crate::worker::spawn(&app, &tasks, &stop);
     tasks.spawn(crate::agent_api::serve(app.clone(), agents, descriptors, stop.clone()));
     // Behind proxies every connection is one of theirs; they limit those of their clients.

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::consoles::web::meeting::Meeting;
 use crate::db::Db;
 use crate::events::notices::Notices;
+use crate::instances::funding::Funding;
 use crate::secrets::Sealer;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub struct App {
     pub ca: Arc<Ca>,
     pub notices: Notices,
     pub consoles: Meeting,
+    /// Whether accounts can pay for what is ordered.
+    pub funding: Arc<dyn Funding>,
     /// Wakes the worker that applies what payment providers have told.
     pub payments_told: Arc<tokio::sync::Notify>,
 }

@@ -74,6 +74,24 @@ impl Client {
         Answer::read(request.send().await.expect("the server answers")).await
     }
 
+    /// Any method, with a JSON body and headers: what a program with this browser's cookies could send.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Answer::read(request.send().await.expect("the server answers")).await
+    }
+
     /// Opens a stream of events and leaves it open.
     pub async fn stream(&self, path: &str) -> EventStream {
         let request = self.http.get(format!("{}{path}", self.url));

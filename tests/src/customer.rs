@@ -19,20 +19,11 @@ impl Stack {
         let browser = self.client();
         let answer = browser.post("/sign-up", &[("email", email), ("password", PASSWORD)]).await;
         assert!(answer.status < 400, "sign-up: {}", answer.body);
-        let mails = self.admin().get("/api/v1/admin/mail").await.expect(200).json();
-        let mail = mails["items"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|mail| mail["recipient"] == email)
-            .unwrap_or_else(|| panic!("no mail to {email} in {mails}"));
-        let mail =
-            self.admin().get(&format!("/api/v1/admin/mail/{}", text(&mail["id"]))).await.expect(200).json();
-        let body = text(&mail["body"]);
-        let token: String = body
+        let mails = self.mails_to(email);
+        let token: String = mails
             .split("/verify?token=")
             .nth(1)
-            .unwrap_or_else(|| panic!("no link in {body}"))
+            .unwrap_or_else(|| panic!("no link in {mails}"))
             .chars()
             .take_while(char::is_ascii_alphanumeric)
             .collect();

@@ -53,9 +53,12 @@ impl Platform {
             "--metrics-listen",
             "127.0.0.1:0",
             "--allow-simulated",
-            "--database-connections",
-            "8",
         ];
+        // One is enough for everything, and shows who waits for a second: `JST_TEST_DATABASE_CONNECTIONS=1`.
+        let connections = std::env::var("JST_TEST_DATABASE_CONNECTIONS").unwrap_or_else(|_| "8".to_owned());
+        if !arguments.contains(&"--database-connections") {
+            all.extend(["--database-connections", &connections]);
+        }
         if !arguments.contains(&"--page-requests-per-second") {
             // Tests ask faster than people do.
             all.extend(["--page-requests-per-second", "1000"]);
@@ -122,14 +125,31 @@ impl Platform {
         client
     }
 
+    /// All mails to this address as their recipient reads them, the newest first.
+    pub async fn mails_to(&self, email: &str) -> Vec<jst_server::mail::Letter> {
+        let app = self.app();
+        jst_server::mail::newest(app.db.platform(), &app.sealer, Some(email), 100).await.expect("mails open")
+    }
+
+    /// The bodies of all mails of a kind, the newest last.
+    pub async fn mails_of_kind(&self, kind: &str) -> Vec<String> {
+        let app = self.app();
+        let rows: Vec<(uuid::Uuid, Vec<u8>)> =
+            sqlx::query_as("SELECT id, body_sealed FROM mail_outbox WHERE kind = $1 ORDER BY id")
+                .bind(kind)
+                .fetch_all(app.db.platform())
+                .await
+                .expect("the outbox can be read");
+        let open = |(id, sealed): &(uuid::Uuid, Vec<u8>)| {
+            jst_server::mail::open_body(&app.sealer, (*id).into(), sealed).expect("a mail opens")
+        };
+        rows.iter().map(open).collect()
+    }
+
     /// What follows `marker` in the newest mail to this address.
     pub async fn token_in_mail(&self, email: &str, marker: &str) -> String {
-        let body: String =
-            sqlx::query_scalar("SELECT body FROM mail_outbox WHERE recipient = $1 ORDER BY id DESC LIMIT 1")
-                .bind(email)
-                .fetch_one(self.app().db.platform())
-                .await
-                .expect("there is a mail");
+        let mails = self.mails_to(email).await;
+        let body = &mails.first().expect("there is a mail").body;
         let after = body.split(marker).nth(1).unwrap_or_else(|| panic!("no {marker} in: {body}"));
         after.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-' || *c == '_').collect()
     }

@@ -18,12 +18,21 @@ const TEMPLATE: &str = "jst_template";
 
 /// The address of a new database with the current schema.
 pub async fn new_database() -> String {
+    database_from(TEMPLATE).await
+}
+
+/// The address of a new database without anything in it.
+pub async fn empty_database() -> String {
+    database_from("template0").await
+}
+
+async fn database_from(template: &str) -> String {
     let directory =
         tokio::task::spawn_blocking(|| CLUSTER.get_or_init(start).clone()).await.expect("the cluster starts");
     let name = format!("t_{}", uuid::Uuid::new_v4().simple());
     let mut connection = options(&directory, "postgres").connect().await.expect("the cluster answers");
     connection
-        .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")))
+        .execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE {template}")))
         .await
         .expect("a database can be made");
     connection.close().await.expect("the connection closes");

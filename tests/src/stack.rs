@@ -255,6 +255,19 @@ impl Stack {
         String::from_utf8(output.stdout).expect("text").trim().to_owned()
     }
 
+    /// Where the server keeps its keys and its database.
+    pub fn server_data(&self) -> PathBuf {
+        self.data("server")
+    }
+
+    /// The mails to an address, the newest first, as the operator reads them on the machine itself.
+    pub fn mails_to(&self, email: &str) -> String {
+        let output =
+            self.server_command().args(["mails", "--to", email]).output().expect("our program starts");
+        assert!(output.status.success(), "mails failed: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     fn agent_command(&self) -> Command {
         let config = self.data("agent.toml");
         let hypervisor = match self.guests {

@@ -193,6 +193,36 @@ fn cloud_init_reads_unquoted_names_as_something_else() {
     }
 }
 
+/// What the micro image makes of a document: lines of a path and a value.
+fn flattened(document: &str) -> String {
+    let script = "../deploy/images/micro/root/usr/lib/guest/yaml.awk";
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(script);
+    // Bytes, as the guest's busybox has them.
+    let mut awk = Command::new("awk");
+    awk.arg("-f").arg(script).env("LC_ALL", "C").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = awk.spawn().expect("awk");
+    child.stdin.take().expect("a pipe").write_all(document.as_bytes()).expect("less than a pipe holds");
+    String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("text")
+}
+
+#[test]
+fn small_guests_read_the_same_seed() {
+    for spec in specs().iter().take(NAMES.len() + COMMENTS.len() + 40) {
+        let documents = jst_agent::seed::documents(Uuid::nil(), 1, spec).unwrap();
+        let text = |wanted| &documents.iter().find(|(name, _)| *name == wanted).expect("it is there").1;
+        let found = flattened(text("meta-data"));
+        let mut expected = format!("instance-id\t{}-1\nlocal-hostname\t{}\n", Uuid::nil(), spec.hostname);
+        for (index, key) in spec.seed.ssh_keys.iter().enumerate() {
+            expected += &format!("public-keys/{index}\t{key}\n");
+        }
+        assert_eq!(found, expected);
+        let network = flattened(text("network-config"));
+        for address in &spec.interfaces[0].addresses {
+            assert!(network.contains(&format!("\t{address}\n")), "{network}");
+        }
+    }
+}
+
 /// User data whose fate depends on its first line, and pieces of YAML that are put together at random.
 fn user_data_samples() -> Vec<String> {
     let mut samples: Vec<String> = [

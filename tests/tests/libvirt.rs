@@ -192,7 +192,7 @@ async fn a_server_from_click_to_deletion() {
 
     // Bigger while it runs: the guest is the same one afterwards.
     let boot_id = lab.sees(&instance, "cat /proc/sys/kernel/random/boot_id", LIVE_WITHIN, |_| true).await;
-    lab.act(&instance, "resize", json!({ "plan": "large" })).await;
+    lab.act(&instance, "resize", json!({ "plan": "large", "grow_disk": true })).await;
     lab.sees(&instance, "nproc", LIVE_WITHIN, |printed| printed == "2").await;
     lab.sees(&instance, "awk '/MemTotal/ {print $2}' /proc/meminfo", LIVE_WITHIN, |kib| {
         number(kib) > 400_000.0

@@ -130,7 +130,8 @@ async fn pass(
         let wish = memory::wish(&entry, recall, context.lease.valid(), *context.gate.borrow());
         let plan = converge(&wish, &observed);
         if let Some(outcome) = recall.failed.clone() {
-            publish(context, &entry, &observed, outcome, None).await;
+            let applied = read_back(context, &target).await;
+            publish(context, &entry, &observed, outcome, applied).await;
             return Next::Sleep;
         }
         if plan.actions.is_empty() {
@@ -141,7 +142,7 @@ async fn pass(
                     publish(context, &entry, &observed, outcome, None).await;
                     Next::Soon
                 }
-                Err(fault) => fail(context, &entry, &observed, recall, fault).await,
+                Err(fault) => fail(context, &entry, &target, &observed, recall, fault).await,
             };
         }
         tracing::info!(instance = %id, generation = entry.desired.generation, actions = ?plan.actions, "plan");
@@ -156,7 +157,7 @@ async fn pass(
                 publish(context, &entry, &observed, Outcome::Progress { step, percent: 0 }, None).await;
             }
             if let Err(fault) = prepare(context, id, *action).await {
-                return fail(context, &entry, &observed, recall, fault).await;
+                return fail(context, &entry, &target, &observed, recall, fault).await;
             }
             let result = tokio::select! {
                 result = execute(context, &target, *action, &entry, &observed) => result,
@@ -166,7 +167,7 @@ async fn pass(
             match result {
                 Ok(Done::Done) => {}
                 Ok(Done::Untaken(field)) => recall.untaken.push(field),
-                Err(fault) => return fail(context, &entry, &observed, recall, fault).await,
+                Err(fault) => return fail(context, &entry, &target, &observed, recall, fault).await,
             }
             if matches!(action, Action::Start) {
                 recall.untaken.clear();
@@ -370,14 +371,7 @@ async fn finish(
             return Next::Again;
         }
     }
-    let applied = match context.hypervisor.applied(target).await {
-        Ok(applied) if memory::is_live(observed) => applied,
-        Ok(_) => None,
-        Err(fault) => {
-            tracing::warn!(instance = %target.id, %fault, "nothing could be read back");
-            None
-        }
-    };
+    let applied = read_back(context, target).await.filter(|_| memory::is_live(observed));
     let (outcome, next) = match (plan.refused, plan.held) {
         (Some(Refusal::DiskNeverShrinks), _) => {
             let detail = format!("the disk would have to shrink to {}", wish.disk);
@@ -400,6 +394,14 @@ async fn finish(
     next
 }
 
+/// What is in force in a running guest; absent also where that cannot be told.
+async fn read_back(context: &Arc<Context>, target: &Target) -> Option<Applied> {
+    context.hypervisor.applied(target).await.unwrap_or_else(|fault| {
+        tracing::warn!(instance = %target.id, %fault, "nothing could be read back");
+        None
+    })
+}
+
 async fn conclude(context: &Arc<Context>, entry: &Entry, outcome: Outcome) {
     if let Some(action) = memory::pending(entry) {
         let id = action.id;
@@ -411,9 +413,11 @@ async fn conclude(context: &Arc<Context>, entry: &Entry, outcome: Outcome) {
     }
 }
 
+/// A change that failed half-way may have left the guest larger than it was, so what is in force is read back here, too.
 async fn fail(
     context: &Arc<Context>,
     entry: &Entry,
+    target: &Target,
     observed: &Observed,
     recall: &mut Recall,
     fault: Fault,
@@ -427,7 +431,8 @@ async fn fail(
         // An operation must end, one way or the other.
         conclude(context, entry, outcome.clone()).await;
     }
-    publish(context, entry, observed, outcome, None).await;
+    let applied = read_back(context, target).await;
+    publish(context, entry, observed, outcome, applied).await;
     if fault.permanent { Next::Again } else { Next::Retry }
 }
 

@@ -290,7 +290,11 @@ async fn reports(
     }
     drop(state);
     server.reported.notify_waiters();
-    Ok(Json(Receipt { lease_seconds: jst_protocol::LEASE_SECONDS }))
+    Ok(Json(Receipt {
+        lease_seconds: jst_protocol::LEASE_SECONDS,
+        refused: Vec::new(),
+        facts_refused: false,
+    }))
 }
 
 async fn image(State(server): State<Arc<Server>>, Path(sha256): Path<String>) -> axum::response::Response {

@@ -24,10 +24,10 @@ pub async fn undelete(context: &Context, change: &Change) -> Result<()> {
     ask(context, &api, &instance, change, "undelete", json!({})).await
 }
 
-pub async fn resize(context: &Context, change: &Change, plan: &str) -> Result<()> {
+pub async fn resize(context: &Context, change: &Change, plan: &str, grow_disk: bool) -> Result<()> {
     let api = context.api()?;
     let instance = resolve::instance(&api, &change.instance.name).await?;
-    ask(context, &api, &instance, change, "resize", json!({ "plan": plan })).await
+    ask(context, &api, &instance, change, "resize", json!({ "plan": plan, "grow_disk": grow_disk })).await
 }
 
 /// Asks for an action on an instance and follows it.

@@ -80,6 +80,10 @@ fn facts(context: &Context, instance: &Instance) -> Facts {
     let domain = instance.domain.as_ref().map(|domain| format!(".{domain}")).unwrap_or_default();
     add(texts::HOSTNAME, format!("{}{domain}", instance.hostname));
     add(texts::PLAN, instance.plan.slug.clone());
+    add(
+        texts::CHARGED_PLAN,
+        instance.charged_plan.as_ref().map_or_else(String::new, |plan| plan.slug.clone()),
+    );
     add(texts::IMAGE, instance.image.slug.clone());
     let policy = &instance.policy;
     let (memory, disk) = (mib(policy.memory.size), mib(policy.disk.size));

@@ -32,7 +32,9 @@ pub async fn run(context: &Context, command: Command) -> Result<()> {
         Command::Reboot(change) => actions::act(context, &change, "reboot").await,
         Command::Undelete(change) => actions::undelete(context, &change).await,
         Command::Retry(change) => actions::act(context, &change, "retry").await,
-        Command::Resize { change, plan } => actions::resize(context, &change, &plan).await,
+        Command::Resize { change, plan, grow_disk } => {
+            actions::resize(context, &change, &plan, grow_disk).await
+        }
         Command::Rebuild(rebuild) => rebuild::rebuild(context, rebuild).await,
         Command::Rename { change, new_name, hostname } => {
             actions::rename(context, &change, new_name, hostname).await

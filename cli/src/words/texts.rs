@@ -71,6 +71,9 @@ texts! {
         "令牌无效或已失效。请在网站的“API 令牌”页面新建，然后执行：jst login --server {server:sh}";
     NEXT_RIGHTS = "The token needs the scope for this (write for changes), and its owner the role. jst account shows who asks.",
         "令牌需要相应的权限（更改需要 write），所有者也需要相应的角色。查看当前账户：jst account";
+    NEXT_ADD_MONEY = "Add it here, then order again: {server}/billing/payments?amount={amount}",
+        "请在此充值后重新下单：{server}/billing/payments?amount={amount}";
+    NEXT_BILLING = "See and pay what is due: {server}/billing", "查看并付款：{server}/billing";
     NEXT_LOOK = "See what there is with: jst ls", "查看现有实例：jst ls";
     NEXT_STATE = "See the present state with: jst show NAME", "查看当前状态：jst show 名称";
     NEXT_PLANS = "See what can be chosen with: jst plans", "查看可选套餐：jst plans";
@@ -176,6 +179,7 @@ texts! {
     ID = "ID", "ID";
     STATE = "STATE", "状态";
     PLAN = "PLAN", "套餐";
+    CHARGED_PLAN = "CHARGED UNTIL APPLIED", "生效前计费套餐";
     IMAGE = "IMAGE", "镜像";
     ADDRESSES = "ADDRESSES", "地址";
     HOSTNAME = "HOSTNAME", "主机名";

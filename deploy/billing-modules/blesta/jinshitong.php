@@ -150,7 +150,7 @@ class Jinshitong extends Module
     public function validateService($package, array $vars = null)
     {
         $hostname = (string) ($vars[self::HOSTNAME] ?? '');
-        if ($hostname !== '' && preg_match('/\A[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?\z/', $hostname) !== 1) {
+        if ($hostname !== '' && preg_match('/\A[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\z/', $hostname) !== 1) {
             $this->Input->setErrors([self::HOSTNAME => ['format' => Language::_('Jinshitong.!error.hostname', true)]]);
 
             return false;

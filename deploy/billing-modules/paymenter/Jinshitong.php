@@ -43,7 +43,7 @@ class Jinshitong extends Server
     public function getCheckoutConfig($product = null, $values = [], $settings = []): array
     {
         return [
-            ['name' => 'hostname', 'type' => 'text', 'label' => 'Host name', 'required' => true, 'validation' => 'max:63'],
+            ['name' => 'hostname', 'type' => 'text', 'label' => 'Host name', 'required' => true, 'validation' => 'max:253'],
             ['name' => 'image', 'type' => 'select', 'label' => 'Image', 'required' => true, 'options' => $this->client()->images()],
             ['name' => 'ssh_key', 'type' => 'text', 'label' => 'SSH key', 'required' => false],
         ];

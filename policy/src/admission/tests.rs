@@ -231,3 +231,26 @@ proptest! {
         prop_assert_eq!(a + b - b, a);
     }
 }
+
+#[test]
+fn the_larger_of_two_bookings_is_larger_in_each_resource() {
+    let amounts = |n: u64| Booking {
+        cpu_reservation: MilliCpu(n),
+        vcpus: n as u32,
+        dedicated_cores: n as u32,
+        memory_reservation: MiB(n),
+        memory_size: MiB(n),
+        disk: MiB(n),
+        disk_reservation: Iops(n),
+        network_reservation_in: KbitPerSec(n),
+        network_reservation_out: KbitPerSec(n),
+    };
+    let (small, large) = (amounts(1), amounts(2));
+    assert!(large.covers(&small) && large.covers(&large) && !small.covers(&large));
+    let mixed = Booking { memory_size: MiB(3), ..small };
+    assert!(!large.covers(&mixed) && !mixed.covers(&large));
+    assert_eq!(mixed.larger(&large), Booking { memory_size: MiB(3), ..large });
+    for resource in Resource::ALL {
+        assert_eq!(small.larger(&large).amount(resource), 2, "{resource:?}");
+    }
+}

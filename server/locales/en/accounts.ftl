@@ -35,6 +35,8 @@ sign-up-submit = Create the account
 sign-up-have-account = You have an account?
 sign-up-done = Look into your mailbox
 sign-up-done-text = We have sent you a mail. Open the link in it to go on.
+sign-up-invited-only = Sign-up is by invitation only. Use the address that was invited.
+sign-up-done-invited-only = If this address was invited, we have sent it an email. Open the link in it to continue. Otherwise, ask the person you work with to invite it.
 sign-up-done-wait = Nothing there after a few minutes? Look into the folder for spam, or ask for another mail:
 sign-in-no-account = No account yet?
 sign-in-not-confirmed = Your address is not confirmed yet?
@@ -128,11 +130,14 @@ session-browser = Browser
 session-address = Address
 session-since = Signed in
 session-seen = Last seen
+session-ends = Expires
 session-here = This device
 session-unknown = Unknown
 
 team-title = Team
 team-lede = Who works with the servers of this account.
+# In the place of an address that the reader is not told.
+team-colleague = A team member
 team-members = Members
 team-since = Member since
 team-you = You
@@ -252,7 +257,6 @@ error-scope-members = This token may not manage members. Use one with the scope 
 error-role-above-own = A token cannot give this role, or change a member who has it. Sign in to the portal to do that.
 
 invalid-email = Enter one e-mail address, such as name@example.com.
-invalid-sign-up-closed = Only people who were invited can sign up here. Ask for an invitation to this address.
 invalid-email-same = This is your address already.
 invalid-sign-in = The address or the password is wrong, or the address is not confirmed yet.
 invalid-password-wrong = This is not your present password.

@@ -41,6 +41,7 @@ error-service-pending = The service was ordered, and its instance is not made ye
 error-use-change-plan = The service exists with another plan. Change it with change-plan.
 error-owner-disabled = The account of this customer is disabled.
 error-sso-admin = Administrators sign in with their password.
+error-sso-own-password = The owner of this account chose a password of their own. Sign-in links no longer work: send them to the sign-in page.
 error-sso-foreign-account = This account was not made through the billing system. Its owner signs in with their own password.
 error-sold-elsewhere = { $seller } sells this instance. Change its plan or cancel it there.
 

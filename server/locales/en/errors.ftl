@@ -39,4 +39,5 @@ invalid-idempotency-key-reused = This key was used for another request in the la
 error-idempotency-in-progress = The first request with this key is still being worked on. Ask again in a moment.
 error-idempotency-rights = The first request with this key was made with rights that this token does not have. Repeat it with the same token.
 error-image-gone = The file of this image is missing or damaged on the server. Register the image again.
+error-mail-body-removed = The text of this email was removed { $days } days after it was sent, so it can't be sent again. Ask the person to request a new one.
 error-idempotency-done = The first request with this key was carried out, but its answer was lost when the server was cut off. It is about { $subject }: look there, and use a new key for the next request.

@@ -2,8 +2,12 @@
 error-email-unverified = Confirm your e-mail address first: open the link in the mail that we sent you.
 error-tenant-suspended = This account is suspended. Your instances keep their data; contact us to go on.
 error-plan-trial-only = This plan is only given as a free trial. Choose one that is sold.
-error-account-overdue = Something on this account is overdue, so nothing can be added or enlarged. Pay it under Billing first.
-error-may-not-buy = This account cannot order paid plans yet. Start a free trial, or add money under Billing: the first payment opens the account for orders.
+error-account-overdue = A payment on this account is overdue, so nothing can be added or enlarged. Pay the amount due under Billing first.
+error-account-disputed = A payment on this account is disputed, so it is closed for orders. Withdraw the dispute at your bank, or contact us.
+error-may-not-buy = This account is not open for paid plans yet. Start a free trial, or add money under Billing: the first payment opens the account. Credits, and vouchers that do not open accounts, can be spent after that.
+error-orders-elsewhere = Your servers are sold by { $seller }. Order and change them there.
+error-funds-missing = { $missing } is missing. Your servers with this order cost { $needed } for the first { $hours } h, and { $available } of your balance is not used yet. Add { $missing } under Billing, then order again.
+error-credit-exhausted = This order exceeds the account's credit limit of { $credit } by { $missing }: your servers with it cost { $needed } for the first { $hours } h, and the account stands at { $available }. Pay { $missing } under Billing, or ask us for a higher limit.
 error-quota-instances = You have { $used } of at most { $quota } instances. Delete one you no longer need, or ask us for a higher quota.
 error-quota-vcpus = Your instances have { $used } vCPUs, and your quota is { $quota }. This needs { $wanted } more. Choose a smaller plan, or ask us for a higher quota.
 error-quota-memory = Your instances have { $used } of memory, and your quota is { $quota }. This needs { $wanted } more. Choose a smaller plan, or ask us for a higher quota.
@@ -51,6 +55,7 @@ invalid-image-needs-memory = This image needs at least { $needed } of memory. Ch
 invalid-image-needs-disk = This image needs a disk of at least { $needed }. Choose a larger plan or another image.
 invalid-plan-has-no-trial = There is no free trial of this plan. Choose one that has a trial.
 invalid-plan-is-current = The instance has this plan already.
+invalid-plan-disk-too-small = The disk has { $disk } and cannot shrink to this plan's { $planned }. Choose a plan with at least { $disk } of disk, or create a new instance and move your data.
 invalid-policy = This { $problem }.
 invalid-disk-never-shrinks = A disk can grow and never shrink.
 invalid-firewall-too-many = A firewall can have at most { $max } rules.
@@ -220,7 +225,8 @@ instance-no-address = The instance has no address.
 instance-created = Created
 instance-id = Id
 instance-policy = What you bought and what is in force
-instance-restart-required = After a restart in force: { $fields }. Reboot does not do it; shut the instance down and start it again.
+instance-restart-required = Not applied yet: { $fields }. Shut the instance down and start it again; a reboot is not enough.
+instance-charged = You moved to { $plan }, but it is not fully applied yet. Until it is, you are charged for { $charged }, and the larger resources stay reserved for you. If this takes longer than a few minutes, shut the instance down and start it again; a reboot is not enough.
 instance-drift = Not as bought at the moment: { $fields }. We have been told and are working on it.
 instance-network-not-seen = Not seen on the network since it started.
 instance-network-not-seen-what-now = The server is running but hasn't used any of its addresses. Check its network settings and user data in the console, or rebuild it.
@@ -268,15 +274,25 @@ delete-grace = { $hours ->
     [one] You can undo this for { $hours } hour.
    *[other] You can undo this for { $hours } hours.
  }
+delete-grace-used = This instance was deleted before, on { $first }, and the time to undo counts from then. You can undo this deletion for { $hours ->
+    [0] less than an hour
+    [one] { $hours } hour
+   *[other] { $hours } hours
+ }.
+delete-grace-over = This instance was deleted before, on { $first }, and the time to undo counts from then: it is over. Everything is removed at once.
+delete-undo-charged = If you undo the deletion, the time in between is charged.
 delete-at-once = Delete at once
 delete-no-way-back = Everything is removed now. There is no way back.
 resize-to = New plan
 resize-do = Change plan
 resize-current = Your plan
 resize-slider = Smaller or larger
-resize-keeps-disk = your larger disk stays, because a disk never shrinks
+resize-disk-too-small = The disk is larger than this plan's and cannot shrink, so you can't move to this plan.
+resize-disk-grows = Disk of the plan: { $size }. Yours grows only if you choose so below.
+resize-grow-disk = Grow the disk to the plan's size
+resize-grow-disk-hint = This is final: a disk cannot shrink, and plans with a smaller disk are ruled out afterwards. Leave it off to keep your disk; you can grow it later.
 resize-live = In force at once: { $fields }.
-resize-after-restart = After a restart: { $fields }.
+resize-after-restart = After you shut down and start: { $fields }. Until then the larger plan stays reserved, and the more expensive one is charged.
 resize-stopped = The instance is stopped: everything is in force at its next start.
 resize-means = What this changes
 resize-means-text = Choose a plan to see what takes effect at once and what needs a restart.

@@ -1,4 +1,6 @@
 # Mails: subjects and bodies.
+# Stands in the place of a link in what administrators are shown.
+mail-link-hidden = [link: only the recipient sees it]
 mail-footer =
     Jinshitong VPS
     You get this mail because of your account. Do not answer to it; nobody reads this mailbox.
@@ -134,15 +136,16 @@ mail-appeal-declined-body =
 
     { $link }
 
-mail-invitation-subject = { $inviter } invites you to { $tenant }
+# What a stranger can name, such as a team, stands neither in the subject nor at the beginning: nobody advertises with our mails.
+mail-invitation-subject = You are invited to a team on Jinshitong VPS
 mail-invitation-body =
-    { $inviter } invites you to work with the servers of { $tenant } on Jinshitong VPS.
+    You are invited to work with a team's servers on Jinshitong VPS.
 
-    Open this link to accept, signed in as { $email }:
+    Open this link to see the team and to accept, signed in as { $email }:
 
     { $link }
 
-    It works within 7 days. If you do not know { $inviter }, do nothing.
+    It works within 7 days. The invitation was sent by { $inviter }. If you don't know the sender, ignore this email.
 
 mail-trial-started-subject = Your free trial runs until { $expires }
 mail-trial-started-body =
@@ -186,9 +189,37 @@ mail-invoice-issued-body =
 
 mail-low-balance-subject = Your balance is low
 mail-low-balance-body =
-    { $available } are left on your account, less what you have used already. When nothing is left, your instances are stopped some days later.
+    { $available } are left on your account, less what you have used already. When nothing is left, your servers are stopped within minutes.
 
     Add to your balance here:
+
+    { $link }
+
+mail-running-out-subject = Your balance lasts for less than { $days ->
+        [1] a day
+       *[other] { $days } days
+    }
+mail-running-out-body =
+    { $available } are left on your account. At the current rate, that lasts for less than { $days ->
+        [1] a day
+       *[other] { $days } days
+    }. When nothing is left, your servers are stopped within minutes.
+
+    Add money here:
+
+    { $link }
+
+mail-payment-attention-subject = { $what }: { $provider }
+mail-payment-attention-body =
+    { $what } ({ $provider }, { $about }) { $amount }
+
+    A disputed payment closes the account for orders until the dispute is won or you open the account again. Details:
+
+    { $link }
+
+mail-orders-closed-subject = Your account is closed for orders
+mail-orders-closed-body =
+    A payment of { $amount } was disputed at your bank, and its amount is no longer part of your balance. Nothing can be ordered until the dispute is withdrawn or decided. If you do not know of a dispute, contact us.
 
     { $link }
 
@@ -202,7 +233,7 @@ mail-payment-reminder-body =
 
 mail-account-suspended-subject = Your instances were stopped
 mail-account-suspended-body =
-    Your account stands at { $available } and was not paid. Your instances were stopped and are locked; their data is kept for now. They start again as soon as you have paid.
+    Your account stands at { $available }. Your servers were stopped, and nothing is charged while they are. Their data is kept for { $days } days from now; then they are deleted. Add { $missing } and they start again.
 
     { $link }
 
@@ -225,5 +256,13 @@ mail-webhook-disabled-body =
     { $reason }.
 
     Put right what is wrong, send a test, and enable the webhook again. What waited for it until then is sent when you do so.
+
+    { $link }
+
+mail-set-aside-subject = Something on the platform keeps failing: { $kind }
+mail-set-aside-body =
+    { $kind } has failed repeatedly and was set aside. Reason: { $reason }.
+
+    Everything else goes on, and this is retried after a growing pause. What failed, and why:
 
     { $link }

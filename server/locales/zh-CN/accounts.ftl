@@ -34,6 +34,8 @@ sign-up-submit = 注册
 sign-up-have-account = 已有账号？
 sign-up-done = 请查收邮件
 sign-up-done-text = 我们已向您发送邮件，请打开其中的链接继续。
+sign-up-invited-only = 仅限受邀者注册，请使用收到邀请的邮箱。
+sign-up-done-invited-only = 如果该邮箱已受到邀请，我们已向其发送邮件，请打开其中的链接继续。否则请联系您的同事发出邀请。
 sign-up-done-wait = 几分钟后仍未收到？请查看垃圾邮件，或者
 sign-in-no-account = 还没有账号？
 sign-in-not-confirmed = 邮箱尚未确认？
@@ -124,11 +126,14 @@ session-browser = 浏览器
 session-address = 地址
 session-since = 登录时间
 session-seen = 最近活动
+session-ends = 到期时间
 session-here = 当前设备
 session-unknown = 未知
 
 team-title = 团队
 team-lede = 共同管理这些服务器的成员。
+# In the place of an address that the reader is not told.
+team-colleague = 团队成员
 team-members = 成员
 team-since = 加入时间
 team-you = 您
@@ -248,7 +253,6 @@ error-scope-members = 该令牌无权管理成员。请使用带有 members 权�
 error-role-above-own = 令牌不能授予该角色，也不能更改拥有该角色的成员。请登录用户中心操作。
 
 invalid-email = 请输入一个邮箱地址，例如 name@example.com。
-invalid-sign-up-closed = 这里仅限受邀者注册。请先获取发往该邮箱的邀请。
 invalid-email-same = 这已经是您的邮箱。
 invalid-sign-in = 邮箱或密码不正确，或邮箱尚未确认。
 invalid-password-wrong = 当前密码不正确。

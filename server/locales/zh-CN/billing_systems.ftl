@@ -41,6 +41,7 @@ error-service-pending = 服务已订购，但实例尚未创建。请重新发�
 error-use-change-plan = 该服务已存在且套餐不同，请使用 change-plan 变更。
 error-owner-disabled = 该客户的账户已停用。
 error-sso-admin = 管理员请使用密码登录。
+error-sso-own-password = 该账号的所有者已设置自己的密码，登录链接不再可用，请引导其前往登录页面。
 error-sso-foreign-account = 该账户不是通过计费系统创建的，请其所有者用自己的密码登录。
 error-sold-elsewhere = 该实例由 { $seller } 销售，请在那里变更套餐或取消。
 

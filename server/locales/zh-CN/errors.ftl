@@ -39,4 +39,5 @@ invalid-idempotency-key-reused = 该幂等键在 24 小时内已用于另一个�
 error-idempotency-in-progress = 使用该幂等键的第一个请求仍在处理中，请稍后再试。
 error-idempotency-rights = 使用该幂等键的第一个请求拥有当前令牌没有的权限。请使用同一个令牌重试。
 error-image-gone = 该镜像的文件在服务器上缺失或已损坏，请重新登记该镜像。
+error-mail-body-removed = 此邮件的正文已在发送 { $days } 天后清除，无法重新发送。请让对方重新申请。
 error-idempotency-done = 使用该幂等键的第一个请求已生效，但服务器中断时应答丢失。它涉及 { $subject }：请在那里查看，下一个请求请使用新的幂等键。

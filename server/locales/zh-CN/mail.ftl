@@ -1,4 +1,6 @@
 # Mails: subjects and bodies.
+# 管理后台显示邮件时，用它代替链接。
+mail-link-hidden = [链接仅收件人可见]
 mail-footer =
     金时通 VPS
     您收到这封邮件是因为您的账号。请勿直接回复，此邮箱无人查看。
@@ -134,15 +136,16 @@ mail-appeal-declined-body =
 
     { $link }
 
-mail-invitation-subject = { $inviter } 邀请您加入 { $tenant }
+# 陌生人可以自行命名的内容（如团队名称）不出现在主题和正文开头，以免我们的邮件被用来发广告。
+mail-invitation-subject = 邀请您加入金时通 VPS 上的团队
 mail-invitation-body =
-    { $inviter } 邀请您在金时通 VPS 上共同管理“{ $tenant }”的服务器。
+    您收到一份邀请：在金时通 VPS 上共同管理某个团队的服务器。
 
-    请以 { $email } 登录后打开以下链接接受邀请：
+    请以 { $email } 登录后打开以下链接，查看团队并接受邀请：
 
     { $link }
 
-    链接在 7 天内有效。如果您不认识 { $inviter }，请忽略本邮件。
+    链接在 7 天内有效。邀请由 { $inviter } 发出；如果您不认识对方，请忽略本邮件。
 
 mail-trial-started-subject = 免费试用至 { $expires }
 mail-trial-started-body =
@@ -186,9 +189,31 @@ mail-invoice-issued-body =
 
 mail-low-balance-subject = 您的余额不足
 mail-low-balance-body =
-    扣除已使用的金额后，您的账户还剩 { $available }。金额用完后，实例将在数日后停止。
+    扣除已使用的金额后，您的账户还剩 { $available }。金额用完后，实例将在几分钟内停止。
 
     请在此充值：
+
+    { $link }
+
+mail-running-out-subject = 您的余额可用时间不足 { $days } 天
+mail-running-out-body =
+    您的账户还剩 { $available }，按当前消耗可用时间不足 { $days } 天。余额用完后，实例将在几分钟内停止。
+
+    请在此充值：
+
+    { $link }
+
+mail-payment-attention-subject = { $what }：{ $provider }
+mail-payment-attention-body =
+    { $what }（{ $provider }，{ $about }）{ $amount }
+
+    付款存在争议的账户会暂停订购，直到争议胜诉或由您恢复订购。详情：
+
+    { $link }
+
+mail-orders-closed-subject = 您的账户已暂停订购
+mail-orders-closed-body =
+    一笔 { $amount } 的付款在银行被提出争议，该金额已从余额中扣除。争议撤回或裁定之前不能订购。如果您不清楚此争议，请联系我们。
 
     { $link }
 
@@ -202,7 +227,7 @@ mail-payment-reminder-body =
 
 mail-account-suspended-subject = 您的实例已停止
 mail-account-suspended-body =
-    您的账户目前为 { $available }，尚未付款。实例已停止并锁定，数据暂时保留。付款后实例会立即重新启动。
+    您的账户目前为 { $available }。实例已停止，停止期间不产生费用。数据从现在起保留 { $days } 天，之后将被删除。充值 { $missing } 后实例会重新启动。
 
     { $link }
 
@@ -225,5 +250,13 @@ mail-webhook-disabled-body =
     { $reason }。
 
     请排除问题，发送一次测试，然后重新启用该 Webhook。停用前等待发送的消息会在启用后发出。
+
+    { $link }
+
+mail-set-aside-subject = 平台有工作持续失败：{ $kind }
+mail-set-aside-body =
+    “{ $kind }”多次失败，已搁置。原因：{ $reason }。
+
+    其余一切照常进行，此项会按逐渐变长的间隔重试。失败的内容和原因：
 
     { $link }

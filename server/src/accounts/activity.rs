@@ -1,6 +1,7 @@
 //! What happened in a tenant, in sentences.
 
 use super::db::activity::{self, EventRow};
+use super::email;
 use crate::auth::Actor;
 use crate::error::Result;
 use crate::state::App;
@@ -11,13 +12,38 @@ use serde_json::Value;
 pub async fn list(app: &App, actor: &Actor, paging: &Paging<i64>) -> Result<Listed<EventRow>> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let rows = activity::list(&mut tx, actor.tenant_id, paging.after, paging.fetch()).await?;
-    Ok(Listed::new(rows, paging, |row| row.id.to_string()))
+    Ok(Listed::new(rows, paging, |row| row.id.to_string()).map(|row| told_to(actor, row)))
 }
 
 /// The latest events about one thing.
 pub async fn of_subject(app: &App, actor: &Actor, kind: &str, id: &str) -> Result<Vec<EventRow>> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
-    Ok(activity::of_subject(&mut tx, actor.tenant_id, kind, id).await?)
+    let rows = activity::of_subject(&mut tx, actor.tenant_id, kind, id).await?;
+    Ok(rows.into_iter().map(|row| told_to(actor, row)).collect())
+}
+
+/// An event as this reader is told it: without addresses that they do not see, whoever stands there under whatever name,
+/// and without the IP address of who did it.
+fn told_to(actor: &Actor, row: EventRow) -> EventRow {
+    let by = row.actor.filter(|label| actor.sees(label) || email::parse("actor", label).is_err());
+    EventRow {
+        ip: row.ip.filter(|_| by.is_some()),
+        actor: by,
+        data: without_addresses(actor, row.data),
+        ..row
+    }
+}
+
+fn without_addresses(actor: &Actor, data: Value) -> Value {
+    match data {
+        Value::String(text) if !actor.sees(&text) && email::parse("data", &text).is_ok() => Value::Null,
+        Value::Array(list) => list.into_iter().map(|value| without_addresses(actor, value)).collect(),
+        Value::Object(fields) => {
+            let told = |(name, value)| (name, without_addresses(actor, value));
+            Value::Object(fields.into_iter().map(told).collect())
+        }
+        other => other,
+    }
 }
 
 /// The key of the sentence for an action: `ssh_key.created` is told by `activity-ssh-key-created`.
@@ -32,10 +58,16 @@ pub fn sentence_key(action: &str) -> String {
 pub fn sentence(event: &EventRow, language: Language) -> String {
     let key = sentence_key(&event.action);
     let key = if language.has(&key) { key } else { "activity-other".to_owned() };
-    let fact = |name: &str| event.data.get(name).map(text).unwrap_or_default();
+    let text = |value: &Value| text(value, language);
+    // An address is null where the reader is not told it.
+    let fact_of = |value: Option<&Value>, name: &str| match value {
+        Some(Value::Null) if name == "email" => language.text("team-colleague"),
+        value => value.map(text).unwrap_or_default(),
+    };
+    let fact = |name: &str| fact_of(event.data.get(name), name);
     let changed =
-        event.data.as_object().and_then(|data| data.values().find(|value| value.get("to").is_some()));
-    let side = |side: &str| changed.and_then(|value| value.get(side)).map(text).unwrap_or_default();
+        event.data.as_object().and_then(|data| data.iter().find(|(_, value)| value.get("to").is_some()));
+    let side = |side: &str| changed.map_or(String::new(), |(name, value)| fact_of(value.get(side), name));
     let name = match fact("name") {
         name if name.is_empty() => event.subject_id.clone(),
         name => name,
@@ -46,7 +78,7 @@ pub fn sentence(event: &EventRow, language: Language) -> String {
     };
     let arguments = [
         ("failure", failure),
-        ("actor", event.actor.clone()),
+        ("actor", by(event, language)),
         ("subject", event.subject_id.clone()),
         ("action", event.action.clone()),
         ("name", name),
@@ -61,11 +93,16 @@ pub fn sentence(event: &EventRow, language: Language) -> String {
     language.text_with(&key, &arguments)
 }
 
-fn text(value: &Value) -> String {
+/// Who did it, or what stands there for readers who are not told the address.
+pub fn by(event: &EventRow, language: Language) -> String {
+    event.actor.clone().unwrap_or_else(|| language.text("team-colleague"))
+}
+
+fn text(value: &Value, language: Language) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
-        Value::Object(change) if change.contains_key("to") => text(&change["to"]),
+        Value::Object(change) if change.contains_key("to") => text(&change["to"], language),
         other => other.to_string(),
     }
 }
@@ -133,7 +170,7 @@ mod tests {
             id: 1,
             at: time::OffsetDateTime::UNIX_EPOCH,
             actor_kind: "user".to_owned(),
-            actor: "lin@example.com".to_owned(),
+            actor: Some("lin@example.com".to_owned()),
             ip: None,
             action: "tenant.renamed".to_owned(),
             subject_kind: "tenant".to_owned(),

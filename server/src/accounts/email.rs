@@ -1,47 +1,144 @@
-//! Mail addresses.
+//! Email addresses: one normal form, made here and nowhere else.
+//!
+//! Whatever is compared, counted, looked up or stored is an [`EmailAddress`]. The database keeps the same form and checks
+//! it, but never makes one: its `lower()` and Rust's `to_lowercase()` differ for letters such as `İ`, and what is two
+//! addresses in one place and one in another is a hole.
 
+use super::db::users::User;
 use crate::error::FieldError;
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
+use std::fmt;
+use std::ops::Deref;
 
 /// RFC 5321: a path of 256 with its brackets.
 const MAX_BYTES: usize = 254;
 
-/// An address as we accept it for an account: one mailbox at a domain with a dot, in ASCII.
-pub fn parse(field: &str, text: &str) -> Result<String, FieldError> {
-    let text = text.trim();
-    let well_formed = text.is_ascii()
-        && text.len() <= MAX_BYTES
-        && !text.contains(['"', '(', ')', '<', '>', ',', ';', ':', '[', ']', '\\'])
-        && text.parse::<lettre::Address>().is_ok()
-        && text.rsplit_once('@').is_some_and(|(_, domain)| domain.contains('.') && !domain.ends_with('.'));
-    if well_formed { Ok(text.to_owned()) } else { Err(FieldError::new(field, "email")) }
+/// One mailbox at a domain with a dot, in ASCII and lower case. A domain in other letters has the form of the DNS
+/// (UTS 46: `例え.jp` is `xn--r8jz45g.jp`); a local part in other letters is not accepted.
+///
+/// By the standard a mail server may tell `A@` from `a@`. None does, and people write both.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EmailAddress(String);
+
+impl EmailAddress {
+    /// The mailbox that the address leads to, for telling whether two addresses are one person: without a `+tag`, and
+    /// for Gmail without dots.
+    pub fn mailbox(&self) -> String {
+        let Some((local, domain)) = self.0.rsplit_once('@') else { return self.0.clone() };
+        let local = local.split('+').next().unwrap_or(local);
+        match domain {
+            "gmail.com" | "googlemail.com" => format!("{}@gmail.com", local.replace('.', "")),
+            _ => format!("{local}@{domain}"),
+        }
+    }
+
+    /// Of an account: the database keeps nothing but the normal form.
+    pub fn of(user: &User) -> Self {
+        Self(user.email.clone())
+    }
+
+    /// As [`Self::of`], of somebody who is signed in.
+    pub fn of_actor(actor: &crate::auth::Actor) -> Self {
+        Self(actor.email.clone())
+    }
 }
 
-/// The mailbox that an address leads to, for telling whether two addresses are one person: lower
-/// case, without a `+tag`, and for Gmail without dots.
-pub fn mailbox(email: &str) -> String {
-    let email = email.trim().to_lowercase();
-    let Some((local, domain)) = email.rsplit_once('@') else { return email };
-    let local = local.split('+').next().unwrap_or(local);
-    match domain {
-        "gmail.com" | "googlemail.com" => format!("{}@gmail.com", local.replace('.', "")),
-        _ => format!("{local}@{domain}"),
+impl Deref for EmailAddress {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
+}
+
+impl fmt::Display for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<EmailAddress> for String {
+    fn from(address: EmailAddress) -> Self {
+        address.0
+    }
+}
+
+/// An address as somebody typed it, in its normal form. Fails at `field` where it is none that an account can have.
+pub fn parse(field: &str, text: &str) -> Result<EmailAddress, FieldError> {
+    normal(text.trim()).map(EmailAddress).ok_or_else(|| FieldError::new(field, "email"))
+}
+
+fn normal(text: &str) -> Option<String> {
+    let (local, domain) = text.rsplit_once('@')?;
+    let domain = Uts46::new()
+        .to_ascii(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Allow, DnsLength::Verify)
+        .ok()?;
+    let address = format!("{}@{domain}", local.to_ascii_lowercase());
+    let well_formed = address.is_ascii()
+        && address.len() <= MAX_BYTES
+        && !address.contains(['"', '(', ')', '<', '>', ',', ';', ':', '[', ']', '\\'])
+        && domain.contains('.')
+        && !domain.ends_with('.')
+        && address.parse::<lettre::Address>().is_ok();
+    well_formed.then_some(address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn parsed(text: &str) -> EmailAddress {
+        parse("email", text).unwrap()
+    }
 
     #[test]
     fn addresses_of_one_person_are_one_mailbox() {
-        assert_eq!(mailbox("A.B+trial2@GoogleMail.com"), "ab@gmail.com");
-        assert_eq!(mailbox("li.wen+a+b@example.com"), "li.wen@example.com");
-        assert_eq!(mailbox("Li.Wen@Example.com"), "li.wen@example.com");
+        assert_eq!(parsed("A.B+trial2@GoogleMail.com").mailbox(), "ab@gmail.com");
+        assert_eq!(parsed("li.wen+a+b@example.com").mailbox(), "li.wen@example.com");
+        assert_eq!(parsed("Li.Wen@Example.com").mailbox(), "li.wen@example.com");
+    }
+
+    #[test]
+    fn every_way_of_writing_an_address_has_one_normal_form() {
+        for (typed, normal) in [
+            (" Lin.Wen+x@Example.COM ", "lin.wen+x@example.com"),
+            ("lin@例え.JP", "lin@xn--r8jz45g.jp"),
+            ("lin@XN--R8JZ45G.jp", "lin@xn--r8jz45g.jp"),
+            // A full stop, a Kelvin sign and a full-width letter that stand for others in a domain.
+            ("lin@example。com", "lin@example.com"),
+            ("lin@\u{212a}.example.com", "lin@k.example.com"),
+            ("lin@ｅxample.com", "lin@example.com"),
+        ] {
+            assert_eq!(&*parsed(typed), normal, "{typed:?}");
+        }
+        // Domains that only look alike are different ones.
+        assert_ne!(parsed("a@straße.de"), parsed("a@strasse.de"));
+        assert_ne!(parsed("a@İ.example.com"), parsed("a@i.example.com"));
+    }
+
+    #[test]
+    fn letters_whose_case_is_disputed_are_no_local_part() {
+        for letter in ['İ', 'ı', 'ß', 'ſ', '\u{212a}', 'é', 'ａ'] {
+            assert!(parse("email", &format!("{letter}lker@example.com")).is_err(), "{letter:?}");
+        }
+    }
+
+    proptest! {
+        /// What is stored is found again however its case is written, and normalising twice changes nothing.
+        #[test]
+        fn the_normal_form_is_stable(text in "[a-zA-ZİıßſK.+]{1,12}@[a-zA-Zßé]{1,8}\\.[a-zA-Z]{2,3}") {
+            if let Ok(address) = parse("email", &text) {
+                prop_assert_eq!(&parse("email", &address).unwrap(), &address);
+                prop_assert_eq!(&parse("email", &address.to_ascii_uppercase()).unwrap(), &address);
+                prop_assert!(address.is_ascii() && !address.bytes().any(|byte| byte.is_ascii_uppercase()));
+            }
+        }
     }
 
     #[test]
     fn only_plain_addresses_are_accepted() {
-        assert_eq!(parse("email", " lin.wen+x@example.com ").unwrap(), "lin.wen+x@example.com");
         for wrong in [
             "",
             "@",
@@ -55,6 +152,8 @@ mod tests {
             "a@[127.0.0.1]",
             "é@example.com",
             "a@example.",
+            "a@exam%70le.com",
+            "a@b@example.com",
         ] {
             assert!(parse("email", wrong).is_err(), "{wrong:?}");
         }

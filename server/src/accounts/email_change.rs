@@ -19,7 +19,7 @@ const LINK_SECONDS: f64 = 24.0 * 3600.0;
 /// answer here is the same.
 pub async fn request(app: &App, actor: &Actor, new: &str, proof: &Proof) -> Result<()> {
     let new = email::parse("email", new).map_err(|error| Error::Invalid(vec![error]))?;
-    if new.eq_ignore_ascii_case(&actor.email) {
+    if *new == *actor.email {
         return Err(Error::invalid("email", "email-same"));
     }
     let user = super::confirm(app, actor, proof).await?;
@@ -29,19 +29,22 @@ pub async fn request(app: &App, actor: &Actor, new: &str, proof: &Proof) -> Resu
     let language = Language::from_code(&user.locale).unwrap_or_default();
     let mut tx = app.db.begin_platform().await?;
     if users::by_email(&mut *tx, &new).await?.is_some() {
-        let arguments =
-            [("email", new.clone()), ("link", link(app, "/sign-in")), ("reset_link", link(app, "/forgot"))];
+        let arguments = [
+            ("email", new.to_string()),
+            ("link", link(app, "/sign-in")),
+            ("reset_link", link(app, "/forgot")),
+        ];
         let mail = Mail { language, kind: Kind::AccountExists, recipient: &new, arguments: &arguments };
-        mail::enqueue(&mut tx, mail).await?;
+        mail::enqueue(app, &mut tx, mail).await?;
     } else {
         let token = random_token();
         users::insert_link(&mut tx, user.id, "change_email", &new, &token_hash(&token), LINK_SECONDS).await?;
-        let arguments =
-            [("email", new.clone()), ("link", link(app, &format!("/change-email?token={token}")))];
+        let arguments = [("email", new.to_string())];
         let mail = Mail { language, kind: Kind::ChangeEmail, recipient: &new, arguments: &arguments };
-        mail::enqueue(&mut tx, mail).await?;
+        let opens = ("link", link(app, &format!("/change-email?token={token}")));
+        mail::enqueue_with_secret(app, &mut tx, mail, opens).await?;
     }
-    let data = json!({ "email": { "from": user.email, "to": new } });
+    let data = json!({ "email": { "from": user.email, "to": &*new } });
     events::record_about_user(&mut tx, actor, user.id, "account.email_change_requested", data).await?;
     tx.commit().await?;
     Ok(())
@@ -67,7 +70,7 @@ pub async fn confirm(app: &App, caller: &Caller, token: &str) -> Result<()> {
     let arguments = [("email", user.email.clone()), ("new_email", new.clone())];
     let language = Language::from_code(&user.locale).unwrap_or_default();
     let mail = Mail { language, kind: Kind::EmailChanged, recipient: &user.email, arguments: &arguments };
-    mail::enqueue(&mut tx, mail).await?;
+    mail::enqueue(app, &mut tx, mail).await?;
     let tenant = users::first_tenant(&mut *tx, id).await?;
     let subject = id.to_string();
     let event = Event {

@@ -15,18 +15,19 @@ use serde_json::json;
 pub async fn list(app: &App, actor: &Actor, paging: &Paging<UserId>) -> Result<Listed<Member>> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let rows = members::list(&mut tx, actor.tenant_id, paging.after, paging.fetch()).await?;
-    Ok(Listed::new(rows, paging, |row| row.user_id.to_string()))
+    let told = |row: Member| Member { email: row.email.and_then(|email| actor.shown(email)), ..row };
+    Ok(Listed::new(rows, paging, |row| row.user_id.to_string()).map(told))
 }
 
 /// The tenants that somebody may switch to.
 pub async fn tenants(app: &App, actor: &Actor) -> Result<Vec<Membership>> {
-    Ok(crate::auth::db::memberships(app.db.platform(), actor.user_id).await?)
+    Ok(crate::auth::db::memberships(app.db.platform(), actor.user_id, actor.bound_to).await?)
 }
 
-/// Fails with not found unless the actor is a member there.
+/// Fails with not found unless the actor is a member there, and by a session that reaches there.
 pub async fn may_switch(app: &App, actor: &Actor, tenant: TenantId) -> Result<()> {
-    let found = crate::auth::db::actor(app.db.platform(), actor.user_id, tenant).await?;
-    if found.is_some() { Ok(()) } else { Err(Error::NotFound) }
+    let found = tenants(app, actor).await?;
+    if found.iter().any(|other| other.tenant_id == tenant) { Ok(()) } else { Err(Error::NotFound) }
 }
 
 pub async fn rename(app: &App, actor: &Actor, new: &str) -> Result<()> {

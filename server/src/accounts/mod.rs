@@ -28,8 +28,8 @@ pub mod tokens;
 pub mod unconfirmed;
 pub mod web;
 
-pub use admin::create_admin;
-pub use email::mailbox;
+pub use admin::{create_admin, mails};
+pub use email::EmailAddress;
 
 use crate::auth::limits::{self, AttemptLimit};
 use crate::auth::{Actor, password};
@@ -74,14 +74,14 @@ fn link(app: &App, path: &str) -> String {
 }
 
 /// What is counted for one address; the address itself does not stand in the counters.
-fn limit_key(what: &str, email: &str) -> String {
-    format!("{what}:{}", hex::encode(&crate::secrets::token_hash(&email.trim().to_lowercase())[..16]))
+fn limit_key(what: &str, address: &EmailAddress) -> String {
+    format!("{what}:{}", hex::encode(&crate::secrets::token_hash(address)[..16]))
 }
 
 /// The same for strangers of one network.
-fn stranger_key(what: &str, email: &str, caller: &Caller) -> String {
+fn stranger_key(what: &str, address: &EmailAddress, caller: &Caller) -> String {
     let network = caller.ip.map_or_else(String::new, |ip| ClientNetwork::of(ip).net().to_string());
-    format!("{}:{network}", limit_key(what, email))
+    format!("{}:{network}", limit_key(what, address))
 }
 
 /// The device that asks, where this person has signed in with it before.
@@ -94,25 +94,25 @@ async fn known_device(app: &App, caller: &Caller, user: Option<&db::users::User>
 
 /// Whether a mail may go to this address at the word of somebody whom we know, such as its owner; when not, the caller
 /// acts as if it had been sent.
-async fn mail_allowed(app: &App, email: &str) -> Result<bool> {
-    within(limits::count(app.db.platform(), &limit_key("mail", email), limits::MAIL).await)
+async fn mail_allowed(app: &App, address: &EmailAddress) -> Result<bool> {
+    within(limits::count(app.db.platform(), &limit_key("mail", address), limits::MAIL).await)
 }
 
 /// The same at the word of a stranger: those of one network cannot use up what the owner has in another, all together
 /// cannot fill a mailbox, and none take anything from a device of the owner's.
-async fn mail_allowed_to(app: &App, caller: &Caller, email: &str) -> Result<bool> {
+async fn mail_allowed_to(app: &App, caller: &Caller, address: &EmailAddress) -> Result<bool> {
     let pool = app.db.platform();
-    let user = db::users::by_email(pool, email).await?;
+    let user = db::users::by_email(pool, address).await?;
     if let Some(device) = known_device(app, caller, user.as_ref()).await? {
-        let key = limit_key(&format!("mail-device:{device}"), email);
+        let key = limit_key(&format!("mail-device:{device}"), address);
         return within(limits::count(pool, &key, limits::MAIL).await);
     }
     if !within(
-        limits::count(pool, &stranger_key("mail-stranger", email, caller), limits::MAIL_STRANGER).await,
+        limits::count(pool, &stranger_key("mail-stranger", address, caller), limits::MAIL_STRANGER).await,
     )? {
         return Ok(false);
     }
-    within(limits::count(pool, &limit_key("mail-strangers", email), limits::MAIL_STRANGERS).await)
+    within(limits::count(pool, &limit_key("mail-strangers", address), limits::MAIL_STRANGERS).await)
 }
 
 fn within(counted: Result<()>) -> Result<bool> {
@@ -151,6 +151,7 @@ async fn confirm_password(app: &App, actor: &Actor, typed: &str) -> Result<db::u
     if actor.token.is_some() {
         return Err(Error::Forbidden);
     }
+    actor.in_person()?;
     let key = format!("password:{}", actor.user_id);
     limits::count(app.db.platform(), &key, AttemptLimit { attempts: 10, seconds: 900 }).await?;
     let user = db::users::by_id(app.db.platform(), actor.user_id).await?.ok_or(Error::Unauthenticated)?;

@@ -108,7 +108,7 @@ pub async fn add(app: &App, actor: &Actor, sealed: &str, answer: &str) -> Result
         [("email", user.email.clone()), ("name", asked.name.clone()), ("link", link(app, "/security"))];
     let language = Language::from_code(&user.locale).unwrap_or_default();
     let mail = Mail { language, kind: Kind::PasskeyAdded, recipient: &user.email, arguments: &arguments };
-    mail::enqueue(&mut tx, mail).await?;
+    mail::enqueue(app, &mut tx, mail).await?;
     let data = json!({ "name": asked.name });
     events::record_about_user(&mut tx, actor, actor.user_id, "account.passkey_added", data).await?;
     tx.commit().await?;

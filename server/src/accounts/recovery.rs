@@ -2,7 +2,7 @@
 
 use super::credentials::{self, Ended};
 use super::db::{self, users};
-use super::{confirm_password, email, limit_key, link, mail_allowed, mail_allowed_to, source};
+use super::{EmailAddress, confirm_password, email, limit_key, link, mail_allowed, mail_allowed_to, source};
 use crate::auth::limits;
 use crate::auth::{Actor, password};
 use crate::db::Tx;
@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
 use crate::ids::{TenantId, UserId};
 use crate::mail::{self, Kind, Mail};
+use crate::outbound::without_query;
 use crate::secrets::{random_token, token_hash};
 use crate::state::App;
 use crate::web::client::Caller;
@@ -24,32 +25,37 @@ pub async fn request(app: &App, caller: &Caller, address: &str) -> Result<()> {
     if !mail_allowed_to(app, caller, &address).await? {
         return Ok(());
     }
-    send_link(app, &address).await
+    send_to(app, &address).await
 }
 
 /// The same at the word of somebody whom we know, such as a billing system: mails to one address are still limited.
-pub async fn send(app: &App, address: &str) -> Result<()> {
+pub async fn send(app: &App, address: &EmailAddress) -> Result<()> {
     if !mail_allowed(app, address).await? {
         return Ok(());
     }
-    send_link(app, address).await
+    send_to(app, address).await
 }
 
-async fn send_link(app: &App, address: &str) -> Result<()> {
+async fn send_to(app: &App, address: &EmailAddress) -> Result<()> {
     let mut tx = app.db.begin_platform().await?;
     if let Some(user) = users::by_email(&mut *tx, address).await?
         && !user.disabled
     {
-        let token = random_token();
-        users::insert_link(&mut tx, user.id, "reset", &user.email, &token_hash(&token), LINK_SECONDS).await?;
-        let arguments =
-            [("email", user.email.clone()), ("link", link(app, &format!("/reset?token={token}")))];
-        let language = Language::from_code(&user.locale).unwrap_or_default();
-        let mail = Mail { language, kind: Kind::Reset, recipient: &user.email, arguments: &arguments };
-        mail::enqueue(&mut tx, mail).await?;
+        send_link(app, &mut tx, &user).await?;
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Writes the mail with the link.
+pub(super) async fn send_link(app: &App, tx: &mut Tx, user: &users::User) -> Result<()> {
+    let token = random_token();
+    users::insert_link(tx, user.id, "reset", &user.email, &token_hash(&token), LINK_SECONDS).await?;
+    let arguments = [("email", user.email.clone())];
+    let language = Language::from_code(&user.locale).unwrap_or_default();
+    let mail = Mail { language, kind: Kind::Reset, recipient: &user.email, arguments: &arguments };
+    let opens = ("link", link(app, &format!("/reset?token={token}")));
+    mail::enqueue_with_secret(app, tx, mail, opens).await
 }
 
 /// Sets a new password by the link.  Whoever had the account before has nothing of it any more: sessions, tokens, links and
@@ -70,7 +76,7 @@ pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Resu
     };
     let user = users::by_id(&mut *tx, id).await?.ok_or(Error::NotFound)?;
     // The mail went to an address that is not the account's any more.
-    if !user.email.eq_ignore_ascii_case(&address) || user.disabled {
+    if user.email != address || user.disabled {
         return Err(Error::refused("link-spent"));
     }
     users::set_verified(&mut tx, id).await?;
@@ -83,7 +89,7 @@ pub async fn reset(app: &App, caller: &Caller, token: &str, new: String) -> Resu
     tell(app, &mut tx, &user, Kind::PasswordReset, ended, &webhooks).await?;
     record(&mut tx, tenant, &from, &user, "account.password_reset", ended).await?;
     tx.commit().await?;
-    limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
+    limits::clear(app.db.platform(), &limit_key("sign-in", &EmailAddress::of(&user))).await?;
     Ok(id)
 }
 
@@ -120,7 +126,7 @@ async fn tell(
     let language = Language::from_code(&user.locale).unwrap_or_default();
     let webhooks = match webhooks {
         [] => language.text("mail-webhooks-none"),
-        urls => urls.iter().map(|url| format!("- {url}")).collect::<Vec<_>>().join("\n"),
+        urls => urls.iter().map(|url| format!("- {}", without_query(url))).collect::<Vec<_>>().join("\n"),
     };
     let mut arguments = vec![
         ("email", user.email.clone()),
@@ -129,7 +135,7 @@ async fn tell(
         ("webhooks", webhooks),
     ];
     arguments.extend(ended.arguments());
-    mail::enqueue(tx, Mail { language, kind, recipient: &user.email, arguments: &arguments }).await
+    mail::enqueue(app, tx, Mail { language, kind, recipient: &user.email, arguments: &arguments }).await
 }
 
 async fn record(

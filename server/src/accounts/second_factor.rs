@@ -4,7 +4,7 @@
 //! form.  A code is good once, whatever its time step still allows; a recovery code too.
 
 use super::db::users;
-use super::{Proof, confirm, confirm_password, known_device, limit_key, link, stranger_key};
+use super::{EmailAddress, Proof, confirm, confirm_password, known_device, limit_key, link, stranger_key};
 use crate::auth::Actor;
 use crate::auth::limits;
 use crate::error::{Error, Result};
@@ -129,9 +129,10 @@ pub async fn check_from(app: &App, caller: &Caller, user: &users::User, code: &s
             key
         }
         None => {
-            let key = stranger_key("second-factor", &user.email, caller);
+            let address = EmailAddress::of(user);
+            let key = stranger_key("second-factor", &address, caller);
             limits::slow(pool, &key, limits::SECOND_FACTOR_STRANGER).await?;
-            limits::slow(pool, &limit_key("second-factor", &user.email), limits::SECOND_FACTOR_ALL).await?;
+            limits::slow(pool, &limit_key("second-factor", &address), limits::SECOND_FACTOR_ALL).await?;
             key
         }
     };
@@ -165,7 +166,8 @@ async fn tell(
     if let Some(kind) = kind {
         let arguments = [("email", user.email.clone()), ("link", link(app, "/forgot"))];
         let language = Language::from_code(&user.locale).unwrap_or_default();
-        mail::enqueue(tx, Mail { language, kind, recipient: &user.email, arguments: &arguments }).await?;
+        mail::enqueue(app, tx, Mail { language, kind, recipient: &user.email, arguments: &arguments })
+            .await?;
     }
     Ok(events::record_about_user(tx, actor, user.id, action, json!({})).await?)
 }

@@ -1,10 +1,11 @@
 //! Signing up, and proving that the address is one's own.
 
+use super::db::users::NewPassword;
 use super::db::{invitations, users};
-use super::{email, limit_key, link, mail_allowed_to, source, stranger_key, tenant_name};
+use super::{email, limit_key, link, mail_allowed_to, recovery, source, stranger_key, tenant_name};
 use crate::auth::limits;
 use crate::auth::password;
-use crate::error::{Error, FieldError, Result};
+use crate::error::{Error, Result};
 use crate::events::{self, Event};
 use crate::ids::{TenantId, UserId};
 use crate::mail::{self, Kind, Mail};
@@ -29,7 +30,8 @@ pub struct SignUp {
 /// A sign-up with an address that nobody confirmed yet takes the place of the one before: only
 /// the password that belongs to the newest mail counts.
 ///
-/// Where the operator has closed it only those may sign up who have an open invitation.
+/// Where the operator has closed it, only those may sign up who have an open invitation. Everybody else is answered as they
+/// are, after the same work: who is invited is nobody else's business.
 pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
     let mut errors = Vec::new();
     let address = email::parse("email", &form.email).map_err(|error| errors.push(error));
@@ -38,15 +40,14 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
     }
     let (Ok(address), true) = (address, errors.is_empty()) else { return Err(Error::Invalid(errors)) };
     limits::count_network(app.db.platform(), "sign-up", caller.ip, limits::SIGN_UP).await?;
-    let open = settings::get(app.db.platform()).await?.sign_up_open;
-    if !open && !invitations::is_invited(app.db.platform(), &address).await? {
-        return Err(Error::Invalid(vec![FieldError::new("email", "sign-up-closed")]));
-    }
     let hash = password::hash(form.password).await?;
+    if !is_open(app).await? && !invitations::is_invited(app.db.platform(), &address).await? {
+        return Ok(());
+    }
 
     let mut tx = app.db.begin_platform().await?;
     let id = UserId::new();
-    if users::insert(&mut tx, id, &address, &hash, form.language.code()).await? {
+    if users::insert(&mut tx, id, &address, NewPassword::Own(&hash), form.language.code()).await? {
         let tenant = TenantId::new();
         users::insert_tenant(&mut tx, tenant, &tenant_name(&address), id).await?;
         let from = source(id, &address, caller);
@@ -56,13 +57,25 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
             action: "account.created",
             subject_kind: "user",
             subject_id: &subject,
-            data: json!({ "email": address }),
+            data: json!({ "email": &*address }),
         };
         events::record(&mut tx, &from, event).await?;
         send_verification(app, &mut tx, id, &address, form.language).await?;
-    } else if mail_allowed_to(app, caller, &address).await?
-        && let Some(user) = users::by_email(&mut *tx, &address).await?
-    {
+        tx.commit().await?;
+        return Ok(());
+    }
+    // Limits are counted on a connection of their own.
+    drop(tx);
+    if mail_allowed_to(app, caller, &address).await? {
+        mail_known(app, &address, &hash, form.language).await?;
+    }
+    Ok(())
+}
+
+/// Tells somebody who has an account already, or confirms an address that was never confirmed, with the new password.
+async fn mail_known(app: &App, address: &email::EmailAddress, hash: &str, language: Language) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    if let Some(user) = users::by_email(&mut *tx, address).await? {
         if user.verified {
             let arguments = [
                 ("email", user.email.clone()),
@@ -72,14 +85,22 @@ pub async fn sign_up(app: &App, caller: &Caller, form: SignUp) -> Result<()> {
             let language = Language::from_code(&user.locale).unwrap_or_default();
             let mail =
                 Mail { language, kind: Kind::AccountExists, recipient: &user.email, arguments: &arguments };
-            mail::enqueue(&mut tx, mail).await?;
+            mail::enqueue(app, &mut tx, mail).await?;
+        } else if !user.own_password {
+            // Made for somebody: only a link in their mailbox chooses its first password.
+            recovery::send_link(app, &mut tx, &user).await?;
         } else {
-            users::set_password(&mut tx, user.id, &hash).await?;
-            send_verification(app, &mut tx, user.id, &user.email, form.language).await?;
+            users::set_password(&mut tx, user.id, hash).await?;
+            send_verification(app, &mut tx, user.id, &user.email, language).await?;
         }
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Whether everybody may sign up, and not only who was invited.
+pub async fn is_open(app: &App) -> Result<bool> {
+    Ok(settings::get(app.db.platform()).await?.sign_up_open)
 }
 
 /// Sends the confirmation again, where there is something to confirm.
@@ -109,10 +130,10 @@ async fn send_verification(
 ) -> Result<()> {
     let token = random_token();
     users::insert_link(tx, user, "verify", address, &token_hash(&token), LINK_SECONDS).await?;
-    let arguments = [("email", address.to_owned()), ("link", link(app, &format!("/verify?token={token}")))];
-    mail::enqueue(tx, Mail { language, kind: Kind::Verify, recipient: address, arguments: &arguments })
-        .await?;
-    Ok(())
+    let arguments = [("email", address.to_owned())];
+    let mail = Mail { language, kind: Kind::Verify, recipient: address, arguments: &arguments };
+    let opens = ("link", link(app, &format!("/verify?token={token}")));
+    mail::enqueue_with_secret(app, tx, mail, opens).await
 }
 
 /// Confirms an address by the link in its mail.
@@ -134,7 +155,9 @@ pub async fn verify(app: &App, caller: &Caller, token: &str) -> Result<()> {
     events::record(&mut tx, &source(user, &address, caller), event).await?;
     tx.commit().await?;
     // Whoever could not sign in before confirming may have tried often.
-    limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
-    limits::clear(app.db.platform(), &stranger_key("sign-in", &address, caller)).await?;
+    if let Ok(address) = email::parse("email", &address) {
+        limits::clear(app.db.platform(), &limit_key("sign-in", &address)).await?;
+        limits::clear(app.db.platform(), &stranger_key("sign-in", &address, caller)).await?;
+    }
     Ok(())
 }

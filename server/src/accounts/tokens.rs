@@ -27,7 +27,8 @@ pub async fn list(app: &App, actor: &Actor, paging: &Paging<TokenId>) -> Result<
     let only = (actor.role != Role::Owner).then_some(actor.user_id);
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let rows = tokens::list(&mut tx, actor.tenant_id, only, paging.after, paging.fetch()).await?;
-    Ok(Listed::new(rows, paging, |row| row.id.to_string()))
+    let told = |row: ApiToken| ApiToken { owner: row.owner.and_then(|owner| actor.shown(owner)), ..row };
+    Ok(Listed::new(rows, paging, |row| row.id.to_string()).map(told))
 }
 
 pub struct CreateToken<'a> {

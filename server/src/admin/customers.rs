@@ -25,6 +25,14 @@ pub struct Quotas {
     pub quota_disk_mib: i64,
     /// May start instances of plans that are not trials.
     pub may_buy: bool,
+    /// What the customer paid may raise these quotas, by the steps of the billing settings.
+    #[serde(default = "grows")]
+    #[schema(default = true)]
+    pub quota_grows: bool,
+}
+
+const fn grows() -> bool {
+    true
 }
 
 impl From<&Customer> for Quotas {
@@ -35,6 +43,7 @@ impl From<&Customer> for Quotas {
             quota_memory_mib: customer.quota_memory_mib,
             quota_disk_mib: customer.quota_disk_mib,
             may_buy: customer.may_buy,
+            quota_grows: customer.quota_grows,
         }
     }
 }

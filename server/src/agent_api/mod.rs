@@ -12,6 +12,7 @@
 mod desired;
 mod identity;
 mod listener;
+mod reports;
 mod routes;
 mod tls;
 
@@ -45,7 +46,12 @@ pub async fn serve(app: App, listener: TcpListener, descriptors: usize, stop: Ca
             return;
         }
     };
-    let enrolments = Arc::new(NetworkLimits::new(ENROLMENTS_PER_SECOND, ENROLMENTS_AT_ONCE));
-    let router = routes::router(Link { app, enrolments, stop: stop.clone() });
+    let router = router(app, stop.clone());
     listener::run(listener, acceptor, router, descriptors, stop).await;
+}
+
+/// All calls of agents.
+pub fn router(app: App, stop: CancellationToken) -> axum::Router {
+    let enrolments = Arc::new(NetworkLimits::new(ENROLMENTS_PER_SECOND, ENROLMENTS_AT_ONCE));
+    routes::router(Link { app, enrolments, stop })
 }

@@ -1,13 +1,13 @@
 //! The calls of agents.
 
 use super::identity::AgentHost;
-use super::{Link, desired};
+use super::{Link, desired, reports};
 use crate::consoles::web::bounded;
 use crate::error::{Error, ErrorToRender, FieldError, Result};
 use crate::web::errors::{plain_rejection, problem};
 use crate::web::language::Language;
 use crate::web::rate_limit;
-use crate::{hosts, images, instances};
+use crate::{hosts, images};
 use axum::body::{Body, Bytes};
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Path, Query, Request, State};
@@ -18,7 +18,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use jst_protocol::desired::Desired;
 use jst_protocol::enroll::{EnrollRequest, EnrollResponse};
-use jst_protocol::report::{Receipt, Report};
+use jst_protocol::report::Receipt;
 use jst_protocol::{MAX_REPORT_BYTES, PREFIX};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -90,10 +90,7 @@ async fn desired_state(
 
 async fn report(State(link): State<Link>, agent: AgentHost, body: Bytes) -> Result<Json<Receipt>> {
     note(&agent);
-    let report: Report = read(&body)?;
-    let receipt = hosts::report::take(&link.app, agent.id, &agent.link.name, &report).await?;
-    instances::reports::apply(&link.app, agent.id, &report.instances).await?;
-    Ok(Json(receipt))
+    Ok(Json(reports::take(&link.app, agent.id, &agent.link.name, read(&body)?).await?))
 }
 
 async fn image(State(link): State<Link>, agent: AgentHost, Path(sha256): Path<String>) -> Result<Response> {

@@ -17,6 +17,7 @@ pub struct ActorRow {
     pub role: Role,
     pub suspended: bool,
     pub acting: bool,
+    pub bound_to: Option<BillingSystemId>,
 }
 
 impl ActorRow {
@@ -43,6 +44,7 @@ impl ActorRow {
             role: self.role,
             suspended: self.suspended,
             acting: self.acting,
+            bound_to: self.bound_to,
             token,
             scopes,
             expires_at,
@@ -78,8 +80,34 @@ pub async fn actor(pool: &PgPool, user: UserId, tenant: TenantId) -> sqlx::Resul
             role: Role::parse(&row.role)?,
             suspended: row.suspended,
             acting: false,
+            bound_to: None,
         })
     }))
+}
+
+/// A person who came by a billing system's link, in a tenant that this system made for them. Such a session ends when
+/// they choose a password of their own or become an administrator.
+pub async fn bound(
+    pool: &PgPool,
+    user: UserId,
+    tenant: TenantId,
+    system: BillingSystemId,
+) -> sqlx::Result<Option<ActorRow>> {
+    let holds = sqlx::query_scalar!(
+        "SELECT EXISTS (SELECT FROM billing_owners JOIN users ON users.id = user_id \
+         WHERE system_id = $1 AND tenant_id = $2 AND user_id = $3 AND NOT is_admin \
+         AND (own_password_at IS NULL OR email_verified_at IS NULL)) AS \"holds!\"",
+        system.uuid(),
+        tenant.uuid(),
+        user.uuid(),
+    )
+    .fetch_one(pool)
+    .await?;
+    if !holds {
+        return Ok(None);
+    }
+    let row = actor(pool, user, tenant).await?;
+    Ok(row.map(|row| ActorRow { bound_to: Some(system), is_admin: false, ..row }))
 }
 
 /// An administrator who is not disabled, in a tenant that they need not belong to.  They work with what the
@@ -105,6 +133,7 @@ pub async fn acting(pool: &PgPool, user: UserId, tenant: TenantId) -> sqlx::Resu
         role: Role::Operator,
         suspended: row.suspended,
         acting: true,
+        bound_to: None,
     }))
 }
 
@@ -188,13 +217,21 @@ pub struct Membership {
     pub role: Role,
 }
 
-/// All tenants of one person; the person, not a tenant, is the scope.
-pub async fn memberships(pool: &PgPool, user: UserId) -> sqlx::Result<Vec<Membership>> {
+/// All tenants of one person; the person, not a tenant, is the scope. Of a session that is bound to a billing system,
+/// those that this system made.
+pub async fn memberships(
+    pool: &PgPool,
+    user: UserId,
+    bound_to: Option<BillingSystemId>,
+) -> sqlx::Result<Vec<Membership>> {
     let rows = sqlx::query!(
         "SELECT tenants.id, tenants.name, memberships.role FROM memberships \
          JOIN tenants ON tenants.id = memberships.tenant_id WHERE memberships.user_id = $1 \
+         AND ($2::uuid IS NULL OR EXISTS (SELECT FROM billing_owners \
+             WHERE system_id = $2 AND tenant_id = tenants.id AND user_id = $1)) \
          ORDER BY memberships.created_at, tenants.id",
         user.uuid(),
+        bound_to.map(BillingSystemId::uuid),
     )
     .fetch_all(pool)
     .await?;
@@ -213,7 +250,7 @@ pub async fn memberships(pool: &PgPool, user: UserId) -> sqlx::Result<Vec<Member
 /// What every page shows around its content, whoever reads it.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// All tenants of who is signed in.
+    /// All tenants that who is signed in may go to.
     pub tenants: Vec<Membership>,
     /// The titles, English and Chinese, of what is announced to everybody now.
     pub announcement: Option<(String, String)>,
@@ -222,7 +259,11 @@ pub struct Surroundings {
 }
 
 /// One statement, because every page asks.  Of several announcements the worst is shown, and of those the newest.
-pub async fn surroundings(pool: &PgPool, reader: Option<(UserId, &[u8])>) -> sqlx::Result<Surroundings> {
+pub async fn surroundings(
+    pool: &PgPool,
+    reader: Option<(UserId, &[u8])>,
+    bound_to: Option<BillingSystemId>,
+) -> sqlx::Result<Surroundings> {
     #[derive(Debug, serde::Deserialize)]
     struct Tenant {
         id: uuid::Uuid,
@@ -234,13 +275,16 @@ pub async fn surroundings(pool: &PgPool, reader: Option<(UserId, &[u8])>) -> sql
              AS \"stale!\", \
          (SELECT jsonb_agg(jsonb_build_object('id', tenants.id, 'name', tenants.name, 'role', memberships.role) \
                  ORDER BY memberships.created_at, tenants.id) FROM memberships \
-             JOIN tenants ON tenants.id = memberships.tenant_id WHERE memberships.user_id = $1) \
+             JOIN tenants ON tenants.id = memberships.tenant_id WHERE memberships.user_id = $1 \
+             AND ($3::uuid IS NULL OR EXISTS (SELECT FROM billing_owners \
+                 WHERE system_id = $3 AND tenant_id = tenants.id AND user_id = $1))) \
              AS \"tenants: Json<Vec<Tenant>>\", \
          (SELECT ARRAY[title_en, title_zh] FROM announcements \
              WHERE banner AND starts_at <= now() AND (ends_at IS NULL OR ends_at > now()) \
              ORDER BY array_position(ARRAY['incident', 'maintenance'], kind), starts_at DESC LIMIT 1) AS announcement",
         reader.map(|(user, _)| user.uuid()),
         reader.map(|(_, session)| session),
+        bound_to.map(BillingSystemId::uuid),
     )
     .fetch_one(pool)
     .await?;

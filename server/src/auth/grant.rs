@@ -44,6 +44,7 @@ pub fn check(actor: &Actor, made: Credential<'_>) -> Result<Option<OffsetDateTim
             scope(actor, Scope::Admin)?;
         }
         Credential::Membership(role) => {
+            actor.in_person()?;
             manage_members(actor)?;
             if role > highest_role(actor) {
                 return Err(Error::refused("role-above-own"));
@@ -54,6 +55,7 @@ pub fn check(actor: &Actor, made: Credential<'_>) -> Result<Option<OffsetDateTim
             scope(actor, Scope::Write)?;
         }
         Credential::Webhook => {
+            actor.in_person()?;
             actor.may_own()?;
             scope(actor, Scope::Write)?;
         }
@@ -80,13 +82,7 @@ pub fn highest_role(actor: &Actor) -> Role {
 }
 
 fn in_person(actor: &Actor) -> Result<()> {
-    if actor.token.is_some() {
-        Err(Error::refused("token-makes-token"))
-    } else if actor.acting {
-        Err(Error::refused("acting"))
-    } else {
-        Ok(())
-    }
+    if actor.token.is_some() { Err(Error::refused("token-makes-token")) } else { actor.in_person() }
 }
 
 fn scope(actor: &Actor, scope: Scope) -> Result<()> {
@@ -96,7 +92,7 @@ fn scope(actor: &Actor, scope: Scope) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{TenantId, TokenId, UserId};
+    use crate::ids::{BillingSystemId, TenantId, TokenId, UserId};
 
     fn actor(role: Role, is_admin: bool, token: Option<&Scopes>) -> Actor {
         let most = Scopes::of_person(role, is_admin);
@@ -112,6 +108,7 @@ mod tests {
             role,
             suspended: false,
             acting: false,
+            bound_to: None,
             token: token.map(|_| TokenId::new()),
             scopes,
             expires_at: token.map(|_| OffsetDateTime::UNIX_EPOCH),
@@ -193,11 +190,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_suspended_or_acts_for_somebody_makes_none() {
+    fn whoever_is_suspended_or_acts_for_somebody_or_came_by_a_link_makes_none() {
         let read = Scopes::named(&["read".to_owned()]);
         let suspended = Actor { suspended: true, ..actor(Role::Owner, false, None) };
         let acting = Actor { acting: true, ..actor(Role::Operator, true, None) };
-        for actor in [suspended, acting] {
+        let bound = Actor { bound_to: Some(BillingSystemId::new()), ..actor(Role::Owner, false, None) };
+        assert!(check(&bound, Credential::Webhook).is_err());
+        for actor in [suspended, acting, bound] {
             assert!(check(&actor, Credential::ApiToken(&read)).is_err());
             assert!(check(&actor, Credential::Membership(Role::Viewer)).is_err());
         }

@@ -18,7 +18,7 @@ pub mod token;
 pub use scope::{Scope, Scopes};
 
 use crate::error::{Error, Result};
-use crate::ids::{TenantId, TokenId, UserId};
+use crate::ids::{BillingSystemId, TenantId, TokenId, UserId};
 use crate::state::App;
 use crate::web::client::{client_ip, request_id};
 use crate::web::session_store;
@@ -78,6 +78,8 @@ pub struct Actor {
     pub suspended: bool,
     /// An administrator of the platform who works in this tenant without belonging to it.
     pub acting: bool,
+    /// Signed in by a link of this billing system, and so in the tenants that it made and nowhere else.
+    pub bound_to: Option<BillingSystemId>,
     /// The API token that was used; absent for a session.
     pub token: Option<TokenId>,
     /// What this request may do at most: those of the token that the role still has, or all of the role.
@@ -104,6 +106,26 @@ impl Actor {
     /// Fails unless the role may manage the tenant itself.
     pub fn may_own(&self) -> Result<()> {
         self.at_least(Role::Owner)
+    }
+
+    /// Fails unless it is the person themselves who came in by a way of their own: what belongs to a person, and what
+    /// lets somebody in later, is closed to an administrator who acts for a customer and to a session that a billing
+    /// system's link began.
+    pub fn in_person(&self) -> Result<()> {
+        if self.acting {
+            return Err(Error::refused("acting"));
+        }
+        if self.bound_to.is_some() { Err(Error::refused("signed-in-by-link")) } else { Ok(()) }
+    }
+
+    /// Whether they are told this address: those who work with others know their colleagues', viewers only their own.
+    pub fn sees(&self, address: &str) -> bool {
+        self.role >= Role::Operator || address == self.email
+    }
+
+    /// A colleague's address, for those who are told it.
+    pub fn shown(&self, address: String) -> Option<String> {
+        self.sees(&address).then_some(address)
     }
 
     /// Everything that the answer to a request may depend on, each by a name: whoever has all of them may what this
@@ -138,12 +160,34 @@ pub struct SessionUser {
     /// Present while an administrator acts for a customer.
     #[serde(default)]
     pub acting: Option<acting::Acting>,
+    /// The billing system whose link began the session.
+    #[serde(default)]
+    pub bound_to: Option<BillingSystemId>,
+    /// Seconds since 1970. A session gets new ids, but no longer life.
+    #[serde(default = "now")]
+    pub signed_in_at: i64,
+}
+
+fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
 impl SessionUser {
-    pub const fn new(user_id: UserId, tenant_id: TenantId) -> Self {
-        Self { user_id, tenant_id, acting: None }
+    pub fn new(user_id: UserId, tenant_id: TenantId) -> Self {
+        Self { user_id, tenant_id, acting: None, bound_to: None, signed_in_at: now() }
     }
+
+    /// Who came by a link of a billing system.
+    pub fn bound(user_id: UserId, tenant_id: TenantId, system: BillingSystemId) -> Self {
+        Self { bound_to: Some(system), ..Self::new(user_id, tenant_id) }
+    }
+}
+
+/// Goes on in another tenant. The caller has checked that the person may.
+pub async fn move_to(session: &Session, tenant: TenantId) -> Result<()> {
+    let user = session.get::<SessionUser>(SESSION_USER).await?.ok_or(Error::Unauthenticated)?;
+    session.insert(SESSION_USER, SessionUser { tenant_id: tenant, acting: None, ..user }).await?;
+    Ok(())
 }
 
 /// Key of [`SessionUser`] in the session; the session store copies its user into a column.
@@ -177,14 +221,16 @@ async fn from_session(parts: &mut Parts, app: &App) -> Result<Actor> {
         Some(tenant) => db::acting(app.db.platform(), user.user_id, tenant).await?,
         None => None,
     };
-    let row = match acted_for {
-        Some(row) => Some(row),
-        None => db::actor(app.db.platform(), user.user_id, user.tenant_id).await?,
+    let row = match (acted_for, user.bound_to) {
+        (Some(row), _) => Some(row),
+        (None, Some(system)) => db::bound(app.db.platform(), user.user_id, user.tenant_id, system).await?,
+        (None, None) => db::actor(app.db.platform(), user.user_id, user.tenant_id).await?,
     };
     let row = row.ok_or(Error::Unauthenticated)?;
     if let Some(id) = session.id() {
         let hash = session_store::id_hash(id);
-        let surroundings = db::surroundings(app.db.platform(), Some((user.user_id, &hash))).await?;
+        let surroundings =
+            db::surroundings(app.db.platform(), Some((user.user_id, &hash)), user.bound_to).await?;
         if surroundings.stale {
             session_store::touch(app.db.platform(), id).await?;
         }
@@ -232,11 +278,24 @@ impl FromRequestParts<App> for Admin {
     }
 }
 
-/// Somebody in their own account: what belongs to a person or to who owns a team is closed to an administrator who
-/// acts for a customer, whose own keys, sessions and passwords these pages would show.
+/// Somebody in their own account ([`Actor::in_person`]): an administrator who acts for a customer would see their own keys,
+/// sessions and passwords here, and a billing system could make itself a key.
 pub struct InPerson(pub Actor);
 
 impl FromRequestParts<App> for InPerson {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let actor = Actor::from_request_parts(parts, app).await?;
+        actor.in_person()?;
+        Ok(Self(actor))
+    }
+}
+
+/// Somebody who works with what a tenant has, by whichever session; no administrator who acts for a customer.
+pub struct Portal(pub Actor);
+
+impl FromRequestParts<App> for Portal {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {

@@ -33,6 +33,10 @@ pub struct Account {
     pub suspended_here: bool,
     pub entitlement_version: i64,
     pub low_balance_told: bool,
+    /// How far below zero it may go, in minor units, if somebody decided that for this account.
+    pub credit_limit: Option<i64>,
+    /// The notice about the runway that was sent last, in days.
+    pub runway_told: Option<i32>,
 }
 
 /// Why money moved.
@@ -43,6 +47,8 @@ pub enum EntryKind {
     Payment,
     /// Went back.
     Refund,
+    /// Taken back by the payer's bank, or given back after that.
+    Chargeback,
     /// A gift.
     Credit,
     Voucher,
@@ -52,9 +58,10 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Payment,
         Self::Refund,
+        Self::Chargeback,
         Self::Credit,
         Self::Voucher,
         Self::Invoice,
@@ -66,6 +73,7 @@ impl EntryKind {
         match self {
             Self::Payment => "payment",
             Self::Refund => "refund",
+            Self::Chargeback => "chargeback",
             Self::Credit => "credit",
             Self::Voucher => "voucher",
             Self::Invoice => "invoice",
@@ -81,7 +89,7 @@ impl EntryKind {
     /// Where the other side of the customer's account is.
     const fn other(self) -> &'static str {
         match self {
-            Self::Payment | Self::Refund => "bank",
+            Self::Payment | Self::Refund | Self::Chargeback => "bank",
             Self::Credit | Self::Voucher => "goodwill",
             Self::Invoice | Self::CreditNote => "revenue",
             Self::Tax => "tax",
@@ -101,8 +109,7 @@ pub struct NewEntry<'a> {
     pub actor: &'a str,
 }
 
-/// Writes an entry.  Nothing moves nothing, and leaves no entry.  The first payment opens the account for orders; only the
-/// first, so that an operator who closes it later is not overruled by the next.
+/// Writes an entry.  Nothing moves nothing, and leaves no entry.  A payment opens an account that never was open for orders.
 pub async fn enter(tx: &mut Tx, entry: &NewEntry<'_>) -> Result<()> {
     let (debit, credit) = match entry.amount.minor {
         0 => return Ok(()),
@@ -115,25 +122,28 @@ pub async fn enter(tx: &mut Tx, entry: &NewEntry<'_>) -> Result<()> {
         Some("account_entries_once") => Error::invalid("reference", "reference-taken"),
         _ => error.into(),
     })?;
-    if entry.kind == EntryKind::Payment && db::accounts::open_for_orders(tx, entry.tenant).await? {
-        let source = Source::system("billing");
-        record(
-            tx,
-            &source,
-            entry.tenant,
-            "billing.opened_for_orders",
-            json!({ "reference": entry.reference }),
-        )
-        .await?;
+    if entry.kind == EntryKind::Payment {
+        open_for_orders(tx, entry.tenant, entry.reference).await?;
     }
     Ok(())
+}
+
+/// Opens an account for orders that never was open: an operator who closes one later is not overruled.  Gives whether it did.
+pub async fn open_for_orders(tx: &mut Tx, tenant: TenantId, reference: &str) -> Result<bool> {
+    let opened = db::accounts::open_for_orders(tx, tenant).await?;
+    if opened {
+        let source = Source::system("billing");
+        record(tx, &source, tenant, "billing.opened_for_orders", json!({ "reference": reference })).await?;
+    }
+    Ok(opened)
 }
 
 /// What an administrator enters by hand.
 #[derive(Clone, Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ManualEntry {
-    /// `payment`, `refund` or `credit`.
+    /// `payment`, `refund`, `credit` or `chargeback`: a transfer that the payer's bank took back, which also closes the
+    /// account for orders.
     pub kind: EntryKind,
     /// Cents or fen, above zero.
     #[schema(example = 5000)]
@@ -152,7 +162,10 @@ const MAX_REFERENCE: usize = 200;
 impl ManualEntry {
     fn problems(&self) -> Vec<FieldError> {
         let mut problems = Vec::new();
-        if !matches!(self.kind, EntryKind::Payment | EntryKind::Refund | EntryKind::Credit) {
+        if !matches!(
+            self.kind,
+            EntryKind::Payment | EntryKind::Refund | EntryKind::Chargeback | EntryKind::Credit
+        ) {
             problems.push(FieldError::new("kind", "choice"));
         }
         if !(1..=MAX_AMOUNT).contains(&self.amount) {
@@ -184,7 +197,7 @@ pub async fn enter_by_hand(app: &App, actor: &Actor, tenant: TenantId, manual: &
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
-    let sign = if manual.kind == EntryKind::Refund { -1 } else { 1 };
+    let sign = if matches!(manual.kind, EntryKind::Refund | EntryKind::Chargeback) { -1 } else { 1 };
     let entry = NewEntry {
         tenant,
         kind: manual.kind,
@@ -195,6 +208,10 @@ pub async fn enter_by_hand(app: &App, actor: &Actor, tenant: TenantId, manual: &
         actor: &actor.email,
     };
     enter(&mut tx, &entry).await?;
+    if manual.kind == EntryKind::Chargeback && db::accounts::close_for_orders(&mut tx, tenant).await? {
+        let data = json!({ "reference": entry.reference });
+        record(&mut tx, &actor.into(), tenant, "billing.closed_for_orders", data).await?;
+    }
     let data = json!({ "kind": manual.kind, "amount": entry.amount, "reference": entry.reference });
     record(&mut tx, &actor.into(), tenant, "billing.entry_recorded", data).await?;
     tx.commit().await?;
@@ -213,6 +230,10 @@ pub struct AccountTerms {
     /// Name, address and tax number as they stand on invoices; the team's name when empty.
     #[serde(default)]
     pub billed_to: String,
+    /// How far below zero the account may go before it is locked, in cents or fen.  Absent: not at all for a prepaid account,
+    /// and the platform's limit for a postpaid one.
+    #[serde(default)]
+    pub credit_limit: Option<i64>,
 }
 
 impl From<&Account> for AccountTerms {
@@ -222,6 +243,7 @@ impl From<&Account> for AccountTerms {
             prepaid: account.prepaid,
             tax_rate: account.tax_rate,
             billed_to: account.billed_to.clone(),
+            credit_limit: account.credit_limit,
         }
     }
 }
@@ -230,6 +252,9 @@ pub async fn set_terms(app: &App, actor: &Actor, tenant: TenantId, terms: &Accou
     let mut problems = Vec::new();
     if terms.tax_rate.is_some_and(|rate| !(0..=10_000).contains(&rate)) {
         problems.push(FieldError::new("tax_rate", "range").with("min", 0).with("max", 10_000));
+    }
+    if terms.credit_limit.is_some_and(|limit| !(0..=MAX_AMOUNT).contains(&limit)) {
+        problems.push(FieldError::new("credit_limit", "range").with("min", 0).with("max", MAX_AMOUNT));
     }
     if terms.billed_to.chars().count() > settings::MAX_TEXT {
         problems.push(FieldError::new("billed_to", "too-long").with("max", settings::MAX_TEXT));
@@ -252,7 +277,8 @@ pub async fn set_terms(app: &App, actor: &Actor, tenant: TenantId, terms: &Accou
     })?;
     record(&mut tx, &actor.into(), tenant, "billing.account_changed", changes.into()).await?;
     tx.commit().await?;
-    Ok(())
+    // More credit may lift a suspension.
+    entitlement::review(app, tenant).await
 }
 
 pub async fn record(

@@ -50,6 +50,21 @@ pub struct AccountView {
     pub month: String,
     /// What the month costs if everything goes on as it is.
     pub forecast: Money,
+    /// How far below zero `available` may go before the account is locked.
+    pub credit_limit: Money,
+    /// What everything that runs costs in its next hour, day or month, which is what the operator asks for with an order.
+    pub first_period: Money,
+    /// What can be spent on new orders now.  Zero while `orders_closed` says why.
+    pub spendable: Money,
+    /// What must be added before everything that runs is covered for its next period.
+    pub missing: Money,
+    /// Why no order is taken, whatever the balance is: the code of the refusal.  Absent: orders are taken.
+    #[schema(example = "may-not-buy")]
+    pub orders_closed: Option<&'static str>,
+    /// When nothing is left if everything goes on as it is; absent: in more than 90 days, or nothing is charged.
+    #[serde(with = "time::serde::rfc3339::option")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub runs_out_at: Option<OffsetDateTime>,
     pub stage: Stage,
     #[serde(with = "time::serde::rfc3339::option")]
     #[schema(value_type = Option<String>, format = DateTime)]
@@ -70,6 +85,12 @@ impl TryFrom<&Standing> for AccountView {
             available: standing.available()?,
             month: standing.month.name(),
             forecast: standing.forecast,
+            credit_limit: standing.credit(),
+            first_period: standing.first_period(None)?,
+            spendable: standing.spendable()?,
+            missing: standing.missing(None)?,
+            orders_closed: standing.closed(),
+            runs_out_at: standing.runs_out_at()?.map(at),
             stage: standing.account.stage,
             overdue_since: standing.account.overdue_since,
             lines: standing.lines.iter().map(LineView::from).collect(),

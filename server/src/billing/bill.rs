@@ -50,6 +50,17 @@ pub struct Line {
 /// What was billed before, by what it was for.
 pub type Billed = BTreeMap<(InstanceId, Date, Item, i32), i64>;
 
+/// The months that a bill of two months looks at: before them those for which a deletion that was undone in the two is
+/// owed.  `earlier` holds the months before, the latest first.
+pub fn months(metered: &[Metered], earlier: impl IntoIterator<Item = Month>, two: [Month; 2]) -> Vec<Month> {
+    let restored = |life: &Metered| charges::restored_since(&life.intervals, two[0].start, two[1].end);
+    let since = metered.iter().filter_map(restored).min().unwrap_or(two[0].start);
+    let mut months: Vec<Month> = earlier.into_iter().take_while(|earlier| since < earlier.end).collect();
+    months.reverse();
+    months.extend(two);
+    months
+}
+
 /// What is owed for these months at the second `now`, less what was billed.
 pub fn lines(
     metered: &[Metered],

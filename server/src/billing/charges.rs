@@ -4,6 +4,9 @@
 //! - A plan with a price a month only is charged for its part of the month, in advance: what runs on is taken to run to
 //!   the month's end, and what ends sooner is given back with the next invoice.
 //! - An instance never costs more in a calendar month than the highest monthly price that it had in it.
+//! - What is deleted is kept for nothing until it is removed.  When the deletion is undone, the time in between is charged
+//!   as if it had never been deleted.
+//! - While the account is suspended for money, nothing is charged.
 //! - Traffic beyond the quota is charged a GiB, both directions together.  The highest quota of the month counts, in
 //!   full; a plan without one makes the month unmetered.
 //!
@@ -19,10 +22,12 @@ pub enum Kind {
     Sold,
     /// Free, and remembered as what it was.
     Trial,
-    /// Deleted, and kept for the grace period: free.
+    /// Deleted, and kept for the grace period: free, unless the deletion is undone.
     Retained,
     /// Sold by a billing system of the operator's, which bills for it.
     External,
+    /// Sold or kept, in a time in which the account was suspended for money: free.
+    Suspended,
 }
 
 /// What was agreed upon, in the customer's currency.
@@ -97,7 +102,8 @@ pub fn charges(
     if intervals.iter().any(|interval| interval.price.currency != currency) {
         return Err(CannotAdd);
     }
-    let sold: Vec<Used> = intervals.iter().filter_map(|interval| used(interval, month, now)).collect();
+    let sold: Vec<Used> =
+        (0..intervals.len()).filter_map(|index| used(intervals, index, month, now)).collect();
     let mut charges = time(&sold, month, currency);
     charges.extend(beyond_quota(&sold, traffic, month, now, currency));
     Ok(charges)
@@ -111,7 +117,23 @@ struct Used {
     until: i64,
 }
 
-fn used(interval: &Interval, month: &Month, now: i64) -> Option<Used> {
+/// Whether a deletion was undone by then; what follows says whether it is sold again.
+fn is_restored(intervals: &[Interval], index: usize, now: i64) -> bool {
+    let next =
+        intervals[index..].iter().find(|later| !matches!(later.kind, Kind::Retained | Kind::Suspended));
+    intervals[index].kind == Kind::Retained
+        && next.is_some_and(|next| next.kind == Kind::Sold && next.since <= now)
+}
+
+/// Since when a customer owes for deletions that were undone between two seconds; None: there were none.
+pub fn restored_since(intervals: &[Interval], from: i64, now: i64) -> Option<i64> {
+    let restored =
+        |index: &usize| is_restored(intervals, *index, now) && !is_restored(intervals, *index, from - 1);
+    (0..intervals.len()).find(restored).map(|index| intervals[index].since)
+}
+
+fn used(intervals: &[Interval], index: usize, month: &Month, now: i64) -> Option<Used> {
+    let interval = &intervals[index];
     let price = interval.price;
     // What is paid in advance is taken to run on.
     let reached = if price.hour_micro == 0 { month.end } else { now.min(month.end) };
@@ -119,12 +141,8 @@ fn used(interval: &Interval, month: &Month, now: i64) -> Option<Used> {
     let closed = interval.until.filter(|until| *until <= now);
     let until = closed.unwrap_or(i64::MAX).min(reached);
     let begun = interval.since <= now;
-    (interval.kind == Kind::Sold && begun && since < until).then_some(Used {
-        n: interval.n,
-        price,
-        since,
-        until,
-    })
+    let charged = interval.kind == Kind::Sold || is_restored(intervals, index, now);
+    (charged && begun && since < until).then_some(Used { n: interval.n, price, since, until })
 }
 
 fn time(sold: &[Used], month: &Month, currency: Currency) -> Vec<Charge> {
@@ -156,7 +174,43 @@ fn time(sold: &[Used], month: &Month, currency: Currency) -> Vec<Charge> {
             amount: Money::new(currency, amount),
         }
     };
-    sold.iter().map(charge).collect()
+    // An interval that a suspension divides stays one charge.
+    let merged = |mut all: Vec<Charge>, next: Charge| {
+        match all.last_mut().filter(|last| last.n == next.n) {
+            Some(last) => {
+                last.until = next.until;
+                last.quantity += next.quantity;
+                last.amount.minor += next.amount.minor;
+            }
+            None => all.push(next),
+        }
+        all
+    };
+    sold.iter().map(charge).fold(Vec::new(), merged)
+}
+
+/// Takes the times in which the account was suspended out of what was sold.  `windows` are (since, until), in their order and
+/// apart from each other; the last may be open.  The parts keep the number of their interval.
+pub fn without_suspensions(interval: Interval, windows: &[(i64, Option<i64>)]) -> Vec<Interval> {
+    if !matches!(interval.kind, Kind::Sold | Kind::Retained) {
+        return vec![interval];
+    }
+    let (mut parts, mut since) = (Vec::new(), interval.since);
+    let end = interval.until.unwrap_or(i64::MAX);
+    let time = |second: i64| (second < i64::MAX).then_some(second);
+    let mut part = |kind, since: i64, until: i64| {
+        if since < until {
+            parts.push(Interval { kind, since, until: time(until), ..interval });
+        }
+    };
+    for (from, to) in windows {
+        let (from, to) = (from.clamp(&since, &end), to.unwrap_or(i64::MAX).clamp(since, end));
+        part(interval.kind, since, *from);
+        part(Kind::Suspended, *from, to);
+        since = since.max(to);
+    }
+    part(interval.kind, since, end);
+    if parts.is_empty() { vec![interval] } else { parts }
 }
 
 fn beyond_quota(

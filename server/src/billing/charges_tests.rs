@@ -59,6 +59,29 @@ fn months_are_charged_in_advance_and_given_back() {
     assert_eq!(cost(&[sold(1, BY_THE_MONTH, start + DAY, None)], start), 0);
 }
 
+/// Deleted, undone, deleted: what lies between a deletion and its undoing was kept, and is paid for; the last is not.
+#[test]
+fn a_deletion_that_is_undone_is_charged() {
+    let start = november().start;
+    let retained = |n, since, until| Interval { kind: Kind::Retained, ..sold(n, BY_THE_HOUR, since, until) };
+    let mut life = vec![
+        sold(1, BY_THE_HOUR, start, Some(start + HOUR)),
+        retained(2, start + HOUR, Some(start + 50 * HOUR)),
+        retained(3, start + 50 * HOUR, None),
+    ];
+    assert_eq!(cost(&life, start + 100 * HOUR), 0, "nothing is owed while it is deleted");
+    life[2].until = Some(start + 100 * HOUR);
+    life.push(sold(4, BY_THE_HOUR, start + 100 * HOUR, Some(start + 100 * HOUR + 1)));
+    life.push(retained(5, start + 100 * HOUR + 1, None));
+    assert_eq!(cost(&life, start + 100 * HOUR - 1), 0, "it was not undone yet");
+    assert_eq!(cost(&life, start + 200 * HOUR), 20);
+    assert_eq!(restored_since(&life, start + 100 * HOUR, start + 200 * HOUR), Some(start + HOUR));
+    assert_eq!(restored_since(&life, start + 101 * HOUR, start + 200 * HOUR), None);
+    // A trial that comes back is one again.
+    life[3].kind = Kind::Trial;
+    assert_eq!(cost(&life, start + 200 * HOUR), 0);
+}
+
 #[test]
 fn trials_and_what_is_deleted_are_free() {
     let start = november().start;
@@ -238,5 +261,60 @@ proptest! {
         let index = which.index(mixed.len());
         mixed[index].price.currency = Currency::Cny;
         prop_assert_eq!(charges(&mixed, &[], &november(), november().end).is_err(), mixed.len() > 1);
+    }
+}
+
+#[test]
+fn suspended_time_is_free_and_divides_no_charge() {
+    let start = november().start;
+    let whole = sold(1, BY_THE_HOUR, start, Some(start + 20 * DAY));
+    let windows = [(start + 2 * DAY, Some(start + 3 * DAY)), (start + 10 * DAY, None)];
+    let parts = without_suspensions(whole, &windows);
+    let kinds: Vec<_> = parts.iter().map(|part| (part.kind, part.since, part.until)).collect();
+    let at = |day: i64| start + day * DAY;
+    assert_eq!(
+        kinds,
+        [
+            (Kind::Sold, start, Some(at(2))),
+            (Kind::Suspended, at(2), Some(at(3))),
+            (Kind::Sold, at(3), Some(at(10))),
+            (Kind::Suspended, at(10), Some(at(20))),
+        ]
+    );
+    let charges = charges(&parts, &[], &november(), november().end).unwrap();
+    let [charge] = charges[..] else { panic!("{charges:?}") };
+    assert_eq!((charge.quantity, charge.amount.minor), (9 * DAY, rounded_cents(9 * 24)));
+    // By the month, what is suspended is given back; and what never was sold is left as it is.
+    let open = without_suspensions(sold(1, BY_THE_MONTH, start, None), &[(at(15), None)]);
+    assert_eq!(cost(&open, at(20)), 1500);
+    let trial = Interval { kind: Kind::Trial, ..whole };
+    assert_eq!(without_suspensions(trial, &windows), [trial]);
+}
+
+/// At 0.2 cents an hour.
+fn rounded_cents(hours: i64) -> i64 {
+    rounded(i128::from(hours) * 2, 10) as i64
+}
+
+proptest! {
+    /// The parts of an interval follow each other from its beginning to its end, whatever the windows are.
+    #[test]
+    fn suspensions_leave_no_gap(
+        since in 0i64..100, length in prop::option::of(0i64..100), cuts in prop::collection::btree_set(0i64..250, 0..9)
+    ) {
+        let until = length.map(|length| since + length);
+        let cuts: Vec<i64> = cuts.into_iter().collect();
+        let windows: Vec<_> = cuts.chunks(2).map(|pair| (pair[0], pair.get(1).copied())).collect();
+        let parts = without_suspensions(sold(7, BY_THE_HOUR, since, until), &windows);
+        prop_assert_eq!((parts[0].since, parts.last().unwrap().until), (since, until));
+        for pair in parts.windows(2) {
+            prop_assert_eq!(pair[0].until, Some(pair[1].since));
+        }
+        for part in parts {
+            let inside = |second: i64| windows.iter().any(|(from, to)| *from <= second && to.is_none_or(|to| second < to));
+            if part.until != Some(part.since) {
+                prop_assert_eq!(part.kind == Kind::Suspended, inside(part.since));
+            }
+        }
     }
 }

@@ -51,7 +51,7 @@ pub struct Dates {
     pub delete: i32,
 }
 
-const DAY: i64 = 86_400;
+pub const DAY: i64 = 86_400;
 
 /// The stage that something has reached that is overdue since then; seconds since 1970.
 pub fn stage(overdue_since: Option<i64>, dates: &Dates, now: i64) -> Stage {

@@ -7,7 +7,7 @@
 
 use super::accounts::{self, Account};
 use super::db;
-use super::dunning::{self, Stage, Step};
+use super::dunning::{self, DAY, Dates, Stage, Step};
 use super::standing::{self, Standing, at};
 use crate::db::Tx;
 use crate::error::{Error, Result};
@@ -16,6 +16,7 @@ use crate::ids::{InstanceId, TenantId};
 use crate::instances::delete::mark_deleted;
 use crate::instances::{Kind, Operation, work::Work};
 use crate::mail::{self, Mail};
+use crate::set_aside::{self, Item, Pass};
 use crate::state::App;
 use crate::web::language::Language;
 use jst_policy::lifecycle::Power;
@@ -28,12 +29,14 @@ const BATCH: i64 = 100;
 
 /// Looks at every account that has anything.
 pub async fn pass(app: &App) -> Result<()> {
+    let pass = Pass::begin(app, set_aside::Kind::Account).await?;
     let mut after = None;
     loop {
         let tenants = db::entitlement::tenants(app.db.platform(), after, BATCH).await?;
         let Some(last) = tenants.last().copied() else { return Ok(()) };
-        for tenant in tenants {
-            review(app, tenant).await?;
+        for tenant in tenants.into_iter().filter(|tenant| !pass.waits(tenant.uuid())) {
+            let item = Item::new(set_aside::Kind::Account, tenant.uuid()).tenant(tenant);
+            pass.each(item, review(app, tenant)).await?;
         }
         after = Some(last);
     }
@@ -45,35 +48,50 @@ pub async fn review(app: &App, tenant: TenantId) -> Result<()> {
     let account = db::accounts::lock(&mut tx, tenant).await?.ok_or(Error::NotFound)?;
     let standing = standing::of(&mut tx, tenant).await?;
     let now = db::now(&mut tx).await?.unix_timestamp();
-    let bills = standing.settings.begins().is_some();
-    let overdue = if bills { overdue_since(&mut tx, &standing, now).await? } else { None };
+    let (overdue, dates) = overdue(&mut tx, &standing, now).await?;
     db::entitlement::set_overdue(&mut tx, tenant, overdue.map(at)).await?;
-    let due = dunning::stage(overdue, &standing.settings.dates(), now);
+    let due = dunning::stage(overdue, &dates, now);
     let (mut done, mut version) = (account.stage, account.entitlement_version);
     while let Some((step, stage)) = dunning::step(done, due) {
         version += 1;
         if !db::entitlement::decide(&mut tx, tenant, version, stage).await? {
             break;
         }
-        take(&mut tx, app, &standing, step).await?;
+        // An account that ran dry was warned while it still had something, and is told now that it was stopped.
+        if !(step == Step::Remind && dates.suspend == 0) {
+            take(&mut tx, app, &standing, step).await?;
+        }
         done = stage;
     }
     tell_low_balance(&mut tx, app, &standing).await?;
+    tell_runway(&mut tx, app, &standing, overdue.is_some()).await?;
     tx.commit().await?;
     settle(app, tenant).await
 }
 
-/// Since when something is overdue.  A prepaid account is overdue from the moment at which nothing is left, what was not
-/// billed yet included.
-async fn overdue_since(tx: &mut Tx, standing: &Standing, now: i64) -> Result<Option<i64>> {
-    let Account { tenant, prepaid, overdue_since, .. } = standing.account;
+/// Since when something is overdue, and the dates that count for it.
+///
+/// Where nothing is left, what was not billed yet and the account's credit included, the account is locked at once; its data are
+/// kept as for everybody.  It stays so until what runs again is covered for its first period: whatever little is paid would
+/// otherwise start everything for a minute.  A postpaid account is overdue by its invoices besides.
+async fn overdue(tx: &mut Tx, standing: &Standing, now: i64) -> Result<(Option<i64>, Dates)> {
+    let dates = standing.settings.dates();
+    if standing.settings.begins().is_none() {
+        return Ok((None, dates));
+    }
+    let Account { tenant, prepaid, overdue_since, stage, .. } = standing.account;
+    let waits = stage.is_locked() && overdue_since.is_some();
+    let dry = standing.funds()?.minor < 0;
+    if dry || (prepaid && waits && standing.missing(None)?.minor > 0) {
+        let since = overdue_since.map_or(now, |since| since.unix_timestamp());
+        return Ok((Some(since), Dates { remind: 0, suspend: 0, ..dates }));
+    }
     if prepaid {
-        let owes = standing.available()?.minor < 0;
-        return Ok(owes.then(|| overdue_since.map_or(now, |since| since.unix_timestamp())));
+        return Ok((None, dates));
     }
     let debts = db::invoices::debts(tx, tenant).await?;
     let paid = standing.balance.minor + debts.iter().map(|(_, amount)| amount).sum::<i64>();
-    Ok(dunning::overdue_since(&debts, paid, now))
+    Ok((dunning::overdue_since(&debts, paid, now), dates))
 }
 
 async fn take(tx: &mut Tx, app: &App, standing: &Standing, step: Step) -> Result<()> {
@@ -94,7 +112,15 @@ async fn take(tx: &mut Tx, app: &App, standing: &Standing, step: Step) -> Result
     let available = standing.available()?;
     accounts::record(tx, &Source::system("dunning"), tenant, action, json!({ "available": available }))
         .await?;
-    tell(tx, app, tenant, kind, &[("available", available.to_string())]).await
+    if step == Step::Release && !standing.runs_anything() {
+        // Everything was deleted: nothing starts again.
+        return Ok(());
+    }
+    let missing = standing.missing(None)?;
+    let days = standing.settings.delete_days;
+    let facts =
+        [("available", available.to_string()), ("missing", missing.to_string()), ("days", days.to_string())];
+    tell(tx, app, tenant, kind, &facts).await
 }
 
 /// Once, until it is above the mark again.
@@ -117,6 +143,30 @@ async fn tell_low_balance(tx: &mut Tx, app: &App, standing: &Standing) -> Result
     }
 }
 
+/// Days before the end at which owners are told, each once.
+const NOTICES: [i32; 2] = [1, 3];
+
+/// Tells owners that what they run is covered for a few days only, at the present rate; and after a payment that lasts longer,
+/// another time.
+async fn tell_runway(tx: &mut Tx, app: &App, standing: &Standing, locked: bool) -> Result<()> {
+    let Account { tenant, runway_told, .. } = standing.account;
+    let runway = if locked { None } else { standing.runway()? };
+    let notice = runway.and_then(|left| NOTICES.into_iter().find(|days| left <= i64::from(*days) * DAY));
+    // What was told is remembered while it lasts; a locked account has heard enough.
+    let told = if locked { runway_told } else { notice };
+    if told != runway_told {
+        db::entitlement::set_runway_told(tx, tenant, told).await?;
+    }
+    let Some(notice) = notice.filter(|days| runway_told.is_none_or(|told| *days < told)) else {
+        return Ok(());
+    };
+    let available = standing.available()?;
+    let data = json!({ "days": notice, "available": available });
+    accounts::record(tx, &Source::system("billing"), tenant, "billing.runway_told", data).await?;
+    let facts = [("available", available.to_string()), ("days", notice.to_string())];
+    tell(tx, app, tenant, mail::Kind::RunningOut, &facts).await
+}
+
 /// A mail to every owner, with a link to the account.
 pub async fn tell(
     tx: &mut Tx,
@@ -129,15 +179,22 @@ pub async fn tell(
     for (recipient, locale) in db::entitlement::owners(tx, tenant).await? {
         let language = Language::from_code(&locale).unwrap_or_default();
         let arguments = [facts, &[("link", link.clone())]].concat();
-        mail::enqueue(tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
+        mail::enqueue(app, tx, Mail { language, kind, recipient: &recipient, arguments: &arguments }).await?;
     }
     Ok(())
 }
 
-/// Makes a tenant's instances what the decision in force says.
+/// Makes a tenant's instances what the decision in force says.  One that cannot be is set aside: whoever does not pay
+/// must not go on because of it, and whoever pays must not wait for it.
 pub async fn settle(app: &App, tenant: TenantId) -> Result<()> {
-    for instance in db::entitlement::unsettled(app.db.platform(), tenant).await? {
-        settle_one(app, tenant, instance).await?;
+    let unsettled = db::entitlement::unsettled(app.db.platform(), tenant).await?;
+    if unsettled.is_empty() {
+        return Ok(());
+    }
+    let pass = Pass::begin(app, set_aside::Kind::Suspension).await?;
+    for instance in unsettled {
+        let item = Item::new(set_aside::Kind::Suspension, instance.uuid()).instance(instance).tenant(tenant);
+        pass.each(item, settle_one(app, tenant, instance)).await?;
     }
     Ok(())
 }
@@ -150,7 +207,7 @@ async fn settle_one(app: &App, tenant: TenantId, id: InstanceId) -> Result<()> {
     let there = work.instance.deleted_at.is_none() && !work.instance.has_failed();
     if stage == Stage::Deleted && there {
         work.instance.delete_protection = false;
-        let hours = crate::instances::delete::grace_hours(app, false).await?;
+        let hours = crate::instances::delete::grace_hours(&mut *work.tx, false).await?;
         mark_deleted(&mut work, hours).await?;
     } else if stage.is_locked() && there && work.instance.lock_reason.is_none() {
         lock(&mut work, LOCK, "instance.suspended").await?;

@@ -17,6 +17,7 @@ use crate::error::{Error, FieldError, Result};
 use crate::events::Source;
 use crate::ids::{CreditNoteId, InvoiceId, TenantId};
 use crate::mail;
+use crate::set_aside::{self, Item, Kind};
 use crate::state::App;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -78,7 +79,63 @@ pub async fn run(app: &App) -> Result<()> {
         tracing::info!(month = month.name(), "making invoices");
         while next(app, &month).await? {}
     }
+    retry(app).await
+}
+
+/// How an invoice that could not be made is known: its month and its customer.
+fn aside(month: &Month, tenant: TenantId) -> Item {
+    Item::new(Kind::Invoice, format!("{} {}", month.name(), tenant.uuid())).tenant(tenant)
+}
+
+/// Makes those that could not be made in their turn.  They get the numbers that are next now.
+async fn retry(app: &App) -> Result<()> {
+    let mut due = set_aside::db::due(app.db.platform(), Kind::Invoice, BATCH).await?;
+    // A customer's months follow each other: what is charged in advance depends on what was billed before.
+    due.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    for (subject, _, _) in due {
+        let Some((name, id)) = subject.split_once(' ') else { continue };
+        let (Some(first), Ok(tenant)) = (Month::parse(name), id.parse().map(TenantId::from_uuid)) else {
+            continue;
+        };
+        let mut tx = app.db.begin_platform().await?;
+        let settings = db::settings(&mut *tx).await?;
+        if !set_aside::db::lock(&mut tx, Kind::Invoice, &subject).await? {
+            continue;
+        }
+        let month = Month::of(first, &settings.zone()).map_err(anyhow::Error::from)?;
+        if issue_alone(&mut tx, app, &settings, tenant, &month).await? {
+            set_aside::db::remove_in(&mut tx, Kind::Invoice, &subject).await?;
+        }
+        tx.commit().await?;
+    }
     Ok(())
+}
+
+/// One customer's invoice.  False: it could not be made, which is noted, and its number goes to the next customer.
+async fn issue_alone(
+    tx: &mut Tx,
+    app: &App,
+    settings: &BillingSettings,
+    tenant: TenantId,
+    month: &Month,
+) -> Result<bool> {
+    tx.begin_part().await?;
+    let made = match set_aside::db::waits_for_earlier(tx, Kind::Invoice, tenant, &month.name()).await? {
+        false => set_aside::caught(issue(tx, app, settings, tenant, month)).await,
+        true => Err(Error::Internal(anyhow::anyhow!("an earlier invoice of this customer is not made yet"))),
+    };
+    match made {
+        Ok(()) => {
+            tx.keep_part().await?;
+            Ok(true)
+        }
+        Err(error) if error.is_outage() => Err(error),
+        Err(error) => {
+            tx.undo_part().await?;
+            set_aside::note_in(tx, app, &aside(month, tenant), &error).await?;
+            Ok(false)
+        }
+    }
 }
 
 /// The earliest month that has ended and whose invoices are not all made.
@@ -107,7 +164,7 @@ async fn next(app: &App, month: &Month) -> Result<bool> {
     };
     let tenants = db::invoices::next_tenants(&mut tx, after, month.end, BATCH).await?;
     for tenant in &tenants {
-        issue(&mut tx, app, &settings, *tenant, month).await?;
+        issue_alone(&mut tx, app, &settings, *tenant, month).await?;
     }
     db::invoices::note_run(&mut tx, month.first, tenants.last().copied()).await?;
     tx.commit().await?;
@@ -117,10 +174,34 @@ async fn next(app: &App, month: &Month) -> Result<bool> {
 /// The lines of a customer's invoice of a month, as they were or would be at its end.
 pub async fn lines(tx: &mut Tx, tenant: TenantId, month: &Month, zone: &TimeZone) -> Result<Vec<Line>> {
     let next = month.next(zone).map_err(anyhow::Error::from)?;
-    let metered = db::ledger::of_tenant(tx, tenant, month.start, next.end).await?;
-    let billed = db::invoices::billed(tx, tenant, month.first, Some(month.first)).await?;
-    let lines = bill::lines(&metered, &[*month, next], &billed, month.end);
+    let begins = db::settings(&mut **tx).await?.begins();
+    let (metered, months) = metered(tx, tenant, [*month, next], begins, zone).await?;
+    let from = months.first().map_or(month.first, |month| month.first);
+    let billed = db::invoices::billed(tx, tenant, from, Some(month.first)).await?;
+    let lines = bill::lines(&metered, &months, &billed, month.end);
     Ok(lines.map_err(anyhow::Error::from)?)
+}
+
+/// What a customer had in two months, and in those before for which a deletion that was undone in the two is owed; with
+/// all these months.  Bills begin with the first month that the operator chose.
+async fn metered(
+    tx: &mut Tx,
+    tenant: TenantId,
+    two: [Month; 2],
+    begins: Option<jiff::civil::Date>,
+    zone: &TimeZone,
+) -> Result<(Vec<bill::Metered>, Vec<Month>)> {
+    let previous = |month: &Month| month.previous(zone).ok();
+    let earlier = std::iter::successors(previous(&two[0]), previous)
+        .take_while(|month| begins.is_some_and(|first| first <= month.first));
+    let metered = db::ledger::of_tenant(tx, tenant, two[0].start, two[1].end).await?;
+    let months = bill::months(&metered, earlier, two);
+    let from = months.first().map_or(two[0].start, |month| month.start);
+    if from == two[0].start {
+        return Ok((metered, months));
+    }
+    // What else there was in a month decides what a part of it costs.
+    Ok((db::ledger::of_tenant(tx, tenant, from, two[1].end).await?, months))
 }
 
 async fn issue(

@@ -47,6 +47,81 @@ pub struct BillingSettings {
     pub low_balance_usd: i64,
     /// Fen.
     pub low_balance_cny: i64,
+    /// An order needs what everything that the account runs, and what is ordered, costs for so long.
+    pub first_period: Period,
+    /// Cents: what a postpaid account may owe, unless its own limit says otherwise.
+    pub credit_limit_usd: i64,
+    /// Fen.
+    pub credit_limit_cny: i64,
+    /// Quotas that accounts reach by what they paid, less what went back.  They only raise a customer's own quota.
+    pub quota_steps: Vec<QuotaStep>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    Hour,
+    Day,
+    Month,
+}
+
+impl Period {
+    pub const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Month];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|period| period.name() == name)
+    }
+
+    /// A month is 30 days.
+    pub const fn seconds(self) -> i64 {
+        match self {
+            Self::Hour => 3600,
+            Self::Day => 86_400,
+            Self::Month => 30 * 86_400,
+        }
+    }
+}
+
+/// What an account may have that paid at least so much in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaStep {
+    /// Cents.
+    #[schema(example = 10000)]
+    pub paid_usd: i64,
+    /// Fen.
+    #[schema(example = 70000)]
+    pub paid_cny: i64,
+    #[schema(example = 20)]
+    pub instances: i32,
+    #[schema(example = 80)]
+    pub vcpus: i32,
+    #[schema(example = 163840)]
+    pub memory_mib: i64,
+    #[schema(example = 2097152)]
+    pub disk_mib: i64,
+}
+
+const MAX_STEPS: usize = 20;
+
+impl QuotaStep {
+    fn is_sound(&self) -> bool {
+        let money = 1..=1_000_000_000;
+        money.contains(&self.paid_usd)
+            && money.contains(&self.paid_cny)
+            && (0..=100_000).contains(&self.instances)
+            && (0..=1_000_000).contains(&self.vcpus)
+            && (0..=1 << 40).contains(&self.memory_mib)
+            && (0..=1 << 44).contains(&self.disk_mib)
+    }
 }
 
 impl BillingSettings {
@@ -63,6 +138,13 @@ impl BillingSettings {
         match currency {
             Currency::Usd => self.low_balance_usd,
             Currency::Cny => self.low_balance_cny,
+        }
+    }
+
+    pub const fn credit_limit(&self, currency: Currency) -> i64 {
+        match currency {
+            Currency::Usd => self.credit_limit_usd,
+            Currency::Cny => self.credit_limit_cny,
         }
     }
 
@@ -85,6 +167,9 @@ impl BillingSettings {
         if self.issuer.chars().count() > MAX_TEXT {
             problems.push(FieldError::new("issuer", "too-long").with("max", MAX_TEXT));
         }
+        if self.quota_steps.len() > MAX_STEPS || !self.quota_steps.iter().all(QuotaStep::is_sound) {
+            problems.push(FieldError::new("quota_steps", "quota-steps").with("max", MAX_STEPS));
+        }
         let numbers = [
             ("tax_rate", self.tax_rate.into(), 10_000),
             ("traffic_usd_micro", self.traffic_usd_micro, 1_000_000_000),
@@ -95,6 +180,8 @@ impl BillingSettings {
             ("delete_days", self.delete_days.into(), 3650),
             ("low_balance_usd", self.low_balance_usd, 1_000_000_000),
             ("low_balance_cny", self.low_balance_cny, 1_000_000_000),
+            ("credit_limit_usd", self.credit_limit_usd, 100_000_000_000),
+            ("credit_limit_cny", self.credit_limit_cny, 100_000_000_000),
         ];
         let outside = numbers.into_iter().filter(|(_, number, most)| !(0..=*most).contains(number));
         problems.extend(

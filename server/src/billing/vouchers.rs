@@ -31,6 +31,14 @@ pub struct NewVoucher {
     pub amount: i64,
     /// For so many days; absent: for ever.
     pub valid_days: Option<i32>,
+    /// Whoever redeems it may order with it, as after a payment.  Without it the amount waits for a first payment.
+    #[serde(default = "opens")]
+    #[schema(default = true)]
+    pub opens_orders: bool,
+}
+
+const fn opens() -> bool {
+    true
 }
 
 const MAX_AMOUNT: i64 = 100_000_000;
@@ -51,13 +59,21 @@ pub async fn create(app: &App, actor: &Actor, new: &NewVoucher) -> Result<String
     let id = VoucherId::new();
     let amount = Money::new(new.currency, new.amount);
     let mut tx = app.db.begin_platform().await?;
-    db::accounts::insert_voucher(&mut tx, id, &token_hash(&plain(&code)), amount, new.valid_days).await?;
+    db::accounts::insert_voucher(
+        &mut tx,
+        id,
+        &token_hash(&plain(&code)),
+        amount,
+        new.valid_days,
+        new.opens_orders,
+    )
+    .await?;
     let event = Event {
         tenant: None,
         action: "voucher.created",
         subject_kind: "voucher",
         subject_id: &id.to_string(),
-        data: json!({ "amount": amount, "valid_days": new.valid_days }),
+        data: json!({ "amount": amount, "valid_days": new.valid_days, "opens_orders": new.opens_orders }),
     };
     events::record(&mut tx, &actor.into(), event).await?;
     tx.commit().await?;
@@ -75,7 +91,7 @@ pub async fn redeem(app: &App, actor: &Actor, code: &str) -> Result<Money> {
     let account = db::accounts::lock(&mut tx, tenant).await?.ok_or(Error::NotFound)?;
     let taken =
         db::accounts::take_voucher(&mut tx, &token_hash(&plain(code)), tenant, account.currency).await?;
-    let Some((id, amount)) = taken else { return Err(Error::invalid("code", "voucher")) };
+    let Some((id, amount, opens)) = taken else { return Err(Error::invalid("code", "voucher")) };
     let reference = id.to_string();
     let entry = NewEntry {
         tenant,
@@ -87,6 +103,9 @@ pub async fn redeem(app: &App, actor: &Actor, code: &str) -> Result<Money> {
         actor: &actor.email,
     };
     accounts::enter(&mut tx, &entry).await?;
+    if opens {
+        accounts::open_for_orders(&mut tx, tenant, &reference).await?;
+    }
     accounts::record(&mut tx, &actor.into(), tenant, "voucher.redeemed", json!({ "amount": amount })).await?;
     tx.commit().await?;
     entitlement::review(app, tenant).await?;

@@ -86,6 +86,7 @@ pub fn entry_word(page: &Page, kind: EntryKind) -> String {
     page.t(match kind {
         EntryKind::Payment => "billing-entry-payment",
         EntryKind::Refund => "billing-entry-refund",
+        EntryKind::Chargeback => "billing-entry-chargeback",
         EntryKind::Credit => "billing-entry-credit",
         EntryKind::Voucher => "billing-entry-voucher",
         EntryKind::Invoice => "billing-entry-invoice",
@@ -94,12 +95,38 @@ pub fn entry_word(page: &Page, kind: EntryKind) -> String {
     })
 }
 
+/// Why the account takes no orders, in words; "" where it does.
+pub fn closed_word(page: &Page, standing: &Standing) -> String {
+    let code = standing.closed().filter(|_| standing.bills());
+    code.map(|code| page.t(&format!("orders-closed-{code}"))).unwrap_or_default()
+}
+
+/// How long what there is lasts, in words.
+fn runway_word(page: &Page, standing: &Standing) -> Result<String> {
+    const HOUR: i64 = 3600;
+    let words = match standing.runway()? {
+        _ if !standing.bills() || !standing.runs_anything() => page.t("billing-runway-nothing"),
+        None => page.t("billing-runway-long"),
+        Some(..=0) => page.t("billing-runway-over"),
+        Some(left) if left < 48 * HOUR => page.t1("billing-runway-hours", "hours", left / HOUR),
+        Some(left) => page.t1("billing-runway-days", "days", left / (24 * HOUR)),
+    };
+    Ok(words)
+}
+
 #[derive(Template, WebTemplate)]
 #[template(path = "billing/account.html")]
 struct AccountPage {
     page: Page,
     standing: Standing,
     available: Money,
+    spendable: Money,
+    runway: String,
+    /// Why orders are refused; "" for none.
+    closed: String,
+    /// What must be added before all that runs is covered; as it stands in the form of payments, "" for nothing.
+    missing: String,
+    missing_shown: Money,
     lines: Vec<LineView>,
     entries: Vec<Entry>,
     invoices: Vec<Invoice>,
@@ -120,13 +147,24 @@ impl AccountPage {
         let standing = standing::of(&mut tx, actor.tenant_id).await?;
         let zone = standing.settings.zone();
         let owner = actor.role >= Role::Owner;
+        let entries = db::accounts::entries(&mut tx, actor.tenant_id, None, SHOWN).await?;
+        let invoices = db::invoices::list(&mut tx, Some(actor.tenant_id), None, SHOWN).await?;
+        drop(tx);
         Ok(Self {
             pays_here: owner
                 && !payments::settings::offered(app, standing.account.currency).await?.is_empty(),
             available: standing.available()?,
+            spendable: standing.spendable()?,
+            runway: runway_word(&page, &standing)?,
+            closed: closed_word(&page, &standing),
+            missing: match standing.missing(None)?.minor {
+                minor @ 1.. if standing.bills() => crate::web::format::money("", minor),
+                _ => String::new(),
+            },
+            missing_shown: standing.missing(None)?,
             lines: standing.lines.iter().map(|line| LineView::new(&page, &zone, line)).collect(),
-            entries: db::accounts::entries(&mut tx, actor.tenant_id, None, SHOWN).await?,
-            invoices: db::invoices::list(&mut tx, Some(actor.tenant_id), None, SHOWN).await?,
+            entries,
+            invoices,
             owner,
             code: String::new(),
             errors: Vec::new(),
@@ -152,9 +190,11 @@ async fn show(State(app): State<App>, page: Page, actor: Actor) -> Result<Accoun
 #[derive(Template, WebTemplate)]
 #[template(path = "billing/month.html")]
 struct MonthPart {
-    page: Page,
     standing: Standing,
-    available: Money,
+    spendable: Money,
+    /// Why nothing can be spent, or what the figure is.
+    note: String,
+    page: Page,
 }
 
 /// 204 where nobody is billed.
@@ -164,7 +204,11 @@ async fn month(State(app): State<App>, page: Page, actor: Actor) -> Result<Respo
     if standing.settings.begins().is_none_or(|first| first > standing.month.first) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(MonthPart { available: standing.available()?, standing, page }.into_response())
+    let note = match closed_word(&page, &standing) {
+        closed if closed.is_empty() => page.t("billing-spendable-note"),
+        closed => closed,
+    };
+    Ok(MonthPart { spendable: standing.spendable()?, note, standing, page }.into_response())
 }
 
 #[derive(Deserialize)]

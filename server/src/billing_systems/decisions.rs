@@ -8,10 +8,11 @@ use crate::billing::entitlement::{lock, release};
 use crate::db::Tx;
 use crate::error::{Error, Result, violated_constraint};
 use crate::events::{self, Event, Source};
-use crate::ids::ServiceId;
+use crate::ids::{InstanceId, ServiceId};
 use crate::instances::delete::{grace_hours, is_retained, mark_deleted, take_name_back};
 use crate::instances::work::Work;
-use crate::instances::{Kind, Operation, change, resize};
+use crate::instances::{self, Operation, change, resize};
+use crate::set_aside::{Item, Kind, Pass};
 use crate::state::App;
 use jst_policy::lifecycle::Power;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ pub async fn take(
     check_version(version)?;
     let service = find_meant(app, caller, reference, meant).await?;
     let operation = match Work::system(app, service.instance, &caller.name).await? {
-        Some(work) => on_instance(app, caller, &service, work, message, version).await?,
+        Some(work) => on_instance(caller, &service, work, message, version).await?,
         None => {
             without_instance(app, caller, &service, message, version).await?;
             None
@@ -46,7 +47,6 @@ pub async fn take(
 
 /// One transaction: the decision, what it means for the instance, the events.
 async fn on_instance(
-    app: &App,
     caller: &BillingSystem,
     service: &Service,
     mut work: Work,
@@ -65,7 +65,7 @@ async fn on_instance(
     }
     save(&mut work.tx, service, after).await?;
     record(&mut work.tx, &work.source, service, message.event(), json!({ "version": version })).await?;
-    let operation = settle(app, &mut work, after.entitlement).await?;
+    let operation = settle(&mut work, after.entitlement).await?;
     work.tx.commit().await?;
     Ok(operation)
 }
@@ -123,7 +123,7 @@ pub async fn record(
 }
 
 /// Makes the instance what is in force, as often as it is called.
-async fn settle(app: &App, work: &mut Work, entitlement: Entitlement) -> Result<Option<Operation>> {
+async fn settle(work: &mut Work, entitlement: Entitlement) -> Result<Option<Operation>> {
     let there = work.instance.deleted_at.is_none();
     let ours = work.instance.lock_reason.as_deref() == Some(LOCK);
     let free = work.instance.lock_reason.is_none();
@@ -132,7 +132,8 @@ async fn settle(app: &App, work: &mut Work, entitlement: Entitlement) -> Result<
             let (tenant, id) = (work.instance.tenant_id, work.instance.id);
             remember_power(&mut work.tx, tenant, id, work.instance.power).await?;
             work.instance.delete_protection = false;
-            Some(mark_deleted(work, grace_hours(app, false).await?).await?)
+            let hours = grace_hours(&mut *work.tx, false).await?;
+            Some(mark_deleted(work, hours).await?)
         }
         Entitlement::Active | Entitlement::Suspended if is_retained(&work.instance) => {
             Some(bring_back(work, entitlement).await?)
@@ -165,17 +166,24 @@ async fn bring_back(work: &mut Work, entitlement: Entitlement) -> Result<Operati
     }
     take_name_back(work).await?;
     let data = json!({ "name": work.instance.name });
-    work.write(Kind::Undelete, "instance.undeleted", data).await.map_err(change::at_name)
+    work.write(instances::Kind::Undelete, "instance.undeleted", data).await.map_err(change::at_name)
 }
 
 /// Locks and releases what could not be when its message came, because somebody else's lock was in the way.
 pub async fn pass(app: App) -> Result<()> {
+    let pass = Pass::begin(&app, Kind::Service).await?;
     for (service, instance) in db::unsettled(app.db.platform(), 100).await? {
-        let Some(mut work) = Work::system(&app, instance, "billing systems").await? else { continue };
-        let in_force = db::lock(&mut work.tx, service).await?;
-        settle(&app, &mut work, in_force.entitlement).await?;
-        work.tx.commit().await?;
+        let item = Item::new(Kind::Service, service.uuid()).instance(instance);
+        pass.each(item, settle_again(&app, service, instance)).await?;
     }
+    Ok(())
+}
+
+async fn settle_again(app: &App, service: ServiceId, instance: InstanceId) -> Result<()> {
+    let Some(mut work) = Work::system(app, instance, "billing systems").await? else { return Ok(()) };
+    let in_force = db::lock(&mut work.tx, service).await?;
+    settle(&mut work, in_force.entitlement).await?;
+    work.tx.commit().await?;
     Ok(())
 }
 
@@ -185,6 +193,7 @@ pub async fn change_plan(
     caller: &BillingSystem,
     reference: &str,
     plan: &str,
+    grow_disk: bool,
     version: i64,
     meant: Option<ServiceId>,
 ) -> Result<Outcome> {
@@ -196,22 +205,36 @@ pub async fn change_plan(
     if service.made.is_none() {
         return Err(Error::conflict("service-pending"));
     }
-    // Two changes of one service's plan follow each other.
-    let mut tx = app.db.begin_platform().await?;
-    let decided = db::plan_turn(&mut tx, service.id).await?;
+    let target = resize::Target::sold(app, plan, grow_disk).await?;
+    let actor = actor(caller, service.tenant, service.user);
     let mut operation = None;
-    if version > decided {
-        let actor = actor(caller, service.tenant, service.user);
-        operation = match resize::resize_sold(app, &actor, service.instance, plan).await {
-            Ok(operation) => Some(operation),
-            // It was done, and cut off before it was noted; or nothing has to be done.
-            Err(Error::Invalid(fields)) if fields.iter().any(|field| field.code == "plan-is-current") => None,
+    if let Some(tx) = plan_turn(app, &service, version).await? {
+        let changed = resize::resize_sold(app, tx, &actor, service.instance, &target).await;
+        let tx = match changed {
+            Ok((work, begun)) => {
+                operation = Some(begun);
+                Some(work.tx)
+            }
+            // Nothing has to be done; the decision counts all the same.
+            Err(Error::Invalid(fields)) if fields.iter().any(|field| field.code == "plan-is-current") => {
+                plan_turn(app, &service, version).await?
+            }
             Err(error) => return Err(error),
         };
-        db::plan_decided(&mut tx, service.id, version).await?;
-        let data = json!({ "version": version, "plan": plan });
-        record(&mut tx, &caller.source(), &service, "service.plan_changed", data).await?;
+        if let Some(mut tx) = tx {
+            db::plan_decided(&mut tx, service.id, version).await?;
+            let data = json!({ "version": version, "plan": plan });
+            record(&mut tx, &caller.source(), &service, "service.plan_changed", data).await?;
+            tx.commit().await?;
+        }
     }
-    tx.commit().await?;
     Ok(Outcome { service: find(app, caller, reference).await?, operation })
+}
+
+/// The turn of this decision about a service's plan, which lasts as long as the transaction: two of them follow each
+/// other.  None: a newer one is in force.
+async fn plan_turn(app: &App, service: &Service, version: i64) -> Result<Option<Tx>> {
+    let mut tx = app.db.begin_platform().await?;
+    let decided = db::plan_turn(&mut tx, service.id).await?;
+    Ok((version > decided).then_some(tx))
 }

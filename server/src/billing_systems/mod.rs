@@ -103,6 +103,7 @@ fn actor(caller: &BillingSystem, tenant: TenantId, user: UserId) -> Actor {
         role: Role::Owner,
         suspended: false,
         acting: false,
+        bound_to: None,
         token: Some(caller.token),
         scopes: Scopes::of_person(Role::Operator, false),
         expires_at: None,

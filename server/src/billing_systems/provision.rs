@@ -6,8 +6,8 @@
 use super::decisions::{Outcome, check_version, record};
 use super::order::{Entitlement, InForce};
 use super::{Service, actor, db, find};
-use crate::accounts::db::users;
-use crate::accounts::{self, email, ssh_keys};
+use crate::accounts::db::users::{self, NewPassword};
+use crate::accounts::{self, EmailAddress, email, ssh_keys};
 use crate::auth::billing_system::BillingSystem;
 use crate::auth::{Actor, password};
 use crate::db::Tx;
@@ -50,6 +50,7 @@ pub struct Owner {
 /// The same, found to be right.
 struct Checked {
     owner: Owner,
+    address: EmailAddress,
     plan: Plan,
     image: String,
     name: String,
@@ -182,7 +183,7 @@ async fn open(
     db::systems::lock(&mut tx, caller.id).await?;
     let owner = match db::owner(&mut tx, caller.id, &order.owner.reference).await? {
         Some(owner) => owner,
-        None => make_owner(&mut tx, caller, &order.owner, &unusable).await?,
+        None => make_owner(&mut tx, caller, order, &unusable).await?,
     };
     let (id, instance) = (ServiceId::new(), InstanceId::new());
     let in_force = InForce { version: order.version, entitlement: Entitlement::Active };
@@ -200,19 +201,26 @@ async fn open(
 
 /// Who a system's customer is here.  An account that is somebody's already keeps its password, and the system never signs
 /// in to it; one that nobody has confirmed may have been made by anybody, so that its password goes.
-async fn make_owner(tx: &mut Tx, caller: &BillingSystem, owner: &Owner, unusable: &str) -> Result<db::Owner> {
+async fn make_owner(
+    tx: &mut Tx,
+    caller: &BillingSystem,
+    order: &Checked,
+    unusable: &str,
+) -> Result<db::Owner> {
+    let owner = &order.owner;
     let fresh = UserId::new();
-    let made = users::insert(tx, fresh, &owner.email, unusable, &owner.locale).await?;
+    let made =
+        users::insert(tx, fresh, &order.address, NewPassword::Unusable(unusable), &owner.locale).await?;
     let (user, made_here) = if made {
         (fresh, true)
     } else {
-        let user = users::by_email(&mut **tx, &owner.email).await?.ok_or(Error::NotFound)?;
+        let user = users::by_email(&mut **tx, &order.address).await?.ok_or(Error::NotFound)?;
         if user.disabled {
             return Err(Error::conflict("owner-disabled"));
         }
         let nobodys = !user.verified && !db::is_owner(tx, user.id).await?;
         if nobodys {
-            users::set_password(tx, user.id, unusable).await?;
+            users::void_password(tx, user.id, unusable).await?;
         }
         (user.id, nobodys)
     };
@@ -241,7 +249,7 @@ async fn check(app: &App, reference: &str, order: Order) -> Result<Checked> {
         errors.push(FieldError::new("owner.locale", "choice"));
     }
     let owner_reference = match order.owner.reference.trim() {
-        "" => order.owner.email.trim().to_lowercase(),
+        "" => address.as_deref().unwrap_or_default().to_owned(),
         text => text.to_owned(),
     };
     if let Err(Error::Invalid(wrong)) = check_reference("owner.reference", &owner_reference)
@@ -264,11 +272,11 @@ async fn check(app: &App, reference: &str, order: Order) -> Result<Checked> {
     }
     let named = host_names(reference, &order.hostname).map_err(|error| errors.push(error));
     match (address, name, locale, plan, named) {
-        (Ok(email), Ok(name), Some(locale), Some(plan), Ok((name_of, hostname))) if errors.is_empty() => {
+        (Ok(address), Ok(name), Some(locale), Some(plan), Ok((name_of, hostname))) if errors.is_empty() => {
             let locale = locale.code().to_owned();
-            let owner = Owner { reference: owner_reference, email, name, locale };
+            let owner = Owner { reference: owner_reference, email: address.to_string(), name, locale };
             let (image, ssh_keys, version) = (order.image, order.ssh_keys, order.entitlement_version);
-            Ok(Checked { owner, plan, image, name: name_of, hostname, ssh_keys, version })
+            Ok(Checked { owner, address, plan, image, name: name_of, hostname, ssh_keys, version })
         }
         _ => Err(Error::Invalid(errors)),
     }

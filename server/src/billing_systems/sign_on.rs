@@ -3,7 +3,7 @@
 use super::decisions::record;
 use super::{db, find};
 use crate::accounts::sign_in_links::{self, NewLink};
-use crate::accounts::{db::users, recovery};
+use crate::accounts::{EmailAddress, db::users, recovery};
 use crate::auth::billing_system::BillingSystem;
 use crate::error::{Error, Result};
 use crate::state::App;
@@ -13,7 +13,8 @@ use time::OffsetDateTime;
 /// A link that signs the owner in once, within a minute, at the page of the instance.
 ///
 /// Only where the account came into being through this very system: its token, if it leaks, must open no account that
-/// somebody made for themselves, and no administrator's at all.
+/// somebody made for themselves, and no administrator's at all. For the same reason it ends when the owner has chosen a
+/// password: from then on the account is theirs, and they sign in with it.
 pub async fn link(app: &App, caller: &BillingSystem, reference: &str) -> Result<(String, OffsetDateTime)> {
     let service = find(app, caller, reference).await?;
     let mut tx = app.db.begin_platform().await?;
@@ -27,11 +28,20 @@ pub async fn link(app: &App, caller: &BillingSystem, reference: &str) -> Result<
     if !standing.made_here {
         return Err(Error::refused("sso-foreign-account"));
     }
+    if standing.own_password {
+        return Err(Error::refused("sso-own-password"));
+    }
     let path = match &service.made {
         Some(made) if !made.gone => format!("/instances/{}", service.instance),
         _ => "/dashboard".to_owned(),
     };
-    let new = NewLink { user: service.user, tenant: service.tenant, path: &path, issued_for: &caller.name };
+    let new = NewLink {
+        user: service.user,
+        tenant: service.tenant,
+        system: caller.id,
+        path: &path,
+        issued_for: &caller.name,
+    };
     let issued = sign_in_links::issue(&mut tx, app, &new).await?;
     record(&mut tx, &caller.source(), &service, "service.sso_issued", json!({})).await?;
     tx.commit().await?;
@@ -42,7 +52,7 @@ pub async fn link(app: &App, caller: &BillingSystem, reference: &str) -> Result<
 pub async fn reset_password(app: &App, caller: &BillingSystem, reference: &str) -> Result<()> {
     let service = find(app, caller, reference).await?;
     let user = users::by_id(app.db.platform(), service.user).await?.ok_or(Error::NotFound)?;
-    recovery::send(app, &user.email).await?;
+    recovery::send(app, &EmailAddress::of(&user)).await?;
     let mut tx = app.db.begin_platform().await?;
     record(&mut tx, &caller.source(), &service, "service.password_mailed", json!({})).await?;
     tx.commit().await?;

@@ -1,7 +1,7 @@
 //! Hosts that are heard of no more, and those that come back: nobody reports that, so it is found by looking.
 
 use super::db;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
 use crate::ids::HostId;
 use crate::state::App;
@@ -25,5 +25,14 @@ pub async fn pass(app: App) -> Result<()> {
 async fn record(tx: &mut crate::db::Tx, action: &'static str, host: HostId, data: Value) -> Result<()> {
     let subject_id = host.to_string();
     let event = Event { tenant: None, action, subject_kind: "host", subject_id: &subject_id, data };
-    Ok(events::record(tx, &Source::system("presence"), event).await?)
+    tx.begin_part().await?;
+    match events::record(tx, &Source::system("presence"), event).await.map_err(Error::from) {
+        Ok(()) => Ok(tx.keep_part().await?),
+        Err(error) if error.is_outage() => Err(error),
+        // That the host is away counts all the same, and so do the others.
+        Err(error) => {
+            tracing::error!(%host, action, ?error, "an event of this host was not recorded");
+            Ok(tx.undo_part().await?)
+        }
+    }
 }

@@ -1,13 +1,15 @@
 //! What a host's agent tells about the host itself.
 
 use super::db;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
 use crate::ids::{HostId, InstanceId};
+use crate::set_aside::{self, Item, Kind};
 use crate::state::App;
-use jst_protocol::report::{HostFacts, Qualification, Repair, Report};
-use jst_protocol::{LEASE_SECONDS, report::Receipt};
-use serde_json::json;
+use jst_protocol::LEASE_SECONDS;
+use jst_protocol::report::{HostFacts, HostLoad, Qualification, Repair};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -35,24 +37,44 @@ impl Measured {
     }
 }
 
-/// Takes the part of a report that is about the host, and renews its lease.
+/// Notes a sign of life and renews the lease, after what the report says was taken or set aside.
 ///
 /// The lease ends by the database's clock `LEASE_SECONDS` after this; the agent counts the same
 /// seconds from when it sent the report, which is earlier, so that it stops before the server
 /// would think so.
-pub async fn take(app: &App, host: HostId, name: &str, report: &Report) -> Result<Receipt> {
-    if let Some(facts) = &report.host {
-        take_facts(app, host, name, facts).await?;
+pub async fn renew_lease(app: &App, host: HostId, revision: i64, load: Option<&HostLoad>) -> Result<()> {
+    let renewed = db::renew_lease(app.db.platform(), host, revision, load, LEASE_SECONDS as f64).await;
+    match renewed.map_err(Error::from) {
+        // The lease is more than a figure on a page.
+        Err(error) if load.is_some() && !error.is_outage() => {
+            tracing::warn!(%host, error = ?error, "the load of this host was not stored");
+            Ok(db::renew_lease(app.db.platform(), host, revision, None, LEASE_SECONDS as f64).await?)
+        }
+        renewed => renewed,
     }
-    if !report.repairs.is_empty() {
-        record_repairs(app, host, name, &report.repairs).await?;
-    }
-    let load = report.load.as_ref();
-    db::renew_lease(app.db.platform(), host, report.revision, load, LEASE_SECONDS as f64).await?;
-    Ok(Receipt { lease_seconds: LEASE_SECONDS })
 }
 
-async fn take_facts(app: &App, host: HostId, name: &str, facts: &HostFacts) -> Result<()> {
+/// Takes what the host is; false: it was refused and set aside.
+pub async fn take_facts(app: &App, host: HostId, name: &str, facts: &Value) -> Result<bool> {
+    let taken = match HostFacts::deserialize(facts) {
+        Ok(facts) => set_aside::caught(store_facts(app, host, name, &facts)).await,
+        Err(error) => Err(Error::Internal(error.into())),
+    };
+    match taken {
+        Ok(()) => {
+            set_aside::settled(app, Kind::HostFacts, &[host.to_string()]).await?;
+            Ok(true)
+        }
+        Err(error) if error.is_outage() => Err(error),
+        Err(error) => {
+            let item = Item::new(Kind::HostFacts, host).host(host).document(facts.to_string());
+            set_aside::note(app, &item, &error).await?;
+            Ok(false)
+        }
+    }
+}
+
+async fn store_facts(app: &App, host: HostId, name: &str, facts: &HostFacts) -> Result<()> {
     let document = serde_json::to_value(facts).map_err(anyhow::Error::from)?;
     let qualification = qualification(&facts.qualification);
     let mut tx = app.db.begin_platform().await?;
@@ -84,32 +106,49 @@ async fn take_facts(app: &App, host: HostId, name: &str, facts: &HostFacts) -> R
 }
 
 /// Puts into the log what somebody had changed by hand.  Customers do not read it: their limits hold, and who
-/// works on the host is not their business.
-async fn record_repairs(app: &App, host: HostId, name: &str, repairs: &[Repair]) -> Result<()> {
+/// works on the host is not their business.  One that cannot be recorded is set aside, where it is kept as well.
+pub async fn record_repairs(app: &App, host: HostId, name: &str, repairs: &[Value]) -> Result<()> {
+    for told in repairs {
+        let recorded = match Repair::deserialize(told) {
+            Ok(repair) => record_repair(app, host, name, &repair).await,
+            Err(error) => Err(Error::Internal(error.into())),
+        };
+        if let Err(error) = recorded {
+            if error.is_outage() {
+                return Err(error);
+            }
+            // A repair that is no document has no id of its own.
+            let id = told.get("id").and_then(Value::as_str).filter(|id| id.len() <= 36);
+            let subject = id.map_or_else(|| host.to_string(), str::to_owned);
+            let item = Item::new(Kind::Repair, subject).host(host).document(told.to_string());
+            set_aside::note(app, &item, &error).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn record_repair(app: &App, host: HostId, name: &str, repair: &Repair) -> Result<()> {
     let mut tx = app.db.begin_platform().await?;
     // A report that is sent again while the first is taken waits here, and then finds it recorded.
     db::lock(&mut tx, host).await?;
-    for repair in repairs {
-        let key = format!("repair/{}", repair.id);
-        if db::is_recorded(&mut tx, &key).await? {
-            continue;
-        }
-        let subject = match repair.instance.map(InstanceId::from_uuid) {
-            None => ("host", "host.repaired", host.to_string()),
-            Some(id) if db::has_instance(&mut tx, host, id).await? => {
-                ("instance", "instance.repaired", id.to_string())
-            }
-            // It has gone elsewhere meanwhile, or never was this host's.
-            Some(_) => continue,
-        };
-        let (subject_kind, action, subject_id) = subject;
-        let at =
-            OffsetDateTime::from_unix_timestamp(repair.at_unix).ok().and_then(|at| at.format(&Rfc3339).ok());
-        let data = json!({ "fields": repair.fields.join(", "), "at": at });
-        let event = Event { tenant: None, action, subject_kind, subject_id: &subject_id, data };
-        let source = Source { request_key: Some(key), ..Source::host(host.uuid(), name) };
-        events::record(&mut tx, &source, event).await?;
+    let key = format!("repair/{}", repair.id);
+    if db::is_recorded(&mut tx, &key).await? {
+        return Ok(());
     }
+    let subject = match repair.instance.map(InstanceId::from_uuid) {
+        None => ("host", "host.repaired", host.to_string()),
+        Some(id) if db::has_instance(&mut tx, host, id).await? => {
+            ("instance", "instance.repaired", id.to_string())
+        }
+        // It has gone elsewhere meanwhile, or never was this host's.
+        Some(_) => return Ok(()),
+    };
+    let (subject_kind, action, subject_id) = subject;
+    let at = OffsetDateTime::from_unix_timestamp(repair.at_unix).ok().and_then(|at| at.format(&Rfc3339).ok());
+    let data = json!({ "fields": repair.fields.join(", "), "at": at });
+    let event = Event { tenant: None, action, subject_kind, subject_id: &subject_id, data };
+    let source = Source { request_key: Some(key), ..Source::host(host.uuid(), name) };
+    events::record(&mut tx, &source, event).await?;
     tx.commit().await?;
     Ok(())
 }

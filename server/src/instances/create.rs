@@ -2,6 +2,7 @@
 
 use super::booking;
 use super::db::catalogue;
+use super::funding::Order;
 use super::hostname::Hostname;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
@@ -129,7 +130,7 @@ async fn begin(
         return Err(Error::refused("plan-trial-only"));
     }
     if !buys && !trial {
-        return Err(Error::refused("may-not-buy"));
+        return Err(quotas::may_not_buy(&mut tx, actor.tenant_id).await?);
     }
     if trial {
         trials::check(&mut tx, actor, settings).await?;
@@ -141,13 +142,18 @@ async fn begin(
     if wanted.sold.is_none() {
         quotas::check(&mut tx, actor.tenant_id, &tenant, None, &Booking::of(&policy)).await?;
     }
+    let id = wanted.sold.unwrap_or_default();
+    if wanted.sold.is_none() && !trial {
+        let (tenant, plan, plan_version) = (actor.tenant_id, wanted.plan.id, wanted.plan.version);
+        app.funding.check(&mut tx, &Order { tenant, instance: id, plan, plan_version }).await?;
+    }
     let ids: Vec<uuid::Uuid> = wanted.ssh_keys.iter().map(|id| id.uuid()).collect();
     let keys = catalogue::ssh_keys(&mut tx, actor.tenant_id, Some(&ids)).await?;
     if keys.len() != ids.len() {
         return Err(Error::invalid("ssh_keys", "ssh-key-unknown"));
     }
     let mut instance = Instance {
-        id: wanted.sold.unwrap_or_default(),
+        id,
         tenant_id: actor.tenant_id,
         host_id: first,
         name: wanted.name.to_string(),
@@ -175,6 +181,7 @@ async fn begin(
         observed: Observed::Absent,
         reported_generation: 0,
         applied_generation: 0,
+        held_generation: 0,
         outcome: None,
         applied: None,
         restart_required: Vec::new(),
@@ -182,6 +189,7 @@ async fn begin(
         state: InstanceState::Provisioning,
         reported_at: None,
         deleted_at: None,
+        first_deleted_at: None,
         purge_at: None,
         tombstone_at: None,
         purged_at: None,
@@ -194,7 +202,7 @@ async fn begin(
         return Ok(None);
     }
     if trial {
-        trials::begin(&mut tx, actor, settings, &instance, &app.config.public_url).await?;
+        trials::begin(app, &mut tx, actor, settings, &instance).await?;
     }
     let data = json!({
         "name": instance.name,

@@ -11,6 +11,7 @@
 
 use super::change;
 use super::create::MAX_NAME;
+use super::funding::Order;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
 use super::work::Work;
@@ -23,7 +24,12 @@ use crate::state::App;
 use jst_policy::lifecycle::{Power, Request};
 use jst_protocol::report::Observed;
 use serde_json::json;
-use time::Duration;
+use sqlx::PgExecutor;
+use time::{Duration, OffsetDateTime};
+
+/// Deletions that follow each other within this time share one grace period: who deletes and undoes in turn would
+/// otherwise keep everything for ever.
+const SHARED_GRACE: Duration = Duration::days(30);
 
 /// Instances of one name that are told apart by numbers.
 const MAX_NUMBERED: u32 = 9;
@@ -54,7 +60,7 @@ pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Res
     let trial = crate::trials::db::is_trial(&mut work.tx, id).await?;
     let hours = match when {
         When::Now => 0,
-        When::Later => grace_hours(app, trial).await?,
+        When::Later => grace_hours(&mut *work.tx, trial).await?,
     };
     let operation = mark_deleted(&mut work, hours).await?;
     work.tx.commit().await?;
@@ -62,8 +68,8 @@ pub async fn delete(app: &App, actor: &Actor, id: InstanceId, when: When) -> Res
 }
 
 /// How long a deletion can be undone.
-pub async fn grace_hours(app: &App, trial: bool) -> Result<i64> {
-    let hours = settings::get(app.db.platform()).await?.delete_grace_hours.max(0);
+pub async fn grace_hours(executor: impl PgExecutor<'_>, trial: bool) -> Result<i64> {
+    let hours = settings::get(executor).await?.delete_grace_hours.max(0);
     Ok(if trial { hours.min(TRIAL_GRACE_HOURS) } else { hours })
 }
 
@@ -79,9 +85,12 @@ pub async fn mark_deleted(work: &mut Work, grace_hours: i64) -> Result<Operation
     let now = instance.now;
     instance.power = Power::Stopped;
     instance.deleted_at = instance.deleted_at.or(Some(now));
+    let first = grace_begins(instance);
+    instance.first_deleted_at = Some(first);
     // Of what failed nothing is left to come back.
-    let at_once = grace_hours == 0 || failed;
-    instance.purge_at = Some(if at_once { now } else { now + Duration::hours(grace_hours) });
+    let purge_at = if failed { now } else { now.max(first + Duration::hours(grace_hours)) };
+    let at_once = purge_at <= now;
+    instance.purge_at = Some(purge_at);
     if at_once && instance.tombstone_at.is_none() {
         instance.tombstone_at = Some(now);
     }
@@ -99,6 +108,11 @@ pub async fn mark_deleted(work: &mut Work, grace_hours: i64) -> Result<Operation
     Ok(operation)
 }
 
+/// From when the grace period of a deletion now counts: from the first of those within a month.
+pub fn grace_begins(instance: &Instance) -> OffsetDateTime {
+    instance.first_deleted_at.filter(|first| instance.now - *first < SHARED_GRACE).unwrap_or(instance.now)
+}
+
 /// The host has acknowledged the tombstone as it stands.
 pub fn is_absent(instance: &Instance) -> bool {
     instance.observed == Observed::Absent && instance.reported_generation >= instance.generation
@@ -106,8 +120,14 @@ pub fn is_absent(instance: &Instance) -> bool {
 
 /// Brings a deleted instance back, stopped.
 pub async fn undelete(app: &App, actor: &Actor, id: InstanceId) -> Result<Operation> {
-    let mut work = Work::begin(app, actor, id, Request::Undelete).await?;
+    let mut work = Work::begin_order(app, actor, id, Request::Undelete).await?;
     state::check_seller(&mut work, actor).await?;
+    let trial = crate::trials::db::is_trial(&mut work.tx, id).await?;
+    // What is sold elsewhere is paid there.
+    if !trial && db::seller(&mut work.tx, id).await?.is_none() {
+        let Instance { plan_id: plan, plan_version, tenant_id: tenant, .. } = work.instance;
+        app.funding.check(&mut work.tx, &Order { tenant, instance: id, plan, plan_version }).await?;
+    }
     work.instance.deleted_at = None;
     work.instance.purge_at = None;
     work.instance.power = Power::Stopped;

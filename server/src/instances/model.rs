@@ -45,6 +45,8 @@ pub struct Instance {
     pub reported_generation: i64,
     /// The latest generation that was in force.
     pub applied_generation: i64,
+    /// Nothing is in force any more that was only allowed before this generation.
+    pub held_generation: i64,
     pub outcome: Option<Outcome>,
     /// What was read back from where it bites; absent while the guest is stopped.
     pub applied: Option<ResourcePolicy>,
@@ -55,6 +57,8 @@ pub struct Instance {
     pub state: InstanceState,
     pub reported_at: Option<OffsetDateTime>,
     pub deleted_at: Option<OffsetDateTime>,
+    /// The deletion from which the grace period counts: the first of those within a month.
+    pub first_deleted_at: Option<OffsetDateTime>,
     /// Until then the deletion can be undone.
     pub purge_at: Option<OffsetDateTime>,
     pub tombstone_at: Option<OffsetDateTime>,

@@ -284,7 +284,7 @@ pub async fn tell_of_failure(app: &App, tx: &mut Tx, operation: &Operation, code
     ];
     let mail =
         Mail { language, kind: mail::Kind::OperationFailed, recipient: &recipient, arguments: &arguments };
-    mail::enqueue(tx, mail).await
+    mail::enqueue(app, tx, mail).await
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! How much a tenant may hold altogether, and that who owes something adds nothing to it.
+//! How much a tenant may hold altogether, and that an account that owes something or is disputed adds nothing to it.
 //!
 //! Counted over bookings, so that what is in its grace period still counts and what failed does not.
 //! The tenant's row is locked first: two requests cannot both fit into the same rest.
 
 use super::db::bookings::{self, Holdings};
-use super::db::catalogue::TenantRow;
+use super::db::catalogue::{self, TenantRow};
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::ids::TenantId;
@@ -20,6 +20,14 @@ pub async fn check(
 ) -> Result<()> {
     let held = bookings::holdings(tx, tenant).await?;
     fits(&held, quotas, old, new)
+}
+
+/// Why a customer may not order: they buy at a billing system, or the account was never opened.
+pub async fn may_not_buy(tx: &mut Tx, tenant: TenantId) -> Result<Error> {
+    Ok(match catalogue::seller(tx, tenant).await? {
+        Some(seller) => Error::refused("orders-elsewhere").with("seller", seller),
+        None => Error::refused("may-not-buy"),
+    })
 }
 
 fn fits(held: &Holdings, quotas: &TenantRow, old: Option<&Booking>, new: &Booking) -> Result<()> {
@@ -46,9 +54,12 @@ fn fits(held: &Holdings, quotas: &TenantRow, old: Option<&Booking>, new: &Bookin
         ),
     ];
     for (code, held, before, after, quota) in rows {
-        // Who owes something, or is above a quota that was lowered, may still shrink.
+        // An account that owes something, or is above a quota that was lowered, may still shrink.
         if after > before && quotas.overdue {
             return Err(Error::refused("account-overdue"));
+        }
+        if after > before && quotas.disputed {
+            return Err(Error::refused("account-disputed"));
         }
         if after > before && held - before + after > quota {
             let shown = |amount: i64| match code {
@@ -74,6 +85,7 @@ mod tests {
             may_buy: true,
             suspended: false,
             overdue: false,
+            disputed: false,
             quota_instances: 2,
             quota_vcpus: 4,
             quota_memory_mib: 4096,
@@ -115,5 +127,8 @@ mod tests {
         assert_eq!(code(fits(&held, &owes, None, &old)), "account-overdue");
         assert_eq!(code(fits(&held, &owes, Some(&old), &booking(1, 1025))), "account-overdue");
         assert_eq!(code(fits(&held, &owes, Some(&old), &booking(1, 512))), "");
+        let disputed = TenantRow { disputed: true, ..quotas() };
+        assert_eq!(code(fits(&held, &disputed, None, &old)), "account-disputed");
+        assert_eq!(code(fits(&held, &disputed, Some(&old), &booking(1, 512))), "");
     }
 }

@@ -4,6 +4,7 @@
 use super::booking;
 use super::create::{find_image, image_fits};
 use super::db::catalogue;
+use super::funding::Order;
 use super::hostname::Hostname;
 use super::model::Instance;
 use super::operations::{Kind, Operation};
@@ -140,9 +141,15 @@ pub async fn retry(app: &App, actor: &Actor, id: InstanceId) -> Result<Operation
         return Err(Error::refused("tenant-suspended"));
     }
     if !tenant.may_buy {
-        return Err(Error::refused("may-not-buy"));
+        return Err(quotas::may_not_buy(&mut work.tx, actor.tenant_id).await?);
     }
     quotas::check(&mut work.tx, actor.tenant_id, &tenant, None, &Booking::of(&instance.policy)).await?;
+    if !crate::trials::db::is_trial(&mut work.tx, id).await? {
+        let (tenant, plan, plan_version) =
+            (actor.tenant_id, work.instance.plan_id, work.instance.plan_version);
+        app.funding.check(&mut work.tx, &Order { tenant, instance: id, plan, plan_version }).await?;
+    }
+    let instance = &mut work.instance;
     renew(instance);
     if !booking::place(&mut work.tx, instance, placing::eligible(&placement)).await? {
         drop(work);

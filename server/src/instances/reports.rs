@@ -10,40 +10,115 @@ pub mod judge;
 use super::model::Instance;
 use super::operations::{Operation, tell_of_failure};
 use super::work::Work;
-use super::{db, samples, state};
-use crate::error::Result;
+use super::{db, in_force, samples, state};
+use crate::error::{Error, Result};
 use crate::events::Source;
 use crate::ids::{HostId, InstanceId};
+use crate::set_aside::{self, Item, Pass};
 use crate::state::App;
 use crate::trials;
 use db::operations as operations_sql;
 use db::reports as sql;
 use jst_policy::lifecycle::Power;
-use jst_protocol::report::{InstanceReport, Observed};
+use jst_protocol::report::{InstanceReport, Observed, RefusalReason, RefusedReport};
 use judge::{Conclusion, Judgement, Verdict};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
-/// Takes the reports of a host about its instances.  An instance that the host does not own (any
-/// more) is none of its business.
-pub async fn apply(app: &App, host: HostId, reports: &[InstanceReport]) -> Result<()> {
-    let mut measured = Vec::new();
+/// How long a report waits for somebody else's lock on its instance.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// How long all reports of a request together may take: the agent waits ten seconds for its receipt.
+const BUDGET: Duration = Duration::from_secs(6);
+
+/// Takes the reports of a host about its instances, and gives those that were not taken.  An instance that the host does
+/// not own (any more) is none of its business.
+///
+/// Each stands alone: what the database refuses is set aside, and the others are taken.  An error is an outage of the
+/// database, and then the agent repeats all of them.
+pub async fn apply(app: &App, host: HostId, reports: &[InstanceReport]) -> Result<Vec<RefusedReport>> {
+    let before = Pass::begin(app, set_aside::Kind::Report).await?;
+    let begun = Instant::now();
+    let (mut measured, mut refused) = (Vec::new(), Vec::new());
     for report in reports {
-        measured.extend(apply_one(app, host, report).await?);
+        if begun.elapsed() > BUDGET {
+            refused.push(RefusedReport { instance: report.id, reason: RefusalReason::Later });
+            continue;
+        }
+        let aside = before.failed_before(&report.id.to_string()).then_some(Aside::Replaced);
+        match set_aside::caught(apply_one(app, host, report, aside)).await {
+            Ok(counted) => measured.extend(counted),
+            Err(error) if error.is_outage() => return Err(error),
+            Err(error) => {
+                put_aside(app, host, report, &error).await?;
+                refused.push(RefusedReport { instance: report.id, reason: RefusalReason::SetAside });
+            }
+        }
     }
     // Graphs must not keep a report from being taken.
     if let Err(error) = samples::take(app, &measured).await {
         tracing::warn!(%host, error = ?error, "samples of this report are missing in the graphs");
     }
+    Ok(refused)
+}
+
+async fn put_aside(app: &App, host: HostId, report: &InstanceReport, error: &Error) -> Result<()> {
+    let document = serde_json::to_string(report).map_err(anyhow::Error::from)?;
+    let id = InstanceId::from_uuid(report.id);
+    let item = Item::new(set_aside::Kind::Report, report.id).host(host).instance(id).document(document);
+    set_aside::note(app, &item, error).await
+}
+
+/// What taking a report means for the one that stands aside of the same instance.
+#[derive(Clone, Copy)]
+enum Aside<'a> {
+    /// A later one came.
+    Replaced,
+    /// It is that one, tried again, as it was kept: nothing is done where a later one has come meanwhile.
+    Retried(&'a str),
+}
+
+/// Reports in one look at what stands aside.
+const RETRIED: i64 = 100;
+
+/// Tries again what was set aside: its agent may be one that does not repeat, or be gone.
+pub async fn retry(app: App) -> Result<()> {
+    let kind = set_aside::Kind::Report;
+    let pass = Pass::begin(&app, kind).await?;
+    for (subject, host, document) in set_aside::db::due(app.db.platform(), kind, RETRIED).await? {
+        let (Some(host), Some(document)) = (host, document) else { continue };
+        let item = Item::new(kind, &subject).host(host).document(document.clone());
+        let again = async {
+            let report: InstanceReport = serde_json::from_str(&document).map_err(anyhow::Error::from)?;
+            apply_one(&app, host, &report, Some(Aside::Retried(&document))).await.map(|_| ())
+        };
+        let instance = subject.parse::<uuid::Uuid>().map(InstanceId::from_uuid);
+        pass.each(instance.map_or(item.clone(), |id| item.instance(id)), again).await?;
+    }
     Ok(())
 }
 
 /// Gives the instance when its counters were stored.
-async fn apply_one(app: &App, host: HostId, report: &InstanceReport) -> Result<Option<InstanceId>> {
-    let mut tx = app.db.begin_platform().await?;
+async fn apply_one(
+    app: &App,
+    host: HostId,
+    report: &InstanceReport,
+    aside: Option<Aside<'_>>,
+) -> Result<Option<InstanceId>> {
+    let mut tx = app.db.begin_impatient(LOCK_WAIT).await?;
     let id = InstanceId::from_uuid(report.id);
     let Some(instance) = db::lock_on_host(&mut tx, host, id).await? else { return Ok(None) };
     if instance.epoch != report.epoch {
         return Ok(None);
+    }
+    let (kind, subject) = (set_aside::Kind::Report, report.id.to_string());
+    match aside {
+        Some(Aside::Replaced) => set_aside::db::remove_in(&mut tx, kind, &subject).await?,
+        Some(Aside::Retried(document))
+            if !set_aside::db::stands(&mut tx, kind, &subject, document).await? =>
+        {
+            return Ok(None);
+        }
+        _ => {}
     }
     let operations = operations_sql::undecided_of(&mut tx, id).await?;
     let judgement = judge::judge(&instance, &operations, report);
@@ -88,7 +163,9 @@ async fn carry_out(
             instance.applied_generation = seen.generation;
         }
         instance.state = state::derive(instance);
-        sql::observe(&mut work.tx, host, instance.id, instance.state, &seen).await?;
+        if sql::observe(&mut work.tx, host, instance.id, instance.state, &seen).await? {
+            in_force::rebook(work, &seen).await?;
+        }
     }
     if crashed {
         let data = json!({ "name": work.instance.name });

@@ -1,6 +1,7 @@
 //! Reading instances: a row with what belongs to it, for pages and for the API.
 
 use super::db;
+use super::db::catalogue::ChargedPlan;
 use super::model::Instance;
 use super::operations::{self, Operation};
 use crate::auth::Actor;
@@ -24,6 +25,8 @@ use uuid::Uuid;
 pub struct View {
     pub instance: Instance,
     pub plan: Plan,
+    /// The plan that is charged while the change to `plan` is not in force.
+    pub charged_plan: Option<ChargedPlan>,
     pub image: Image,
     /// IPv4 first.
     pub addresses: Vec<IpAddr>,
@@ -90,6 +93,7 @@ async fn complete(tx: &mut Tx, tenant: TenantId, rows: Vec<Instance>) -> Result<
     let network = db::reports::network_seen(tx, tenant, &ids).await?;
     let plan_ids: HashSet<Uuid> = rows.iter().map(|row| row.plan_id.uuid()).collect();
     let plans = plans::db::by_ids(&mut **tx, &Vec::from_iter(plan_ids)).await?;
+    let charged = db::catalogue::charged_plans(tx, tenant, &ids).await?;
     let image_ids: HashSet<Uuid> = rows.iter().map(|row| row.image_id.uuid()).collect();
     let images = images::db::by_ids(&mut **tx, &Vec::from_iter(image_ids)).await?;
     rows.into_iter()
@@ -100,6 +104,7 @@ async fn complete(tx: &mut Tx, tenant: TenantId, rows: Vec<Instance>) -> Result<
                 images.iter().find(|image| image.id == instance.image_id).cloned().ok_or_else(missing)?;
             let id = instance.id;
             Ok(View {
+                charged_plan: charged.iter().find(|plan| plan.instance_id == id).cloned(),
                 plan,
                 image,
                 addresses: addresses

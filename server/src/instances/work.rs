@@ -30,6 +30,19 @@ impl Work {
         Ok(work)
     }
 
+    /// [`Work::begin`] for what costs money: locks the account and the tenant's row too, which come first.
+    pub async fn begin_order(app: &App, actor: &Actor, id: InstanceId, request: Request) -> Result<Self> {
+        actor.may_operate()?;
+        let mut tx = app.db.tenant(actor.tenant_id).await?;
+        let tenant = db::catalogue::lock_tenant(&mut tx, actor.tenant_id).await?;
+        let instance = db::lock(&mut tx, actor.tenant_id, id).await?.ok_or(Error::NotFound)?;
+        state::check(&instance, request)?;
+        if tenant.suspended {
+            return Err(Error::refused("tenant-suspended"));
+        }
+        Ok(Self::created(tx, instance, actor))
+    }
+
     /// Locks an instance of the actor's tenant.
     pub async fn open(app: &App, actor: &Actor, id: InstanceId) -> Result<Self> {
         actor.may_operate()?;

@@ -29,7 +29,7 @@ impl Smtp {
         Ok(Some(Self { transport, from }))
     }
 
-    pub async fn send(&self, mail: &DueMail) -> anyhow::Result<()> {
+    pub async fn send(&self, mail: &DueMail, body: String) -> anyhow::Result<()> {
         let message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, mail.recipient.parse()?))
@@ -38,7 +38,7 @@ impl Smtp {
             .message_id(Some(format!("<{}@{}>", mail.id, self.from.email.domain())))
             .subject(mail.subject.clone())
             .header(ContentType::TEXT_PLAIN)
-            .body(mail.body.clone())?;
+            .body(body)?;
         tokio::time::timeout(TIMEOUT, self.transport.send(message))
             .await
             .context("the mail server did not answer in time")??;

@@ -11,6 +11,8 @@ pub struct Figures {
     pub mails_waiting: i64,
     pub mails_abandoned: i64,
     pub hosts_behind: i64,
+    /// Kind, count; only kinds of which there is something.
+    pub set_aside: Vec<(String, i64)>,
 }
 
 pub async fn figures(pool: &PgPool) -> sqlx::Result<Figures> {
@@ -46,6 +48,9 @@ pub async fn figures(pool: &PgPool) -> sqlx::Result<Figures> {
     )
     .fetch_one(pool)
     .await?;
+    let set_aside = sqlx::query!("SELECT kind, count(*) AS \"count!\" FROM set_aside GROUP BY kind")
+        .fetch_all(pool)
+        .await?;
     Ok(Figures {
         hosts: hosts.into_iter().map(|row| (row.state, row.online, row.count)).collect(),
         instances: instances.into_iter().map(|row| (row.state, row.count)).collect(),
@@ -54,5 +59,6 @@ pub async fn figures(pool: &PgPool) -> sqlx::Result<Figures> {
         mails_waiting: counts.waiting,
         mails_abandoned: counts.abandoned,
         hosts_behind: counts.behind,
+        set_aside: set_aside.into_iter().map(|row| (row.kind, row.count)).collect(),
     })
 }

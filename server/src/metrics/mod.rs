@@ -26,6 +26,9 @@ pub const CONSOLES_ENDED: &str = "jst_consoles_ended_total";
 /// Notifications of payment providers that were refused, by provider and reason.
 pub const PAYMENTS_REFUSED: &str = "jst_payment_notifications_refused_total";
 
+/// Attempts of work that failed and was set aside, by kind.
+pub const SET_ASIDE: &str = "jst_set_aside_total";
+
 /// The recorder of this process.  There is one however many servers a test starts in it.
 fn handle() -> Option<&'static PrometheusHandle> {
     static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -58,6 +61,8 @@ fn describe() {
     describe_gauge!(CONSOLES_OPEN, "Consoles that are open, by kind");
     describe_counter!(CONSOLES_ENDED, "Consoles that ended, by reason");
     describe_counter!(PAYMENTS_REFUSED, "Payment notifications that were refused, by provider and reason");
+    describe_counter!(SET_ASIDE, "Attempts of work that failed and was set aside, by kind");
+    describe_gauge!("jst_set_aside", "What stands aside now and is tried again, by kind");
     describe_gauge!("jst_hosts", "Hosts by state and whether their agent holds a lease");
     describe_gauge!("jst_instances", "Instances by state");
     describe_gauge!("jst_operations_open", "Operations that have not ended, by kind");
@@ -82,12 +87,17 @@ pub async fn render(app: &App) -> sqlx::Result<Option<String>> {
     for (kind, count) in figures.operations {
         metrics::gauge!("jst_operations_open", "kind" => kind).set(count as f64);
     }
+    for kind in crate::set_aside::Kind::ALL {
+        let count =
+            figures.set_aside.iter().find(|(name, _)| name == kind.name()).map_or(0, |(_, count)| *count);
+        metrics::gauge!("jst_set_aside", "kind" => kind.name()).set(count as f64);
+    }
     metrics::gauge!("jst_operations_late").set(figures.operations_late as f64);
     metrics::gauge!("jst_mails_waiting").set(figures.mails_waiting as f64);
     metrics::gauge!("jst_mails_abandoned").set(figures.mails_abandoned as f64);
     metrics::gauge!("jst_host_revision_lag").set(figures.hosts_behind as f64);
     metrics::gauge!("jst_database_connections", "role" => "platform")
-        .set(f64::from(app.db.platform().size()));
+        .set(f64::from(app.db.platform_connections()));
     handle.run_upkeep();
     Ok(Some(handle.render()))
 }

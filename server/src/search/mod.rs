@@ -37,6 +37,7 @@ const ADMIN: &[Place] = &[
     ("/admin/hosts/enrol", "plus", "admin-host-enrol"),
     ("/admin/instances", "server", "nav-instances"),
     ("/admin/operations", "activity", "nav-operations"),
+    ("/admin/set-aside", "triangle-alert", "nav-set-aside"),
     ("/admin/pools", "network", "nav-pools"),
     ("/admin/plans", "tag", "nav-plans"),
     ("/admin/images", "disc-3", "nav-images"),

@@ -72,7 +72,7 @@ pub async fn decide(app: &App, admin: &Actor, id: AppealId, grant: bool) -> Resu
     let link = format!("{}/instances/new", app.config.public_url.trim_end_matches('/'));
     let language = Language::from_code(&appeal.locale).unwrap_or_default();
     let mail = Mail { language, kind, recipient: &appeal.email, arguments: &[("link", link)] };
-    mail::enqueue(&mut tx, mail).await?;
+    mail::enqueue(app, &mut tx, mail).await?;
     let event = Event {
         tenant: None,
         action: "trial.appeal_decided",

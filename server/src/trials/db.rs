@@ -178,17 +178,36 @@ impl From<DueRow> for Due {
     }
 }
 
-/// Locks one trial whose owner is to be reminded: three days before its end and one day before it.
+/// Trials whose owners are to be reminded: three days before their end and one day before it.
 /// A trial that is shorter than such a time is not reminded of it at its start.
-pub async fn due_for_reminder(tx: &mut Tx) -> sqlx::Result<Option<Due>> {
-    let row = sqlx::query_as!(
-        DueRow,
-        "SELECT trials.id, trials.tenant_id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
+pub async fn due_for_reminder(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<TrialId>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM trials \
          WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at IS NULL AND expires_at > now() \
          AND EXISTS (SELECT FROM (VALUES (interval '3 days'), (interval '1 day')) AS marks (before) \
              WHERE expires_at - before <= now() AND expires_at - before > started_at \
              AND (reminded_at IS NULL OR reminded_at < expires_at - before)) \
-         ORDER BY expires_at LIMIT 1 FOR UPDATE OF trials SKIP LOCKED",
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'trial_reminder' AND subject = trials.id::text AND next_at > now()) \
+         ORDER BY expires_at LIMIT $1",
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(TrialId::from).collect())
+}
+
+/// The same of one trial, locked; nothing when another replica was faster.
+pub async fn lock_for_reminder(tx: &mut Tx, id: TrialId) -> sqlx::Result<Option<Due>> {
+    let row = sqlx::query_as!(
+        DueRow,
+        "SELECT trials.id, trials.tenant_id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
+         WHERE trials.id = $1 \
+         AND converted_at IS NULL AND deleted_at IS NULL AND stopped_at IS NULL AND expires_at > now() \
+         AND EXISTS (SELECT FROM (VALUES (interval '3 days'), (interval '1 day')) AS marks (before) \
+             WHERE expires_at - before <= now() AND expires_at - before > started_at \
+             AND (reminded_at IS NULL OR reminded_at < expires_at - before)) \
+         FOR UPDATE OF trials SKIP LOCKED",
+        id.uuid(),
     )
     .fetch_optional(&mut **tx)
     .await?;
@@ -206,6 +225,7 @@ pub async fn due_for_stop(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<D
         DueRow,
         "SELECT trials.id, trials.tenant_id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
          WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at IS NULL AND expires_at <= now() \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'trial_end' AND subject = trials.id::text AND next_at > now()) \
          ORDER BY expires_at LIMIT $1",
         limit,
     )
@@ -220,6 +240,7 @@ pub async fn due_for_deletion(pool: &sqlx::PgPool, keep_days: i32, limit: i64) -
         DueRow,
         "SELECT trials.id, trials.tenant_id, instance_id, expires_at, email, locale FROM trials JOIN users ON users.id = user_id \
          WHERE converted_at IS NULL AND deleted_at IS NULL AND stopped_at + make_interval(days => $1) <= now() \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'trial_deletion' AND subject = trials.id::text AND next_at > now()) \
          ORDER BY expires_at LIMIT $2",
         keep_days,
         limit,

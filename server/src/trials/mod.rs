@@ -14,7 +14,7 @@ pub mod db;
 pub mod rules;
 pub mod web;
 
-use crate::accounts::email::mailbox;
+use crate::accounts::EmailAddress;
 use crate::auth::Actor;
 use crate::db::Tx;
 use crate::error::{Error, Result, violated_constraint};
@@ -47,7 +47,7 @@ pub async fn check(tx: &mut Tx, actor: &Actor, settings: &Settings) -> Result<()
 async fn judge(tx: &mut Tx, actor: &Actor, settings: &Settings) -> Result<Result<(), Refusal>> {
     let signals = Signals {
         had_one: db::used_by(tx, actor.user_id).await?,
-        disposable: rules::is_disposable(&mailbox(&actor.email)),
+        disposable: rules::is_disposable(&EmailAddress::of_actor(actor).mailbox()),
         ..db::signals(tx, actor.user_id, actor.ip.map(rules::address), actor.ip.map(rules::network)).await?
     };
     let limits = Limits {
@@ -76,14 +76,14 @@ pub fn policy(plan: &ResourcePolicy, settings: &Settings) -> ResourcePolicy {
 
 /// Books the trial of a new instance, and tells by mail how long it runs.
 pub async fn begin(
+    app: &App,
     tx: &mut Tx,
     actor: &Actor,
     settings: &Settings,
     instance: &Instance,
-    public_url: &str,
 ) -> Result<()> {
     let days = i32::try_from(settings.trial_days.max(1)).unwrap_or(i32::MAX);
-    let started = db::insert(tx, actor, &mailbox(&actor.email), instance.id, days).await;
+    let started = db::insert(tx, actor, &EmailAddress::of_actor(actor).mailbox(), instance.id, days).await;
     let expires = match started {
         Ok(expires) => expires,
         Err(error) => {
@@ -96,9 +96,9 @@ pub async fn begin(
     let source = Source::from(actor);
     record(tx, &source, "trial.started", instance.tenant_id, instance.id, &instance.name, expires).await?;
     let language = Language::from_code(&actor.locale).unwrap_or_default();
-    let link = instance_link(public_url, instance.id);
+    let link = instance_link(&app.config.public_url, instance.id);
     let news = News { name: &instance.name, at: expires, link: &link };
-    tell(tx, language, mail::Kind::TrialStarted, &actor.email, news).await
+    tell(app, tx, language, mail::Kind::TrialStarted, &actor.email, news).await
 }
 
 /// Notes a step of a trial with the time at which it ends.
@@ -133,7 +133,7 @@ pub async fn offer(app: &App, actor: &Actor) -> Result<Option<String>> {
         return Ok(None);
     }
     // As the platform: the person may have had theirs in another tenant.
-    Ok(db::offer(app.db.platform(), actor.user_id, &mailbox(&actor.email)).await?)
+    Ok(db::offer(app.db.platform(), actor.user_id, &EmailAddress::of_actor(actor).mailbox()).await?)
 }
 
 /// Whether an error is a refusal by the rules of trials.
@@ -156,7 +156,7 @@ pub async fn note_refusal(app: &App, actor: &Actor, error: &Error) -> Result<()>
         subject_id: &actor.user_id.to_string(),
         data: json!({
             "reason": error.code(),
-            "mailbox": mailbox(&actor.email),
+            "mailbox": EmailAddress::of_actor(actor).mailbox(),
             "tenant": actor.tenant_id,
             "ip": actor.ip,
         }),
@@ -201,6 +201,7 @@ pub struct News<'a> {
 
 /// Writes one of the mails on the way of a trial.
 pub async fn tell(
+    app: &App,
     tx: &mut Tx,
     language: Language,
     kind: mail::Kind,
@@ -213,6 +214,6 @@ pub async fn tell(
         ("expires", news.at.format(&format).unwrap_or_default()),
         ("link", news.link.to_owned()),
     ];
-    mail::enqueue(tx, Mail { language, kind, recipient, arguments: &arguments }).await?;
+    mail::enqueue(app, tx, Mail { language, kind, recipient, arguments: &arguments }).await?;
     Ok(())
 }

@@ -70,6 +70,10 @@ pub struct Problem {
     code: String,
     /// Name it when you ask us about this answer.
     request_id: String,
+    /// What the text of `detail` is made of, such as the amount that is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!({ "missing": "$1.20", "missing_minor": "120", "currency": "USD" }))]
+    figures: Option<std::collections::BTreeMap<String, String>>,
     /// Present when fields of the request are wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     errors: Option<Vec<ProblemField>>,

@@ -149,6 +149,11 @@ pub fn problem(error: &Error, language: Language, request_id: &str) -> Response 
         "code": error.code(),
         "request_id": request_id,
     });
+    if let Error::Refused { arguments, .. } = error
+        && !arguments.is_empty()
+    {
+        body["figures"] = arguments.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+    }
     if let Error::Invalid(fields) = error {
         body["errors"] = fields
             .iter()

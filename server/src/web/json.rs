@@ -138,7 +138,7 @@ mod tests {
             (r#"{"name": "a", "rules": [{"peers": [""]}]}"#, "rules.0.peers.0", "entry-blank"),
             (r#"{"name": "a", "rules": [{"peers": ["x", "\u200b "]}]}"#, "rules.0.peers.1", "entry-blank"),
             (r#"{"name": "a", "rules": [null]}"#, "rules.0", "entry-blank"),
-            (r#"{"name": "a", "name": "b"}"#, "name", "json"),
+            (r#"{"name": "a", "name": "b"}"#, "body", "json"),
             ("{", "body", "json"),
             ("[]", "body", "json"),
         ] {

@@ -2,15 +2,20 @@
 
 use super::flash;
 use super::language::Language;
-use axum::extract::Request;
+use crate::state::App;
+use axum::extract::{Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, VARY};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, STRICT_TRANSPORT_SECURITY, VARY};
 use axum::middleware::Next;
 use axum::response::Response;
 
 /// No inline script or style, nothing from elsewhere, no framing.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'; \
      form-action 'self'; frame-ancestors 'none'";
+
+/// Behind TLS browsers never ask us without it again, for a year. Only this name: what else the operator has below its
+/// domain is theirs to decide.
+const HSTS: &str = "max-age=31536000";
 
 /// On the answer of a page whose script makes style sheets of its own: they pass with this nonce.  Scripts
 /// stay as strict as everywhere.
@@ -34,7 +39,7 @@ impl Default for StyleNonce {
 }
 
 /// Decides the language, and puts the headers on the answer that every answer has.
-pub async fn frame(mut request: Request, next: Next) -> Response {
+pub async fn frame(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let language = Language::of_request(request.headers());
     request.extensions_mut().insert(language);
     let had_flash = super::cookie(request.headers(), flash::COOKIE).is_some();
@@ -55,6 +60,9 @@ pub async fn frame(mut request: Request, next: Next) -> Response {
     set("referrer-policy", "same-origin");
     set("cross-origin-opener-policy", "same-origin");
     set("x-frame-options", "DENY");
+    if app.config.secure_cookies() {
+        headers.insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS));
+    }
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

@@ -40,6 +40,8 @@ pub struct PageUser {
     pub suspended: bool,
     /// An administrator who looks at a customer's portal.
     pub acting: bool,
+    /// Signed in by a billing system's link: what belongs to a person is closed.
+    pub bound: bool,
 }
 
 /// A message that is shown once, after a redirect.
@@ -136,7 +138,7 @@ impl FromRequestParts<App> for Page {
         let surroundings = match parts.extensions.get::<Arc<Surroundings>>() {
             Some(surroundings) => Surroundings::clone(surroundings),
             // What cannot be read now is no reason to show no page.
-            None => surroundings(app.db.platform(), None).await.unwrap_or_default(),
+            None => surroundings(app.db.platform(), None, None).await.unwrap_or_default(),
         };
         let language = parts.extensions.get::<Language>().copied().unwrap_or_default();
         let flash = super::flash::read(&parts.headers, language);
@@ -154,6 +156,7 @@ impl FromRequestParts<App> for Page {
                 tenants: surroundings.tenants,
                 suspended: actor.suspended,
                 acting: actor.acting,
+                bound: actor.bound_to.is_some(),
             }),
             flash,
             announcement: surroundings.announcement.map(|(english, chinese)| match language {

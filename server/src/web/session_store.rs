@@ -6,6 +6,7 @@
 //! Sessions are made at sign-in only: an anonymous visitor writes nothing.
 
 use crate::auth::{SESSION_USER, SessionUser};
+use crate::db::Db;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
@@ -14,12 +15,12 @@ use tower_sessions::session_store::{Error, Result, SessionStore};
 
 #[derive(Clone, Debug)]
 pub struct PostgresSessions {
-    pool: PgPool,
+    db: Db,
 }
 
 impl PostgresSessions {
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub const fn new(db: Db) -> Self {
+        Self { db }
     }
 }
 
@@ -30,6 +31,8 @@ pub fn id_hash(id: Id) -> Vec<u8> {
 
 /// Sessions end after so many days without a visit.
 const INACTIVE_DAYS: i32 = 14;
+/// And after so many days in any case: whoever copied a cookie does not keep it alive for ever by visiting.
+pub const LONGEST_DAYS: i32 = 30;
 
 /// Notes a visit, every few minutes, and moves the end of the session with it.
 ///
@@ -37,19 +40,21 @@ const INACTIVE_DAYS: i32 = 14;
 /// notes the visit must not undo what the other one changed.
 pub async fn touch(pool: &PgPool, id: Id) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE sessions SET last_seen_at = now(), expires_at = now() + make_interval(days => $2) \
+        "UPDATE sessions SET last_seen_at = now(), \
+         expires_at = least(now() + make_interval(days => $2), created_at + make_interval(days => $3)) \
          WHERE id_hash = $1 AND last_seen_at < now() - interval '5 minutes'",
         id_hash(id),
         INACTIVE_DAYS,
+        LONGEST_DAYS,
     )
     .execute(pool)
     .await?;
     Ok(())
 }
 
-fn user_of(record: &Record) -> Option<uuid::Uuid> {
+fn user_of(record: &Record) -> Option<SessionUser> {
     let user = record.data.get(SESSION_USER)?;
-    serde_json::from_value::<SessionUser>(user.clone()).ok().map(|user| user.user_id.uuid())
+    serde_json::from_value(user.clone()).ok()
 }
 
 fn encode(record: &Record) -> Result<serde_json::Value> {
@@ -63,16 +68,21 @@ fn backend(error: sqlx::Error) -> Error {
 #[async_trait]
 impl SessionStore for PostgresSessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
+        let user = user_of(record);
         loop {
             let created = sqlx::query!(
-                "INSERT INTO sessions (id_hash, user_id, data, expires_at) \
-                 VALUES ($1, $2, $3, now() + make_interval(days => $4)) ON CONFLICT DO NOTHING",
+                "INSERT INTO sessions (id_hash, user_id, data, created_at, expires_at) \
+                 SELECT $1, $2, $3, began, least(now() + make_interval(days => $5), began + make_interval(days => $6)) \
+                 FROM coalesce(to_timestamp($4::double precision), now()) AS began ON CONFLICT DO NOTHING",
                 id_hash(record.id),
-                user_of(record),
+                user.map(|user| user.user_id.uuid()),
                 encode(record)?,
+                // A session that gets another id goes on, and is no new one.
+                user.map(|user| user.signed_in_at as f64),
                 INACTIVE_DAYS,
+                LONGEST_DAYS,
             )
-            .execute(&self.pool)
+            .execute(self.db.platform())
             .await
             .map_err(backend)?;
             if created.rows_affected() == 1 {
@@ -87,13 +97,15 @@ impl SessionStore for PostgresSessions {
     async fn save(&self, record: &Record) -> Result<()> {
         sqlx::query!(
             "UPDATE sessions SET user_id = $2, data = $3, last_seen_at = now(), \
-             expires_at = now() + make_interval(days => $4) WHERE id_hash = $1",
+             expires_at = least(now() + make_interval(days => $4), created_at + make_interval(days => $5)) \
+             WHERE id_hash = $1",
             id_hash(record.id),
-            user_of(record),
+            user_of(record).map(|user| user.user_id.uuid()),
             encode(record)?,
             INACTIVE_DAYS,
+            LONGEST_DAYS,
         )
-        .execute(&self.pool)
+        .execute(self.db.platform())
         .await
         .map_err(backend)?;
         Ok(())
@@ -101,10 +113,12 @@ impl SessionStore for PostgresSessions {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let row = sqlx::query!(
-            "SELECT data, expires_at FROM sessions WHERE id_hash = $1 AND expires_at > now()",
+            "SELECT data, expires_at FROM sessions WHERE id_hash = $1 AND expires_at > now() \
+             AND created_at > now() - make_interval(days => $2)",
             id_hash(*id),
+            LONGEST_DAYS,
         )
-        .fetch_optional(&self.pool)
+        .fetch_optional(self.db.platform())
         .await
         .map_err(backend)?;
         row.map(|row| {
@@ -116,7 +130,7 @@ impl SessionStore for PostgresSessions {
 
     async fn delete(&self, id: &Id) -> Result<()> {
         sqlx::query!("DELETE FROM sessions WHERE id_hash = $1", id_hash(*id))
-            .execute(&self.pool)
+            .execute(self.db.platform())
             .await
             .map_err(backend)?;
         Ok(())

@@ -5,7 +5,7 @@ use super::{Keeper, Side, sign, types};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{DeliveryId, WebhookId};
 use crate::name::Name;
-use crate::outbound::Forbidden;
+use crate::outbound::{Forbidden, without_query};
 use crate::state::App;
 use crate::web::paging::{Listed, Paging};
 use reqwest::Url;
@@ -74,7 +74,7 @@ pub async fn create(app: &App, keeper: &Keeper, wanted: &Wanted) -> Result<(Endp
     }
     let sealed = app.sealer.seal(&sealed_row(id), secret.as_bytes());
     sql::insert(&mut tx, id, keeper.side, &wanted, &sealed, keeper.actor.token).await?;
-    let data = json!({ "name": wanted.name, "url": wanted.url, "types": wanted.types });
+    let data = json!({ "name": wanted.name, "url": without_query(&wanted.url), "types": wanted.types });
     keeper.record(&mut tx, "webhook.created", id, data).await?;
     let endpoint = sql::by_id(&mut tx, keeper.side, id).await?.ok_or(Error::NotFound)?;
     tx.commit().await?;
@@ -95,10 +95,13 @@ pub async fn update(
     let mut tx = keeper.side.begin(app).await?;
     let before = sql::by_id(&mut tx, keeper.side, id).await?.ok_or(Error::NotFound)?;
     let document = |name: &str, url: &str, types: &[String], enabled: bool| json!({ "name": name, "url": url, "types": types, "enabled": enabled });
-    let changes = crate::events::changes(
+    let mut changes = crate::events::changes(
         &document(&before.name, &before.url, &before.types, before.disabled_at.is_none()),
         &document(&wanted.name, &wanted.url, &wanted.types, enabled),
     );
+    if let Some(url) = changes.get_mut("url") {
+        *url = json!({ "from": without_query(&before.url), "to": without_query(&wanted.url) });
+    }
     if !changes.is_empty() {
         sql::update(&mut tx, keeper.side, id, &wanted, enabled, keeper.actor.token).await?;
         keeper.record(&mut tx, "webhook.updated", id, changes.into()).await?;
@@ -130,7 +133,7 @@ pub async fn delete(app: &App, keeper: &Keeper, id: WebhookId) -> Result<()> {
     let mut tx = keeper.side.begin(app).await?;
     let endpoint = sql::by_id(&mut tx, keeper.side, id).await?.ok_or(Error::NotFound)?;
     sql::delete(&mut tx, keeper.side, id).await?;
-    let data = json!({ "name": endpoint.name, "url": endpoint.url });
+    let data = json!({ "name": endpoint.name, "url": without_query(&endpoint.url) });
     keeper.record(&mut tx, "webhook.deleted", id, data).await?;
     tx.commit().await?;
     Ok(())

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 pub const TEST: &str = "webhook.test";
 
 /// Told to a customer of what is theirs, and to the operator of what is anybody's.
-const OF_TENANTS: [&str; 26] = [
+const OF_TENANTS: [&str; 29] = [
     "instance.created",
     "instance.create_failed",
     "instance.updated",
@@ -37,6 +37,9 @@ const OF_TENANTS: [&str; 26] = [
     "invoice.credited",
     "payment.received",
     "payment.refunded",
+    "payment.refund_failed",
+    "payment.charged_back",
+    "payment.chargeback_reversed",
     "credit.added",
     "billing.reminded",
     "billing.suspended",
@@ -128,6 +131,12 @@ pub enum WebhookEvent {
     PaymentReceived(EntryData),
     #[serde(rename = "payment.refunded")]
     PaymentRefunded(EntryData),
+    #[serde(rename = "payment.refund_failed")]
+    PaymentRefundFailed(EntryData),
+    #[serde(rename = "payment.charged_back")]
+    PaymentChargedBack(EntryData),
+    #[serde(rename = "payment.chargeback_reversed")]
+    PaymentChargebackReversed(EntryData),
     #[serde(rename = "credit.added")]
     CreditAdded(EntryData),
     #[serde(rename = "billing.reminded")]

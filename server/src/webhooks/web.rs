@@ -35,7 +35,8 @@ fn below(base: &str) -> Router<App> {
         .route(&format!("{base}/{{id}}/deliveries/{{delivery}}/resend"), post(resend))
 }
 
-/// The path says whose endpoints are meant.  An administrator who acts for a customer looks, and learns no secret.
+/// The path says whose endpoints are meant.  Who is not there in person ([`Actor::in_person`]) looks,
+/// and learns no secret.
 impl FromRequestParts<App> for Keeper {
     type Rejection = Error;
 
@@ -46,8 +47,8 @@ impl FromRequestParts<App> for Keeper {
             return Ok(Self { actor, side: Side::Platform });
         }
         let actor = Actor::from_request_parts(parts, app).await?;
-        if actor.acting && !parts.method.is_safe() {
-            return Err(Error::refused("acting"));
+        if !parts.method.is_safe() {
+            actor.in_person()?;
         }
         Ok(Self { side: Side::Tenant(actor.tenant_id), actor })
     }

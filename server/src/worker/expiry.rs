@@ -1,5 +1,5 @@
-//! Removes what has expired: sessions, links, counters of attempts, answers kept for repeated requests, and accounts
-//! that were never confirmed.
+//! Removes what has expired: sessions, links, counters of attempts, answers kept for repeated requests, bodies of mails, and
+//! accounts that were never confirmed.
 //!
 //! Nothing depends on it for being right: whoever reads these rows looks at their age too.
 
@@ -14,8 +14,16 @@ const EVERY: Duration = Duration::from_secs(600);
 
 pub async fn run(app: App, stop: CancellationToken) {
     loop {
-        if let Err(error) = delete_expired(app.db.platform()).await {
-            tracing::warn!(%error, "cannot remove what has expired");
+        for removed in delete_expired(app.db.platform()).await {
+            if let Err(error) = removed {
+                tracing::warn!(%error, "cannot remove what has expired");
+            }
+        }
+        if let Err(error) = crate::set_aside::db::prune(app.db.platform()).await {
+            tracing::warn!(%error, "cannot forget what nobody tries any more");
+        }
+        if let Err(error) = crate::mail::tidy(app.db.platform(), &app.sealer).await {
+            tracing::warn!(error = format!("{error:#}"), "cannot tidy up the mail outbox");
         }
         if let Err(error) = limits::prune(app.db.platform()).await {
             tracing::warn!(%error, "cannot remove counters of attempts");

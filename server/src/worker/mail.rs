@@ -50,7 +50,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 async fn send_one(app: &App, smtp: &Smtp) -> sqlx::Result<bool> {
     let pool = app.db.platform();
     let Some(mail) = db::lease(pool, LEASE_SECONDS).await? else { return Ok(false) };
-    match smtp.send(&mail).await {
+    match send(app, smtp, &mail).await {
         Ok(()) => db::sent(pool, mail.id).await?,
         Err(error) => {
             let error = format!("{error:#}");
@@ -60,6 +60,11 @@ async fn send_one(app: &App, smtp: &Smtp) -> sqlx::Result<bool> {
         }
     }
     Ok(true)
+}
+
+async fn send(app: &App, smtp: &Smtp, mail: &DueMail) -> anyhow::Result<()> {
+    let body = crate::mail::open_body(&app.sealer, mail.id, &mail.body_sealed)?;
+    smtp.send(mail, body).await
 }
 
 /// 30 s, 1 min, 2 min … up to two hours; ten attempts span about four and a half hours.

@@ -7,6 +7,7 @@
 
 use crate::error::Result;
 use crate::events::notices::Notice;
+use crate::set_aside::caught;
 use crate::state::App;
 use std::future::Future;
 use std::time::Duration;
@@ -24,7 +25,7 @@ where
 {
     let mut notices = app.notices.subscribe();
     loop {
-        if let Err(error) = pass(app.clone()).await {
+        if let Err(error) = caught(pass(app.clone())).await {
             tracing::warn!(worker = name, error = ?error, "a pass failed; the next one comes");
         }
         tokio::select! {

@@ -33,8 +33,16 @@ pub async fn run(app: App, stop: CancellationToken) {
 
 pub async fn pass(app: &App) -> Result<()> {
     let pool = app.db.platform();
+    let mut failed = Ok(());
     for (step, keep_days) in STEPS {
-        let partitions = samples::keep_partitions(pool, step, keep_days).await?;
+        let partitions = match samples::keep_partitions(pool, step, keep_days).await {
+            Ok(partitions) => partitions,
+            // Without a partition of one step the others are kept in order all the same.
+            Err(error) => {
+                failed = Err(error.into());
+                continue;
+            }
+        };
         if partitions.made + partitions.dropped > 0 {
             let samples::Partitions { made, dropped } = partitions;
             tracing::info!(step, made, dropped, "partitions of samples");
@@ -42,10 +50,15 @@ pub async fn pass(app: &App) -> Result<()> {
     }
     for [(source, keep_days), (step, _)] in [[STEPS[0], STEPS[1]], [STEPS[1], STEPS[2]]] {
         for _ in 0..MOST_STEPS {
-            if !samples::roll_up(pool, step, source, keep_days).await? {
-                break;
+            match samples::roll_up(pool, step, source, keep_days).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    failed = Err(error.into());
+                    break;
+                }
             }
         }
     }
-    Ok(())
+    failed
 }

@@ -4,9 +4,12 @@
 //! message may arrive twice when a replica dies between sending and noting it; it never gets lost.  A slow endpoint keeps a
 //! few places busy and no more, so that the others do not wait for it.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::Source;
+use crate::ids::WebhookId;
 use crate::mail::{self, Mail};
+use crate::outbound::without_query;
+use crate::set_aside::{Item, Kind, Pass};
 use crate::state::App;
 use crate::web::language::Language;
 use crate::webhooks::db::queue::{self as sql, Claimed};
@@ -122,12 +125,7 @@ async fn note(app: &App, claimed: &Claimed, sent: &sql::Sent<'_>) -> Result<()> 
     Ok(())
 }
 
-async fn disable(
-    tx: &mut crate::db::Tx,
-    id: crate::ids::WebhookId,
-    side: Side,
-    reason: &'static str,
-) -> Result<()> {
+async fn disable(tx: &mut crate::db::Tx, id: WebhookId, side: Side, reason: &'static str) -> Result<()> {
     if let Some(name) = sql::disable(tx, id, reason).await? {
         let data = json!({ "name": name, "reason": reason });
         crate::webhooks::record(tx, &Source::system("webhooks"), side, "webhook.disabled", id, data).await?;
@@ -137,35 +135,49 @@ async fn disable(
 
 /// Tells the owners of what was disabled.
 async fn tell(app: &App) -> Result<()> {
-    loop {
-        let mut tx = app.db.begin_platform().await?;
-        let Some(untold) = sql::take_untold(&mut tx).await? else { return Ok(()) };
-        let link =
-            format!("{}{}/{}", app.config.public_url.trim_end_matches('/'), untold.side.path(), untold.id);
-        for (recipient, locale) in sql::owners(&mut tx, untold.side).await? {
-            let language = Language::from_code(&locale).unwrap_or_default();
-            let arguments = [
-                ("name", untold.name.clone()),
-                ("url", untold.url.clone()),
-                ("reason", language.text(&format!("webhook-reason-{}", untold.reason))),
-                ("link", link.clone()),
-            ];
-            let kind = mail::Kind::WebhookDisabled;
-            mail::enqueue(&mut tx, Mail { language, kind, recipient: &recipient, arguments: &arguments })
-                .await?;
-        }
-        tx.commit().await?;
+    let untold = sql::untold(app.db.platform()).await?;
+    if untold.is_empty() {
+        return Ok(());
     }
+    let pass = Pass::begin(app, Kind::Webhook).await?;
+    for id in untold {
+        pass.each(Item::new(Kind::Webhook, id.uuid()), tell_one(app, id)).await?;
+    }
+    Ok(())
+}
+
+async fn tell_one(app: &App, id: WebhookId) -> Result<()> {
+    let mut tx = app.db.begin_platform().await?;
+    let Some(untold) = sql::take_untold(&mut tx, id).await? else { return Ok(()) };
+    let link = format!("{}{}/{}", app.config.public_url.trim_end_matches('/'), untold.side.path(), untold.id);
+    for (recipient, locale) in sql::owners(&mut tx, untold.side).await? {
+        let language = Language::from_code(&locale).unwrap_or_default();
+        let arguments = [
+            ("name", untold.name.clone()),
+            ("url", without_query(&untold.url)),
+            ("reason", language.text(&format!("webhook-reason-{}", untold.reason))),
+            ("link", link.clone()),
+        ];
+        let kind = mail::Kind::WebhookDisabled;
+        let mail = Mail { language, kind, recipient: &recipient, arguments: &arguments };
+        mail::enqueue(app, &mut tx, mail).await?;
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 pub async fn tidy(app: &App) -> Result<()> {
     let pool = app.db.platform();
+    let pass = Pass::begin(app, Kind::Webhook).await?;
     let overflowing = sql::overflowing(pool).await?.into_iter().map(|(id, side)| (id, side, "overflow"));
     let orphaned = sql::orphaned(pool).await?.into_iter().map(|(id, side)| (id, side, "token"));
     for (id, side, reason) in overflowing.chain(orphaned) {
-        let mut tx = app.db.begin_platform().await?;
-        disable(&mut tx, id, side, reason).await?;
-        tx.commit().await?;
+        let end = async {
+            let mut tx = app.db.begin_platform().await?;
+            disable(&mut tx, id, side, reason).await?;
+            Ok::<(), Error>(tx.commit().await?)
+        };
+        pass.each(Item::new(Kind::Webhook, id.uuid()), end).await?;
     }
     while sql::prune(pool, KEEP_DAYS, PRUNE_BATCH).await? == PRUNE_BATCH as u64 {}
     Ok(())

@@ -70,7 +70,7 @@ async fn furnish(owner: &mut PgConnection) -> anyhow::Result<()> {
          INSERT INTO bench_clock VALUES (now());
          CREATE OR REPLACE FUNCTION meter_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS
              'SELECT at FROM public.bench_clock';
-         UPDATE billing_settings SET traffic_usd_micro = 10000, prepaid = false,
+         UPDATE billing_settings SET traffic_usd_micro = 10000, prepaid = false, credit_limit_usd = 100000000000,
              first_month = date_trunc('month', now() - interval '1 month');
          INSERT INTO hosts (id, name) VALUES (gen_random_uuid(), 'bench');
          INSERT INTO images (id, slug, name, sha256, format, file_bytes, virtual_bytes)

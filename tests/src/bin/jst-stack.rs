@@ -22,7 +22,7 @@ async fn main() -> anyhow::Result<()> {
     println!(
         "{}",
         json!({ "url": stack.url, "admin_email": ADMIN, "admin_password": PASSWORD, "admin_token": stack.token,
-            "database": stack.database_url() })
+            "database": stack.database_url(), "data_directory": stack.server_data() })
     );
     // Whoever started us closes the pipe when the tests are over.
     tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;

@@ -187,6 +187,23 @@ pub fn stripe_charge(number: &str, amount: i64, refunded: i64, currency: &str) -
     })
 }
 
+/// A dispute of the charge of a payment.  It names the payment by its intent only, as disputes have notes of their own.
+pub fn stripe_dispute(number: &str, dispute: &str, amount: i64, currency: &str, status: &str) -> Value {
+    json!({
+        "id": dispute, "object": "dispute", "amount": amount, "balance_transactions": [], "charge": format!("ch_{number}"),
+        "currency": currency.to_lowercase(), "is_charge_refundable": false, "livemode": false, "metadata": {},
+        "payment_intent": format!("pi_{number}"), "reason": "fraudulent", "status": status,
+    })
+}
+
+/// A refund of its own number.
+pub fn stripe_refund(number: &str, refund: &str, amount: i64, currency: &str, status: &str) -> Value {
+    json!({
+        "id": refund, "object": "refund", "amount": amount, "charge": format!("ch_{number}"), "metadata": {},
+        "currency": currency.to_lowercase(), "payment_intent": format!("pi_{number}"), "reason": null, "status": status,
+    })
+}
+
 fn joined(parameters: &BTreeMap<String, String>) -> String {
     parameters.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
 }

@@ -21,6 +21,32 @@ pub struct Order {
     pub notify_url: String,
     /// What was given back until now.
     pub refunded: i64,
+    /// What the provider says when it is asked.
+    pub trade: Trade,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trade {
+    Open,
+    Paid,
+    Closed,
+    /// Paid, and all of it given back.
+    Refunded,
+}
+
+/// What is wrong with the answers to questions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// About another order than was asked for.
+    OtherOrder,
+    Amount,
+    /// Signed by somebody else, where answers are signed.
+    Forged,
+    Oversized,
+    Garbage,
+    /// It never comes.
+    Silence,
 }
 
 #[derive(Clone, Default)]
@@ -32,6 +58,9 @@ pub struct Simulator {
     platform: Arc<Mutex<String>>,
     /// Orders are refused while this is set.
     pub broken: Arc<std::sync::atomic::AtomicBool>,
+    pub lie: Arc<Mutex<Option<Lie>>>,
+    /// Questions that were asked.
+    pub asked: Arc<std::sync::atomic::AtomicUsize>,
 }
 
 type Fields = BTreeMap<String, String>;
@@ -51,7 +80,9 @@ impl Simulator {
         platform.clone_into(&mut self.platform.lock().expect("no panic"));
         let router = Router::new()
             .route("/stripe/v1/checkout/sessions", post(stripe))
-            .route("/alipay/gateway.do", get(alipay))
+            .route("/stripe/v1/checkout/sessions/{id}", get(stripe_asked))
+            .route("/alipay/gateway.do", get(alipay).post(alipay_asked))
+            .route("/wechat/v3/pay/transactions/out-trade-no/{number}", get(wechat_asked))
             .route("/wechat/v3/pay/transactions/native", post(wechat))
             .route("/pay/{number}", get(page).post(pay))
             .with_state(self.clone());
@@ -61,6 +92,27 @@ impl Simulator {
 
     pub fn order(&self, number: &str) -> Option<Order> {
         self.orders.lock().expect("no panic").get(number).cloned()
+    }
+
+    /// Changes what is said of an order when it is asked about, and tells nobody.
+    pub fn becomes(&self, number: &str, trade: Trade) {
+        self.orders.lock().expect("no panic").get_mut(number).expect("an order").trade = trade;
+    }
+
+    /// The order that is asked about, as it will be spoken of; nothing where it is not known.
+    async fn asked_about(&self, number: &str) -> Option<(Order, Option<Lie>)> {
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let lie = *self.lie.lock().expect("no panic");
+        if lie == Some(Lie::Silence) {
+            std::future::pending::<()>().await;
+        }
+        let mut order = self.order(number)?;
+        match lie {
+            Some(Lie::OtherOrder) => order.known.number = uuid::Uuid::now_v7().simple().to_string(),
+            Some(Lie::Amount) => order.known.amount -= 1,
+            _ => {}
+        }
+        Some((order, lie))
     }
 
     fn keep(&self, order: Order) -> String {
@@ -82,6 +134,9 @@ impl Simulator {
         let order = self.order(number).ok_or_else(|| anyhow::anyhow!("there is no such order"))?;
         let id = format!("{}_{}", order.known.provider, rand::random::<u64>());
         let sent = tell(&order.known, &what, order.refunded, &id, now(), Signer::Provider);
+        if what == Tell::Paid {
+            self.becomes(number, Trade::Paid);
+        }
         if let (Tell::Refunded(total), Some(order)) =
             (what, self.orders.lock().expect("no panic").get_mut(number))
         {
@@ -100,6 +155,124 @@ impl Simulator {
         }
         Ok(())
     }
+}
+
+/// The body of an answer, or what a liar sends instead.
+fn spoken(answer: String, lie: Option<Lie>) -> String {
+    match lie {
+        Some(Lie::Oversized) => format!("{}{answer}", " ".repeat(1 << 20)),
+        Some(Lie::Garbage) => "<html>503</html>".to_owned(),
+        _ => answer,
+    }
+}
+
+const fn signer(lie: Option<Lie>) -> Signer {
+    if matches!(lie, Some(Lie::Forged)) { Signer::Forger } else { Signer::Provider }
+}
+
+async fn stripe_asked(
+    State(simulator): State<Simulator>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<String, Refusal> {
+    // Nothing of Stripe's is signed but by the connection; a forger has no key to it.
+    let key = format!("Bearer {STRIPE_KEY}");
+    let lied = *simulator.lie.lock().expect("no panic") == Some(Lie::Forged);
+    if lied || headers.get("authorization").is_none_or(|sent| sent != key.as_str()) {
+        return Err((StatusCode::UNAUTHORIZED, "Invalid API Key provided".into()));
+    }
+    let number = id.strip_prefix("cs_test_").ok_or_else(|| refuse("No such checkout session"))?;
+    let Some((order, lie)) = simulator.asked_about(number).await else {
+        return Err((StatusCode::NOT_FOUND, "No such checkout session".into()));
+    };
+    let Known { number, amount, currency, .. } = &order.known;
+    let paid = matches!(order.trade, Trade::Paid | Trade::Refunded);
+    let mut session = super::stripe_session(number, *amount, currency, paid);
+    session["status"] = match order.trade {
+        Trade::Open => "open",
+        Trade::Closed => "expired",
+        Trade::Paid | Trade::Refunded => "complete",
+    }
+    .into();
+    Ok(spoken(session.to_string(), lie))
+}
+
+async fn alipay_asked(
+    State(simulator): State<Simulator>,
+    Form(mut fields): Form<Fields>,
+) -> Result<String, Refusal> {
+    let signature = fields.remove("sign").ok_or_else(|| refuse("sign is missing"))?;
+    let signed: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let method = field(&fields, "method")?;
+    if method != "alipay.trade.query" || !keys().app.verifies(signed.join("&").as_bytes(), &signature) {
+        return Err(refuse("isv.invalid-signature"));
+    }
+    let content: Value =
+        serde_json::from_str(&field(&fields, "biz_content")?).map_err(|_| refuse("no order"))?;
+    let number = content["out_trade_no"].as_str().unwrap_or_default().to_owned();
+    let Some((order, lie)) = simulator.asked_about(&number).await else {
+        let unknown = r#"{"code":"40004","msg":"Business Failed","sub_code":"ACQ.TRADE_NOT_EXIST"}"#;
+        return Ok(alipay_answer(unknown, Signer::Provider));
+    };
+    let (status, paid) = match order.trade {
+        Trade::Open => ("WAIT_BUYER_PAY", false),
+        Trade::Paid => ("TRADE_SUCCESS", true),
+        Trade::Closed => ("TRADE_CLOSED", false),
+        Trade::Refunded => ("TRADE_CLOSED", true),
+    };
+    let mut trade = json!({
+        "code": "10000", "msg": "Success", "out_trade_no": order.known.number,
+        "trade_no": format!("20260102{}", order.known.number), "trade_status": status,
+        "total_amount": super::yuan(order.known.amount), "buyer_logon_id": "159****5620",
+        "subject": "\"alipay_trade_query_response\":{\"trade_status\":\"TRADE_SUCCESS\"}",
+    });
+    if paid {
+        trade["send_pay_date"] = "2026-01-02 13:14:15".into();
+    }
+    Ok(spoken(alipay_answer(&trade.to_string(), signer(lie)), lie))
+}
+
+/// An answer of Alipay, with the signature over its content to the letter.
+fn alipay_answer(content: &str, signer: Signer) -> String {
+    let pair = if signer == Signer::Provider { &keys().alipay } else { &keys().forger };
+    let signature = pair.sign(content.as_bytes());
+    format!(r#"{{"alipay_trade_query_response":{content},"sign":"{signature}"}}"#)
+}
+
+async fn wechat_asked(
+    State(simulator): State<Simulator>,
+    headers: HeaderMap,
+    Path(number): Path<String>,
+    uri: axum::http::Uri,
+) -> Result<Response, Refusal> {
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let take = |name: &str| part(header, name).ok_or_else(|| refuse(format!("{name} is missing")));
+    let (time, nonce) = (take("timestamp")?, take("nonce_str")?);
+    let path = uri.path_and_query().map_or("", |path| path.as_str());
+    let message = format!("GET\n{path}\n{time}\n{nonce}\n\n");
+    if !path.ends_with(&format!("?mchid={WECHAT_MERCHANT}"))
+        || !keys().merchant.verifies(message.as_bytes(), take("signature")?)
+    {
+        return Err((StatusCode::UNAUTHORIZED, "SIGN_ERROR".into()));
+    }
+    let Some((order, lie)) = simulator.asked_about(&number).await else {
+        return Err((StatusCode::NOT_FOUND, r#"{"code":"ORDER_NOT_EXIST"}"#.into()));
+    };
+    let mut transaction =
+        super::wechat_transaction(&order.known.number, order.known.amount, order.known.currency);
+    transaction["trade_state"] = match order.trade {
+        Trade::Open => "NOTPAY",
+        Trade::Paid => "SUCCESS",
+        Trade::Closed => "CLOSED",
+        Trade::Refunded => "REFUND",
+    }
+    .into();
+    let answer = spoken(transaction.to_string(), lie);
+    let mut response = answer.clone().into_response();
+    for (name, value) in wechat_headers(answer.as_bytes(), now(), signer(lie)) {
+        response.headers_mut().insert(name, value.parse().expect("a header"));
+    }
+    Ok(response)
 }
 
 fn field(fields: &Fields, name: &str) -> Result<String, Refusal> {
@@ -139,7 +312,7 @@ async fn stripe(
     }
     let back = [take("success_url")?, take("cancel_url")?];
     let notify_url = format!("{}/payments/stripe/notify", simulator.platform.lock().expect("no panic"));
-    let url = simulator.keep(Order { known, back, notify_url, refunded: 0 });
+    let url = simulator.keep(Order { known, back, notify_url, refunded: 0, trade: Trade::Open });
     Ok(Json(json!({ "id": format!("cs_test_{number}"), "object": "checkout.session", "url": url })))
 }
 
@@ -183,7 +356,13 @@ async fn alipay(
     let known = Known { provider: "alipay", number, amount, currency: "CNY" };
     let back = field(&fields, "return_url")?;
     let notify_url = field(&fields, "notify_url")?;
-    let url = simulator.keep(Order { known, back: [back.clone(), back], notify_url, refunded: 0 });
+    let url = simulator.keep(Order {
+        known,
+        back: [back.clone(), back],
+        notify_url,
+        refunded: 0,
+        trade: Trade::Open,
+    });
     Ok(Redirect::to(&url))
 }
 
@@ -222,7 +401,13 @@ async fn wechat(
     let amount = order["amount"]["total"].as_i64().ok_or_else(|| refuse("PARAM_ERROR"))?;
     let known = Known { provider: "wechat", number, amount, currency: "CNY" };
     let notify_url = order["notify_url"].as_str().unwrap_or_default().to_owned();
-    let url = simulator.keep(Order { known, back: Default::default(), notify_url, refunded: 0 });
+    let url = simulator.keep(Order {
+        known,
+        back: Default::default(),
+        notify_url,
+        refunded: 0,
+        trade: Trade::Open,
+    });
     // The real code begins with weixin://; this one can be opened without a telephone.
     let answer = json!({ "code_url": url }).to_string();
     let mut response = answer.clone().into_response();
@@ -242,6 +427,7 @@ async fn page(
     Ok(Html(format!(
         "<!doctype html><meta charset=utf-8><title>{provider}</title><h1>{provider} (simulated)</h1>\
          <p>{currency} {}</p><form method=post><button name=do value=pay>Pay</button> \
+         <button name=do value=lose>Pay, and lose the notification</button> \
          <button name=do value=cancel>Cancel</button> <button name=do value=refund>Refund</button></form>",
         super::yuan(*amount)
     )))
@@ -258,6 +444,10 @@ async fn pay(
         Some("pay") => {
             // As providers do when an answer is slow: twice.
             simulator.tell(&number, Tell::Paid, 2).await.map_err(failed)?;
+            &order.back[0]
+        }
+        Some("lose") => {
+            simulator.becomes(&number, Trade::Paid);
             &order.back[0]
         }
         Some("refund") => {

@@ -448,3 +448,45 @@ async fn a_session_ends_after_two_weeks_without_a_visit() {
     client.get("/security").await.expect(303);
     platform.stop().await;
 }
+
+#[tokio::test]
+async fn a_session_ends_however_often_it_is_visited_or_changed() {
+    let platform = Platform::start().await;
+    let browser = platform.admin().await;
+    let api = platform.api(&platform.admin_token().await);
+    let db = platform.app().db.platform();
+    // A day before its end. The session's own note of its beginning moves with it.
+    let older = "UPDATE sessions SET created_at = created_at - make_interval(days => 29), \
+                 last_seen_at = now() - interval '1 hour', \
+                 data = jsonb_set(data, '{user,signed_in_at}', to_jsonb((data #>> '{user,signed_in_at}')::bigint - 29 * 86400))";
+    sqlx::query(older).execute(db).await.unwrap();
+    browser.get("/dashboard").await.expect(200);
+    let left = "SELECT ceil(extract(epoch FROM expires_at - now()) / 86400)::bigint FROM sessions";
+    assert_eq!(count(&platform, left).await, 1, "a visit does not move the end");
+    // A new id, as who acts for a customer gets, is no new session.
+    platform.customer("lin@example.com").await;
+    let customers = api.get("/api/v1/admin/customers?search=lin").await.expect(200).json();
+    let tenant = customers["items"][0]["id"].as_str().unwrap();
+    browser.post(&format!("/admin/customers/{tenant}/act-for"), &[]).await.expect(303);
+    browser.get("/instances").await.expect(200);
+    let old = "SELECT count(*) FROM sessions WHERE created_at < now() - interval '28 days' \
+               AND expires_at < now() + interval '25 hours'";
+    assert_eq!(count(&platform, old).await, 1);
+    // The list says when.
+    browser.post("/admin/stop-acting", &[]).await.expect(303);
+    assert!(browser.get("/security").await.expect(200).body.contains("Expires"));
+    let listed = api.get("/api/v1/sessions").await.expect(200).json();
+    let item = &listed["items"][0];
+    let at = |name: &str| {
+        let format = &time::format_description::well_known::Rfc3339;
+        time::OffsetDateTime::parse(item[name].as_str().unwrap(), format).unwrap()
+    };
+    assert_eq!(at("ends_at") - at("created_at"), time::Duration::days(30));
+    // Also where another release has moved the end.
+    sqlx::query("UPDATE sessions SET created_at = now() - interval '30 days 1 second', expires_at = now() + interval '9 days'")
+        .execute(db)
+        .await
+        .unwrap();
+    browser.get("/dashboard").await.expect(303);
+    platform.stop().await;
+}

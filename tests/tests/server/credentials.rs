@@ -28,11 +28,8 @@ async fn user(platform: &Platform, email: &str) -> Uuid {
 
 /// Kind and body of the newest mail.
 async fn newest_mail(platform: &Platform, email: &str) -> (String, String) {
-    sqlx::query_as("SELECT kind, body FROM mail_outbox WHERE recipient = $1 ORDER BY id DESC LIMIT 1")
-        .bind(email)
-        .fetch_one(platform.app().db.platform())
-        .await
-        .unwrap()
+    let newest = platform.mails_to(email).await.swap_remove(0);
+    (newest.kind, newest.body)
 }
 
 /// What the newest event of this action says.

@@ -88,3 +88,17 @@ async fn a_query_without_its_tenant_sees_nothing() {
     drop(tx);
     platform.stop().await;
 }
+
+#[tokio::test]
+async fn behind_tls_browsers_are_told_to_stay_there() {
+    let header = "strict-transport-security";
+    let plain = Platform::start().await;
+    assert!(!plain.client().get("/").await.headers.contains_key(header));
+    plain.stop().await;
+    let platform = Platform::start_with(&["--public-url", "https://vps.example.com"]).await;
+    for path in ["/", "/healthz", "/no-such-page", "/api/v1/plans", "/sign-in"] {
+        let answer = platform.client().get(path).await;
+        assert_eq!(answer.headers[header], "max-age=31536000", "{path}");
+    }
+    platform.stop().await;
+}

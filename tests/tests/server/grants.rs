@@ -62,6 +62,7 @@ const OTHERS: &str = "
     POST /api/v1/admin/operations/{id}/retry
     POST /api/v1/admin/payment-events/{id}/retry
     PUT /api/v1/admin/payment-providers/{provider}
+    POST /api/v1/admin/payments/{id}/settle-dispute
     POST /api/v1/admin/plans
     DELETE PUT /api/v1/admin/plans/{id}
     POST /api/v1/admin/plans/{id}/restore

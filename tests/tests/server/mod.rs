@@ -2,6 +2,7 @@
 
 mod accounts;
 mod acting;
+mod addresses;
 mod admin;
 mod agent_api;
 mod announcements;
@@ -21,10 +22,13 @@ mod input;
 mod instances;
 mod keys_and_tokens;
 mod mail;
+mod matrix;
 mod notifications;
 mod passkeys;
 mod payments;
+mod probe;
 mod second_factor;
+mod secrets_shown;
 mod strangers;
 mod team;
 mod webhooks;

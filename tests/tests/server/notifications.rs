@@ -21,12 +21,7 @@ async fn sign_in_from(platform: &Platform, ip: &str) {
 
 /// The newest last.
 async fn mails(platform: &Platform, kind: &str) -> Vec<String> {
-    sqlx::query_scalar("SELECT body FROM mail_outbox WHERE recipient = $1 AND kind = $2 ORDER BY id")
-        .bind(EMAIL)
-        .bind(kind)
-        .fetch_all(platform.app().db.platform())
-        .await
-        .unwrap()
+    platform.mails_of_kind(kind).await
 }
 
 async fn mute(client: &Client, wanted: &[&str]) {

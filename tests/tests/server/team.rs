@@ -35,14 +35,65 @@ async fn where_sign_up_is_closed_only_the_invited_come_in() {
     let admin = platform.api(&platform.admin_token().await);
     admin.patch("/api/v1/admin/settings", json!({ "sign_up_open": false })).await.expect(200);
     let stranger = platform.client();
-    let sign_up =
-        async |email: &str| stranger.post("/sign-up", &[("email", email), ("password", PASSWORD)]).await;
-    // Somebody with an account is told the same as a stranger.
-    for email in ["stranger@example.com", "owner@example.com"] {
-        let refused = sign_up(email).await.expect(422);
-        assert!(refused.body.contains("Only people who were invited"), "{}", refused.body);
+    assert!(stranger.get("/sign-up").await.expect(200).body.contains("by invitation only"));
+    // Who is invited, who has an account and who is a stranger: the answers are the same, and so are the pages behind.
+    let mut answers = Vec::new();
+    for email in ["stranger@example.com", "owner@example.com", "Guest@example.com"] {
+        let answer = stranger.post("/sign-up", &[("email", email), ("password", PASSWORD)]).await;
+        let page = stranger.get(&answer.location).await;
+        answers.push((answer.status, answer.location, answer.body, page.body));
     }
-    sign_up("Guest@example.com").await.expect(303);
+    assert_eq!(answers[0].0, 303);
+    assert!(answers[0].3.contains("If this address was invited"), "{}", answers[0].3);
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    let accounts: Vec<String> =
+        sqlx::query_scalar("SELECT email FROM users WHERE NOT is_admin ORDER BY email")
+            .fetch_all(platform.app().db.platform())
+            .await
+            .unwrap();
+    assert_eq!(accounts, ["guest@example.com", "owner@example.com"]);
+    assert!(platform.mails_to("stranger@example.com").await.is_empty());
+    platform.token_in_mail("guest@example.com", "/verify?token=").await;
+    platform.stop().await;
+}
+
+#[tokio::test]
+async fn viewers_are_not_told_their_colleagues_addresses() {
+    let platform = Platform::start().await;
+    let owner = platform.customer("boss@example.com").await;
+    let viewer = join(&platform, &owner, "viewer@example.com", "viewer").await;
+    let operator = join(&platform, &owner, "operator@example.com", "operator").await;
+    owner.post("/team/name", &[("name", "Studio")]).await.expect(303);
+    owner.post("/team/invitations", &[("email", "guest@example.com"), ("role", "viewer")]).await.expect(303);
+    owner.post("/security/email", &[("email", "boss2@example.com"), ("current_password", PASSWORD)]).await;
+    let owners_token = owner.make_token(&["read"]).await;
+    let viewers_token = viewer.make_token(&["read"]).await;
+    let pages = ["/team", "/activity", "/api-tokens", "/billing", "/webhooks"];
+    let calls =
+        ["team/members", "team/invitations", "activity", "tokens", "billing/payments", "billing/entries"];
+    let addresses = ["boss@example.com", "boss2@example.com", "operator@example.com", "guest@example.com"];
+    let read = async |browser: &Client, token: &str| {
+        let mut all = String::new();
+        for page in pages {
+            all += &browser.get(page).await.expect(200).body;
+        }
+        let api = platform.api(token);
+        for call in calls {
+            all += &api.get(&format!("/api/v1/{call}?limit=100")).await.expect(200).body;
+        }
+        all
+    };
+    let told = read(&viewer, &viewers_token).await;
+    for address in addresses {
+        assert!(!told.contains(address), "a viewer is told {address}");
+    }
+    assert!(told.contains("viewer@example.com") && told.contains("A team member was invited"), "{told}");
+    // Those who work with others see them.
+    let told = read(&owner, &owners_token).await;
+    for address in addresses {
+        assert!(told.contains(address), "an owner is told {address}");
+    }
+    assert!(operator.get("/team").await.body.contains("guest@example.com"));
     platform.stop().await;
 }
 

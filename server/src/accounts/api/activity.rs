@@ -26,7 +26,8 @@ struct EventView {
     at: OffsetDateTime,
     /// `user`, `token`, `host` or `system`.
     actor_kind: String,
-    actor: String,
+    /// Absent where it is a colleague's address, which viewers are not told; in `data` it is null.
+    actor: Option<String>,
     /// `ssh_key.created`, `instance.resized` …
     action: String,
     subject_kind: String,

@@ -30,6 +30,9 @@ struct SessionView {
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]
     last_seen_at: OffsetDateTime,
+    /// It ends by then at the latest, however often it is used; sooner after 14 days without a visit.
+    #[serde(with = "time::serde::rfc3339")]
+    ends_at: OffsetDateTime,
 }
 
 impl From<SessionRow> for SessionView {
@@ -40,6 +43,7 @@ impl From<SessionRow> for SessionView {
             user_agent: row.user_agent,
             created_at: row.created_at,
             last_seen_at: row.last_seen_at,
+            ends_at: row.ends_at,
         }
     }
 }

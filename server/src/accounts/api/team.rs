@@ -31,7 +31,8 @@ pub fn routes() -> OpenApiRouter<App> {
 #[schema(as = Member)]
 struct MemberView {
     user_id: UserId,
-    email: String,
+    /// Viewers are told their own only.
+    email: Option<String>,
     role: Role,
     #[serde(with = "time::serde::rfc3339")]
     since: OffsetDateTime,
@@ -96,9 +97,10 @@ async fn remove_member(State(app): State<App>, actor: Actor, Path(id): Path<Stri
 #[schema(as = Invitation)]
 struct InvitationView {
     id: InvitationId,
-    email: String,
+    /// Viewers are told no addresses.
+    email: Option<String>,
     role: Role,
-    invited_by: String,
+    invited_by: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339")]

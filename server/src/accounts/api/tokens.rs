@@ -30,7 +30,8 @@ struct TokenView {
     /// `read`, `write`, `members` and `admin`; what the owner's role does not allow now counts for nothing.
     scopes: Vec<String>,
     /// Whose rights it has.
-    owner: String,
+    /// Viewers are told their own address only.
+    owner: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
     #[serde(with = "time::serde::rfc3339::option")]

@@ -1,3 +1,4 @@
+use crate::accounts::EmailAddress;
 use crate::auth::Role;
 use crate::db::Tx;
 use crate::ids::{InvitationId, TenantId, TokenId, UserId};
@@ -6,9 +7,10 @@ use time::OffsetDateTime;
 
 pub struct Invitation {
     pub id: InvitationId,
-    pub email: String,
+    /// Absent for readers who are not told it, as the next.
+    pub email: Option<String>,
     pub role: Role,
-    pub invited_by: String,
+    pub invited_by: Option<String>,
     pub created_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,
     pub expired: bool,
@@ -39,9 +41,9 @@ pub async fn list(
         .filter_map(|row| {
             Some(Invitation {
                 id: row.id.into(),
-                email: row.email,
+                email: Some(row.email),
                 role: Role::parse(&row.role)?,
-                invited_by: row.invited_by,
+                invited_by: Some(row.invited_by),
                 created_at: row.created_at,
                 expires_at: row.expires_at,
                 expired: row.expired,
@@ -53,7 +55,7 @@ pub async fn list(
 pub struct NewInvitation<'a> {
     pub id: InvitationId,
     pub tenant: TenantId,
-    pub email: &'a str,
+    pub email: &'a EmailAddress,
     pub role: Role,
     pub token_hash: &'a [u8],
     pub invited_by: UserId,
@@ -67,10 +69,10 @@ pub struct NewInvitation<'a> {
 /// Fails with the constraint `invitations_open_key` when one is open already; one that works no more makes room.
 pub async fn insert(tx: &mut Tx, new: NewInvitation<'_>) -> sqlx::Result<()> {
     sqlx::query!(
-        "DELETE FROM invitations WHERE tenant_id = $1 AND lower(email) = lower($2) AND accepted_at IS NULL \
+        "DELETE FROM invitations WHERE tenant_id = $1 AND email = $2 AND accepted_at IS NULL \
          AND (expires_at <= now() OR NOT inviter_may(tenant_id, invited_by, token_id))",
         new.tenant.uuid(),
-        new.email,
+        &**new.email,
     )
     .execute(&mut **tx)
     .await?;
@@ -79,7 +81,7 @@ pub async fn insert(tx: &mut Tx, new: NewInvitation<'_>) -> sqlx::Result<()> {
          VALUES ($1, $2, $3, $4, $5, $6, $7, least(now() + make_interval(secs => $8), $9))",
         new.id.uuid(),
         new.tenant.uuid(),
-        new.email,
+        &**new.email,
         new.role.as_str(),
         new.token_hash,
         new.invited_by.uuid(),
@@ -132,12 +134,12 @@ pub async fn by_token(pool: &PgPool, token_hash: &[u8]) -> sqlx::Result<Option<O
 }
 
 /// Whether anybody has invited this address, in any tenant.
-pub async fn is_invited(pool: &PgPool, email: &str) -> sqlx::Result<bool> {
+pub async fn is_invited(pool: &PgPool, email: &EmailAddress) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         "SELECT EXISTS (SELECT FROM invitations \
-             WHERE lower(email) = lower($1) AND accepted_at IS NULL AND expires_at > now() \
+             WHERE email = $1 AND accepted_at IS NULL AND expires_at > now() \
              AND inviter_may(tenant_id, invited_by, token_id)) AS \"invited!\"",
-        email,
+        &**email,
     )
     .fetch_one(pool)
     .await
@@ -147,7 +149,7 @@ pub async fn is_invited(pool: &PgPool, email: &str) -> sqlx::Result<bool> {
 pub async fn accept(tx: &mut Tx, tenant: TenantId, token_hash: &[u8], email: &str) -> sqlx::Result<bool> {
     let done = sqlx::query!(
         "UPDATE invitations SET accepted_at = now() WHERE tenant_id = $1 AND token_hash = $2 \
-         AND lower(email) = lower($3) AND accepted_at IS NULL AND expires_at > now() \
+         AND email = $3 AND accepted_at IS NULL AND expires_at > now() \
          AND inviter_may(tenant_id, invited_by, token_id)",
         tenant.uuid(),
         token_hash,

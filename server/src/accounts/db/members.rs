@@ -1,3 +1,4 @@
+use crate::accounts::EmailAddress;
 use crate::auth::Role;
 use crate::db::Tx;
 use crate::ids::{TenantId, UserId};
@@ -5,7 +6,8 @@ use time::OffsetDateTime;
 
 pub struct Member {
     pub user_id: UserId,
-    pub email: String,
+    /// Absent for readers who are not told it.
+    pub email: Option<String>,
     pub role: Role,
     pub since: OffsetDateTime,
 }
@@ -34,7 +36,7 @@ pub async fn list(
         .filter_map(|row| {
             Some(Member {
                 user_id: row.id.into(),
-                email: row.email,
+                email: Some(row.email),
                 role: Role::parse(&row.role)?,
                 since: row.created_at,
             })
@@ -69,12 +71,12 @@ pub async fn email(tx: &mut Tx, tenant: TenantId, user: UserId) -> sqlx::Result<
     .await
 }
 
-pub async fn is_member_by_email(tx: &mut Tx, tenant: TenantId, email: &str) -> sqlx::Result<bool> {
+pub async fn is_member_by_email(tx: &mut Tx, tenant: TenantId, email: &EmailAddress) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         "SELECT EXISTS (SELECT FROM memberships JOIN users ON users.id = memberships.user_id \
-         WHERE memberships.tenant_id = $1 AND lower(users.email) = lower($2)) AS \"is!\"",
+         WHERE memberships.tenant_id = $1 AND users.email = $2) AS \"is!\"",
         tenant.uuid(),
-        email,
+        &**email,
     )
     .fetch_one(&mut **tx)
     .await

@@ -35,7 +35,7 @@ pub struct Sent {
 pub async fn recent(pool: &PgPool, email: &str) -> sqlx::Result<Vec<Sent>> {
     sqlx::query_as!(
         Sent,
-        "SELECT subject, created_at, sent_at FROM mail_outbox WHERE lower(recipient) = lower($1) \
+        "SELECT subject, created_at, sent_at FROM mail_outbox WHERE recipient = $1 \
          ORDER BY created_at DESC LIMIT 20",
         email,
     )

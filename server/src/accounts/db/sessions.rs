@@ -1,5 +1,6 @@
 use crate::db::Tx;
 use crate::ids::UserId;
+use crate::web::session_store::LONGEST_DAYS;
 use ipnet::IpNet;
 use sqlx::PgPool;
 use std::net::IpAddr;
@@ -12,6 +13,8 @@ pub struct SessionRow {
     pub user_agent: Option<String>,
     pub created_at: OffsetDateTime,
     pub last_seen_at: OffsetDateTime,
+    /// Signed out by then, however often it is visited.
+    pub ends_at: OffsetDateTime,
 }
 
 /// Notes from where somebody signed in, for the list of sessions.
@@ -81,13 +84,15 @@ pub async fn list(
     fetch: i64,
 ) -> sqlx::Result<Vec<SessionRow>> {
     let rows = sqlx::query!(
-        "SELECT id_hash, ip AS \"ip: IpNet\", user_agent, created_at, last_seen_at FROM sessions \
-         WHERE user_id = $1 AND expires_at > now() AND ($2::bytea IS NULL OR \
+        "SELECT id_hash, ip AS \"ip: IpNet\", user_agent, created_at, last_seen_at, \
+         created_at + make_interval(days => $4) AS \"ends_at!\" FROM sessions \
+         WHERE user_id = $1 AND expires_at > now() AND created_at > now() - make_interval(days => $4) AND ($2::bytea IS NULL OR \
            (created_at, id_hash) < (SELECT created_at, id_hash FROM sessions WHERE id_hash = $2 AND user_id = $1)) \
          ORDER BY created_at DESC, id_hash DESC LIMIT $3",
         user.uuid(),
         after,
         fetch,
+        LONGEST_DAYS,
     )
     .fetch_all(pool)
     .await?;
@@ -99,6 +104,7 @@ pub async fn list(
             user_agent: row.user_agent,
             created_at: row.created_at,
             last_seen_at: row.last_seen_at,
+            ends_at: row.ends_at,
         })
         .collect())
 }
@@ -123,20 +129,26 @@ pub async fn delete_all(tx: &mut Tx, user: UserId, keep: Option<&[u8]>) -> sqlx:
 }
 
 /// Removes what has expired: sessions, links, and answers kept for repeated requests.
-pub async fn delete_expired(pool: &PgPool) -> sqlx::Result<()> {
-    sqlx::query!("DELETE FROM sessions WHERE expires_at < now()").execute(pool).await?;
-    sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'")
-        .execute(pool)
-        .await?;
-    sqlx::query!("DELETE FROM sign_in_links WHERE expires_at < now() - interval '1 day'")
-        .execute(pool)
-        .await?;
-    // As long as the cookie lives: whoever stays signed in for months is no stranger when they sign in again.
-    sqlx::query!("DELETE FROM user_devices WHERE seen_at < now() - interval '366 days'")
-        .execute(pool)
-        .await?;
-    sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'")
-        .execute(pool)
-        .await?;
-    Ok(())
+pub async fn delete_expired(pool: &PgPool) -> [sqlx::Result<()>; 5] {
+    // One table that cannot be tidied must not keep the others from it.
+    [
+        sqlx::query!("DELETE FROM sessions WHERE expires_at < now()").execute(pool).await.map(drop),
+        sqlx::query!("DELETE FROM email_tokens WHERE expires_at < now() - interval '1 day'")
+            .execute(pool)
+            .await
+            .map(drop),
+        sqlx::query!("DELETE FROM sign_in_links WHERE expires_at < now() - interval '1 day'")
+            .execute(pool)
+            .await
+            .map(drop),
+        // As long as the cookie lives: whoever stays signed in for months is no stranger when they sign in again.
+        sqlx::query!("DELETE FROM user_devices WHERE seen_at < now() - interval '366 days'")
+            .execute(pool)
+            .await
+            .map(drop),
+        sqlx::query!("DELETE FROM idempotency_keys WHERE created_at < now() - interval '25 hours'")
+            .execute(pool)
+            .await
+            .map(drop),
+    ]
 }

@@ -8,7 +8,8 @@ pub struct ApiToken {
     pub prefix: String,
     pub scopes: Vec<String>,
     pub owner_id: UserId,
-    pub owner: String,
+    /// Absent for readers who are not told it.
+    pub owner: Option<String>,
     pub created_at: OffsetDateTime,
     pub expires_at: Option<OffsetDateTime>,
     pub expired: bool,
@@ -44,7 +45,7 @@ pub async fn list(
             prefix: row.prefix,
             scopes: row.scopes,
             owner_id: row.user_id.into(),
-            owner: row.owner,
+            owner: Some(row.owner),
             created_at: row.created_at,
             expires_at: row.expires_at,
             expired: row.expired,

@@ -1,12 +1,13 @@
 use crate::db::Tx;
 use crate::ids::UserId;
 
-/// Removes accounts that were not confirmed in so many days, with the teams that are theirs alone.  They cannot have
-/// signed in; what others may have made for them keeps them.
-pub async fn remove(tx: &mut Tx, days: i32, batch: i64) -> sqlx::Result<Vec<UserId>> {
+/// Locks accounts that were not confirmed in so many days.  They cannot have signed in; what others may have made for them
+/// keeps them.
+pub async fn due(tx: &mut Tx, days: i32, batch: i64) -> sqlx::Result<Vec<UserId>> {
     let users = sqlx::query_scalar!(
         "SELECT id FROM users WHERE email_verified_at IS NULL AND NOT is_admin \
          AND created_at < now() - make_interval(days => $1) \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'unconfirmed' AND subject = users.id::text AND next_at > now()) \
          AND NOT EXISTS (SELECT FROM trials WHERE user_id = users.id) \
          AND NOT EXISTS (SELECT FROM billing_owners WHERE user_id = users.id) \
          AND NOT EXISTS (SELECT FROM api_tokens WHERE user_id = users.id) \
@@ -29,6 +30,12 @@ pub async fn remove(tx: &mut Tx, days: i32, batch: i64) -> sqlx::Result<Vec<User
     )
     .fetch_all(&mut **tx)
     .await?;
+    Ok(users.into_iter().map(UserId::from).collect())
+}
+
+/// Removes accounts, with the teams that are theirs alone.
+pub async fn remove(tx: &mut Tx, users: &[UserId]) -> sqlx::Result<()> {
+    let users: Vec<uuid::Uuid> = users.iter().map(|user| user.uuid()).collect();
     sqlx::query!(
         "DELETE FROM tenants WHERE id IN (SELECT tenant_id FROM memberships WHERE user_id = ANY($1))",
         &users[..],
@@ -36,5 +43,5 @@ pub async fn remove(tx: &mut Tx, days: i32, batch: i64) -> sqlx::Result<Vec<User
     .execute(&mut **tx)
     .await?;
     sqlx::query!("DELETE FROM users WHERE id = ANY($1)", &users[..]).execute(&mut **tx).await?;
-    Ok(users.into_iter().map(UserId::from).collect())
+    Ok(())
 }

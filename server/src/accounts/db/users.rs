@@ -1,22 +1,41 @@
+use crate::accounts::EmailAddress;
 use crate::db::Tx;
 use crate::ids::{TenantId, UserId};
 use sqlx::{PgExecutor, PgPool};
+
+/// A password, hashed, and whether its owner has chosen it.
+#[derive(Clone, Copy, Debug)]
+pub enum NewPassword<'a> {
+    Own(&'a str),
+    /// Nobody knows it: the account was made for somebody.
+    Unusable(&'a str),
+}
+
+impl<'a> NewPassword<'a> {
+    const fn hash(self) -> &'a str {
+        match self {
+            Self::Own(hash) | Self::Unusable(hash) => hash,
+        }
+    }
+}
 
 pub struct User {
     pub id: UserId,
     pub email: String,
     pub verified: bool,
     pub password_hash: String,
+    /// Its owner has chosen a password; until then only a billing system's links lead in.
+    pub own_password: bool,
     pub locale: String,
     pub totp_secret: Option<Vec<u8>>,
     pub disabled: bool,
 }
 
-pub async fn by_email(executor: impl PgExecutor<'_>, email: &str) -> sqlx::Result<Option<User>> {
+pub async fn by_email(executor: impl PgExecutor<'_>, email: &EmailAddress) -> sqlx::Result<Option<User>> {
     let row = sqlx::query!(
-        "SELECT id, email, email_verified_at IS NOT NULL AS \"verified!\", password_hash, locale, totp_secret, \
-         disabled_at IS NOT NULL AS \"disabled!\" FROM users WHERE lower(email) = lower($1)",
-        email,
+        "SELECT id, email, email_verified_at IS NOT NULL AS \"verified!\", password_hash, own_password_at IS NOT NULL AS \"own_password!\", \
+         locale, totp_secret, disabled_at IS NOT NULL AS \"disabled!\" FROM users WHERE email = $1",
+        &**email,
     )
     .fetch_optional(executor)
     .await?;
@@ -25,6 +44,7 @@ pub async fn by_email(executor: impl PgExecutor<'_>, email: &str) -> sqlx::Resul
         email: row.email,
         verified: row.verified,
         password_hash: row.password_hash,
+        own_password: row.own_password,
         locale: row.locale,
         totp_secret: row.totp_secret,
         disabled: row.disabled,
@@ -33,8 +53,8 @@ pub async fn by_email(executor: impl PgExecutor<'_>, email: &str) -> sqlx::Resul
 
 pub async fn by_id(executor: impl PgExecutor<'_>, id: UserId) -> sqlx::Result<Option<User>> {
     let row = sqlx::query!(
-        "SELECT id, email, email_verified_at IS NOT NULL AS \"verified!\", password_hash, locale, totp_secret, \
-         disabled_at IS NOT NULL AS \"disabled!\" FROM users WHERE id = $1",
+        "SELECT id, email, email_verified_at IS NOT NULL AS \"verified!\", password_hash, own_password_at IS NOT NULL AS \"own_password!\", \
+         locale, totp_secret, disabled_at IS NOT NULL AS \"disabled!\" FROM users WHERE id = $1",
         id.uuid(),
     )
     .fetch_optional(executor)
@@ -44,6 +64,7 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: UserId) -> sqlx::Result<Op
         email: row.email,
         verified: row.verified,
         password_hash: row.password_hash,
+        own_password: row.own_password,
         locale: row.locale,
         totp_secret: row.totp_secret,
         disabled: row.disabled,
@@ -54,17 +75,18 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: UserId) -> sqlx::Result<Op
 pub async fn insert(
     tx: &mut Tx,
     id: UserId,
-    email: &str,
-    password_hash: &str,
+    email: &EmailAddress,
+    password: NewPassword<'_>,
     locale: &str,
 ) -> sqlx::Result<bool> {
     let done = sqlx::query!(
-        "INSERT INTO users (id, email, password_hash, locale) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (lower(email)) DO NOTHING",
+        "INSERT INTO users (id, email, password_hash, locale, own_password_at) \
+         VALUES ($1, $2, $3, $4, CASE WHEN $5 THEN now() END) ON CONFLICT DO NOTHING",
         id.uuid(),
-        email,
-        password_hash,
+        &**email,
+        password.hash(),
         locale,
+        matches!(password, NewPassword::Own(_)),
     )
     .execute(&mut **tx)
     .await?;
@@ -98,9 +120,25 @@ pub async fn first_tenant(executor: impl PgExecutor<'_>, user: UserId) -> sqlx::
 }
 
 pub async fn set_password(tx: &mut Tx, user: UserId, password_hash: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE users SET password_hash = $2 WHERE id = $1", user.uuid(), password_hash)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE users SET password_hash = $2, own_password_at = now() WHERE id = $1",
+        user.uuid(),
+        password_hash,
+    )
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes an account nobody's: no password opens it.
+pub async fn void_password(tx: &mut Tx, user: UserId, unusable_hash: &str) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE users SET password_hash = $2, own_password_at = NULL WHERE id = $1",
+        user.uuid(),
+        unusable_hash,
+    )
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 

@@ -41,9 +41,9 @@ async fn show(State(app): State<App>, page: Page, actor: Actor, paging: Paging<i
     let events = list.items.iter().map(|event| EventView {
         kind: kind(&event.action),
         sentence: activity::sentence(event, page.language),
-        by: match (&event.actor, event.ip) {
+        by: match (activity::by(event, page.language), event.ip) {
             (label, Some(ip)) => format!("{label} · {ip}"),
-            (label, None) => label.clone(),
+            (label, None) => label,
         },
         at: event.at,
     });

@@ -38,15 +38,18 @@ struct SignUpForm {
 #[template(path = "accounts/sign_up.html")]
 struct SignUpPage {
     page: Page,
+    /// Everybody may; else only who was invited.
+    open: bool,
     form: SignUpForm,
     errors: Vec<FieldError>,
 }
 
-async fn show(page: Page, Query(form): Query<SignUpForm>) -> Response {
+async fn show(State(app): State<App>, page: Page, Query(form): Query<SignUpForm>) -> Result<Response> {
     if page.user.is_some() {
-        return Redirect::to(local_path(&form.next).unwrap_or("/dashboard")).into_response();
+        return Ok(Redirect::to(local_path(&form.next).unwrap_or("/dashboard")).into_response());
     }
-    SignUpPage { page, form, errors: Vec::new() }.into_response()
+    let open = sign_up::is_open(&app).await?;
+    Ok(SignUpPage { page, open, form, errors: Vec::new() }.into_response())
 }
 
 async fn submit(
@@ -59,8 +62,8 @@ async fn submit(
     match sign_up::sign_up(&app, &caller, new).await {
         Ok(()) => Ok(Redirect::to("/sign-up/done").into_response()),
         Err(error) => {
-            let errors = field_errors(error)?;
-            Ok((StatusCode::UNPROCESSABLE_ENTITY, SignUpPage { page, form, errors }).into_response())
+            let (errors, open) = (field_errors(error)?, sign_up::is_open(&app).await?);
+            Ok((StatusCode::UNPROCESSABLE_ENTITY, SignUpPage { page, open, form, errors }).into_response())
         }
     }
 }
@@ -69,10 +72,11 @@ async fn submit(
 #[template(path = "accounts/sign_up_done.html")]
 struct DonePage {
     page: Page,
+    open: bool,
 }
 
-async fn done(page: Page) -> DonePage {
-    DonePage { page }
+async fn done(State(app): State<App>, page: Page) -> Result<DonePage> {
+    Ok(DonePage { open: sign_up::is_open(&app).await?, page })
 }
 
 /// A page with one button: programs that look at links in mails must not use them up.

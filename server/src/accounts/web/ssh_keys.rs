@@ -3,7 +3,7 @@
 use super::{field_errors, next_href};
 use crate::accounts::db::ssh_keys::SshKey;
 use crate::accounts::ssh_keys;
-use crate::auth::{Actor, InPerson};
+use crate::auth::{Actor, Portal};
 use crate::error::{FieldError, Result};
 use crate::ids::SshKeyId;
 use crate::state::App;
@@ -45,7 +45,7 @@ struct KeysPage {
 async fn show(
     State(app): State<App>,
     page: Page,
-    InPerson(actor): InPerson,
+    Portal(actor): Portal,
     paging: Paging<SshKeyId>,
 ) -> Result<KeysPage> {
     let list = ssh_keys::list(&app, &actor, &paging).await?;
@@ -56,7 +56,7 @@ async fn show(
 async fn add(
     State(app): State<App>,
     page: Page,
-    InPerson(actor): InPerson,
+    Portal(actor): Portal,
     Form(form): Form<KeyForm>,
 ) -> Result<Response> {
     match ssh_keys::add(&app, &actor, &form.name, &form.public_key).await {
@@ -77,11 +77,7 @@ async fn add(
     }
 }
 
-async fn delete(
-    State(app): State<App>,
-    InPerson(actor): InPerson,
-    Path(id): Path<String>,
-) -> Result<Response> {
+async fn delete(State(app): State<App>, Portal(actor): Portal, Path(id): Path<String>) -> Result<Response> {
     ssh_keys::delete(&app, &actor, id.parse()?).await?;
     Ok(flash::redirect("/ssh-keys", "ssh-key-deleted"))
 }

@@ -5,7 +5,7 @@ use crate::accounts::db::invitations::{Invitation, Open};
 use crate::accounts::db::members::Member;
 use crate::accounts::{invitations, members};
 use crate::auth::db::Membership;
-use crate::auth::{Actor, InPerson, Role, SESSION_USER, SessionUser};
+use crate::auth::{self, Actor, InPerson, Portal, Role};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{InvitationId, TenantId, UserId};
 use crate::state::App;
@@ -59,6 +59,11 @@ struct TeamPage {
 }
 
 impl TeamPage {
+    /// An address, or what stands there for readers who are not told it.
+    fn name(&self, email: &Option<String>) -> String {
+        email.clone().unwrap_or_else(|| self.page.t("team-colleague"))
+    }
+
     /// The word for a role.
     fn role(&self, role: &Role) -> String {
         self.page.t(role_key(*role))
@@ -181,7 +186,7 @@ async fn leave(State(app): State<App>, InPerson(actor): InPerson, session: Sessi
     members::remove(&app, &actor, actor.user_id).await?;
     match members::tenants(&app, &actor).await?.first() {
         Some(other) => {
-            session.insert(SESSION_USER, SessionUser::new(actor.user_id, other.tenant_id)).await?;
+            auth::move_to(&session, other.tenant_id).await?;
         }
         // Signing in again makes a place of one's own.
         None => session.flush().await?,
@@ -197,15 +202,16 @@ struct SwitchForm {
     next: String,
 }
 
+/// Also for who came by a billing system's link: to the tenants that this system made.
 async fn switch(
     State(app): State<App>,
-    InPerson(actor): InPerson,
+    Portal(actor): Portal,
     session: Session,
     Form(form): Form<SwitchForm>,
 ) -> Result<Response> {
     let tenant: TenantId = form.tenant.parse()?;
     members::may_switch(&app, &actor, tenant).await?;
-    session.insert(SESSION_USER, SessionUser::new(actor.user_id, tenant)).await?;
+    auth::move_to(&session, tenant).await?;
     Ok(Redirect::to(local_path(&form.next).unwrap_or("/dashboard")).into_response())
 }
 
@@ -228,7 +234,7 @@ async fn show_invitation(
     Query(query): Query<LinkQuery>,
 ) -> Result<InvitationPage> {
     let invitation = invitations::open(&app, &query.token).await?;
-    let fits = page.user.as_ref().is_some_and(|user| user.email.eq_ignore_ascii_case(&invitation.email));
+    let fits = page.user.as_ref().is_some_and(|user| user.email == invitation.email);
     let next = format!("/invitation?token={}", query.token);
     let next = serde_urlencoded::to_string([("next", next.as_str()), ("email", &invitation.email)])
         .map_err(anyhow::Error::from)?;
@@ -243,6 +249,6 @@ async fn accept(
     Form(form): Form<LinkQuery>,
 ) -> Result<Response> {
     let tenant = invitations::accept(&app, &actor, &form.token).await?;
-    session.insert(SESSION_USER, SessionUser::new(actor.user_id, tenant)).await?;
+    auth::move_to(&session, tenant).await?;
     Ok(flash::redirect("/team", "joined"))
 }

@@ -206,7 +206,7 @@ async fn list_entries(
     Ok(Json(listed.map(EntryView::from)))
 }
 
-/// Record a payment, a refund or a credit
+/// Record a payment, a refund, a credit or a chargeback
 ///
 /// A payment that settles what is overdue lifts the suspension at once.
 #[utoipa::path(post, path = "/api/v1/admin/customers/{id}/entries", tag = "Administration: billing",
@@ -234,8 +234,8 @@ struct LedgerView {
 #[schema(as = LedgerInterval)]
 struct IntervalView {
     n: i32,
-    /// `sold`, `trial`, `external` (sold by a billing system of the operator's), or `retained`: deleted, and kept for the
-    /// grace period.
+    /// `sold`, `trial`, `external` (sold by a billing system of the operator's), `suspended` (sold, and free while the account
+    /// is suspended for money), or `retained`: deleted, and kept for the grace period.
     kind: &'static str,
     plan_en: String,
     plan_zh: String,
@@ -259,6 +259,7 @@ const fn kind_name(kind: Kind) -> &'static str {
         Kind::Trial => "trial",
         Kind::Retained => "retained",
         Kind::External => "external",
+        Kind::Suspended => "suspended",
     }
 }
 

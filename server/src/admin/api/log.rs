@@ -265,8 +265,9 @@ struct MailView {
     id: MailId,
     recipient: String,
     subject: String,
-    /// With its links: an operator without a mail server hands them on.
-    body: String,
+    /// In the recipient's language, without links that open something: these are the recipient's alone. Absent some days
+    /// after the mail was sent.
+    body: Option<String>,
     #[schema(example = "verify")]
     kind: String,
     /// `waiting`, `sent` or `abandoned`.
@@ -281,20 +282,20 @@ struct MailView {
     sent_at: Option<OffsetDateTime>,
 }
 
-impl From<mail::MailRow> for MailView {
-    fn from(row: mail::MailRow) -> Self {
-        Self {
+impl MailView {
+    fn new(app: &App, row: mail::MailRow) -> Result<Self> {
+        Ok(Self {
+            body: crate::admin::mail::shown(app, &row)?,
             state: row.state(),
             id: row.id,
             recipient: row.recipient,
             subject: row.subject,
-            body: row.body,
             kind: row.kind,
             attempts: row.attempts,
             last_error: row.last_error,
             created_at: row.created_at,
             sent_at: row.sent_at,
-        }
+        })
     }
 }
 
@@ -320,7 +321,9 @@ async fn list_mail(
 ) -> Result<Json<Listed<MailView>>> {
     let rows = mail::list(app.db.platform(), query.search.trim(), &query.state, paging.after, paging.fetch())
         .await?;
-    Ok(Json(Listed::new(rows, &paging, |row| row.id.to_string()).map(MailView::from)))
+    let listed = Listed::new(rows, &paging, |row| row.id.to_string());
+    let items = listed.items.into_iter().map(|row| MailView::new(&app, row)).collect::<Result<_>>()?;
+    Ok(Json(Listed { items, next_cursor: listed.next_cursor }))
 }
 
 /// One mail
@@ -329,12 +332,13 @@ async fn list_mail(
     responses((status = 200, body = MailView), (status = 404, description = "There is no such mail.", body = Problem)))]
 async fn show_mail(State(app): State<App>, _: Admin, Path(id): Path<String>) -> Result<Json<MailView>> {
     let row = mail::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)?;
-    Ok(Json(row.into()))
+    Ok(Json(MailView::new(&app, row)?))
 }
 
 /// Send a mail again
 #[utoipa::path(post, path = "/api/v1/admin/mail/{id}/retry", tag = "Administration: platform", params(("id" = MailId, Path, description = "`mail_…`")),
-    responses((status = 204, description = "It waits to be sent."), (status = 404, description = "There is no such mail.", body = Problem)))]
+    responses((status = 204, description = "It waits to be sent."), (status = 404, description = "There is no such mail.", body = Problem),
+        (status = 409, description = "Its body was removed.", body = Problem)))]
 async fn retry_mail(
     State(app): State<App>,
     Admin(actor): Admin,

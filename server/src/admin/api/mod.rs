@@ -12,6 +12,7 @@ mod log;
 mod payments;
 mod platform;
 mod pools;
+mod set_aside;
 
 use crate::state::App;
 use utoipa_axum::router::OpenApiRouter;
@@ -28,6 +29,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .merge(instances::routes())
         .merge(announcements::routes())
         .merge(log::routes())
+        .merge(set_aside::routes())
         .merge(billing::routes())
         .merge(payments::routes())
 }

@@ -5,7 +5,7 @@ use crate::billing::payments::api::PaymentView;
 use crate::billing::payments::db::{self, EventRow};
 use crate::billing::payments::provider::Provider;
 use crate::billing::payments::settings::{self, NewSettings, ProviderSettings};
-use crate::billing::payments::{Payment, inbox, masked};
+use crate::billing::payments::{Payment, attention, inbox, masked};
 use crate::error::{Error, Result};
 use crate::ids::PaymentId;
 use crate::state::App;
@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 pub fn routes() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list))
+        .routes(routes!(settle_dispute))
         .routes(routes!(list_events))
         .routes(routes!(show_event))
         .routes(routes!(retry))
@@ -41,6 +42,24 @@ async fn list(
     let rows = db::list(&mut tx, None, paging.after, paging.fetch()).await?;
     let listed = Listed::new(rows, &paging, |payment: &Payment| payment.id.to_string());
     Ok(Json(listed.map(|payment| (&payment).into())))
+}
+
+/// Open an account for orders in spite of a dispute
+///
+/// A payment that is disputed, or was lost to a dispute, closes its account for orders.  The money stays where the dispute put it.
+#[utoipa::path(post, path = "/api/v1/admin/payments/{id}/settle-dispute", tag = "Administration: billing",
+    params(("id" = PaymentId, Path, description = "`pay_…`")),
+    responses((status = 200, body = PaymentView), Refusals, Conflicts))]
+async fn settle_dispute(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<Json<PaymentView>> {
+    let id = id.parse()?;
+    attention::settle(&app, &actor, id).await?;
+    let mut tx = app.db.begin_platform().await?;
+    let payment = db::by_id(&mut tx, None, id).await?.ok_or(Error::NotFound)?;
+    Ok(Json((&payment).into()))
 }
 
 /// What a provider has told.

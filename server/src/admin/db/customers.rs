@@ -12,6 +12,7 @@ pub struct Customer {
     pub instances: i64,
     pub members: i64,
     pub may_buy: bool,
+    pub quota_grows: bool,
     pub suspended_at: Option<OffsetDateTime>,
     pub created_at: OffsetDateTime,
     pub quota_instances: i32,
@@ -30,7 +31,7 @@ pub async fn list(
 ) -> sqlx::Result<Vec<Customer>> {
     sqlx::query_as!(
         Customer,
-        "SELECT tenants.id, name, may_buy, suspended_at, tenants.created_at, quota_instances, quota_vcpus, \
+        "SELECT tenants.id, name, may_buy, quota_grows, suspended_at, tenants.created_at, quota_instances, quota_vcpus, \
          quota_memory_mib, quota_disk_mib, \
          (SELECT email FROM memberships JOIN users ON users.id = user_id WHERE tenant_id = tenants.id AND role = 'owner' \
              ORDER BY memberships.created_at LIMIT 1) AS owner, \
@@ -53,7 +54,7 @@ pub async fn list(
 pub async fn by_id(executor: impl PgExecutor<'_>, id: TenantId) -> sqlx::Result<Option<Customer>> {
     sqlx::query_as!(
         Customer,
-        "SELECT tenants.id, name, may_buy, suspended_at, tenants.created_at, quota_instances, quota_vcpus, \
+        "SELECT tenants.id, name, may_buy, quota_grows, suspended_at, tenants.created_at, quota_instances, quota_vcpus, \
          quota_memory_mib, quota_disk_mib, \
          (SELECT email FROM memberships JOIN users ON users.id = user_id WHERE tenant_id = tenants.id AND role = 'owner' \
              ORDER BY memberships.created_at LIMIT 1) AS owner, \
@@ -104,7 +105,7 @@ pub async fn set_quotas(
     quotas: &crate::admin::customers::Quotas,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE tenants SET quota_instances = $2, quota_vcpus = $3, quota_memory_mib = $4, quota_disk_mib = $5, may_buy = $6 \
+        "UPDATE tenants SET quota_instances = $2, quota_vcpus = $3, quota_memory_mib = $4, quota_disk_mib = $5, may_buy = $6, quota_grows = $7 \
          WHERE id = $1",
         id.uuid(),
         quotas.quota_instances,
@@ -112,6 +113,7 @@ pub async fn set_quotas(
         quotas.quota_memory_mib,
         quotas.quota_disk_mib,
         quotas.may_buy,
+        quotas.quota_grows,
     )
     .execute(&mut **tx)
     .await?;

@@ -7,7 +7,8 @@ pub struct MailRow {
     pub id: MailId,
     pub recipient: String,
     pub subject: String,
-    pub body: String,
+    /// The body without what opens something, sealed; absent once it was removed.
+    pub shown_sealed: Option<Vec<u8>>,
     pub kind: String,
     pub created_at: OffsetDateTime,
     pub next_attempt_at: OffsetDateTime,
@@ -38,12 +39,12 @@ pub async fn list(
 ) -> sqlx::Result<Vec<MailRow>> {
     sqlx::query_as!(
         MailRow,
-        "SELECT id, recipient, subject, body, kind, created_at, next_attempt_at, attempts, last_error, sent_at, \
-         abandoned_at FROM mail_outbox WHERE ($1 = '' OR strpos(lower(recipient), lower($1)) > 0) \
+        "SELECT id, recipient, subject, shown_sealed, kind, created_at, next_attempt_at, attempts, last_error, sent_at, \
+         abandoned_at FROM mail_outbox WHERE ($1 = '' OR strpos(recipient, $1) > 0) \
          AND ($2 = '' OR $2 = CASE WHEN sent_at IS NOT NULL THEN 'sent' WHEN abandoned_at IS NOT NULL THEN 'abandoned' \
              ELSE 'waiting' END) \
          AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4",
-        search,
+        search.to_ascii_lowercase(),
         state,
         after.map(MailId::uuid),
         limit,
@@ -55,7 +56,7 @@ pub async fn list(
 pub async fn by_id(executor: impl PgExecutor<'_>, id: MailId) -> sqlx::Result<Option<MailRow>> {
     sqlx::query_as!(
         MailRow,
-        "SELECT id, recipient, subject, body, kind, created_at, next_attempt_at, attempts, last_error, sent_at, \
+        "SELECT id, recipient, subject, shown_sealed, kind, created_at, next_attempt_at, attempts, last_error, sent_at, \
          abandoned_at FROM mail_outbox WHERE id = $1",
         id.uuid(),
     )
@@ -63,10 +64,11 @@ pub async fn by_id(executor: impl PgExecutor<'_>, id: MailId) -> sqlx::Result<Op
     .await
 }
 
-/// Puts a mail back into the queue, sent or not; false when there is no such mail.
+/// Puts a mail back into the queue, sent or not; false when its body was removed meanwhile.
 pub async fn retry(tx: &mut Tx, id: MailId) -> sqlx::Result<bool> {
     let result = sqlx::query!(
-        "UPDATE mail_outbox SET next_attempt_at = now(), attempts = 0, sent_at = NULL, abandoned_at = NULL WHERE id = $1",
+        "UPDATE mail_outbox SET next_attempt_at = now(), attempts = 0, sent_at = NULL, abandoned_at = NULL \
+         WHERE id = $1 AND (body_sealed IS NOT NULL OR body IS NOT NULL)",
         id.uuid(),
     )
     .execute(&mut **tx)

@@ -24,6 +24,8 @@ pub struct Overview {
     pub mails_abandoned: i64,
     /// Instances with drift or a restart outstanding.
     pub instances_drifting: i64,
+    /// Reports and work that failed and are tried again.
+    pub set_aside: i64,
 }
 
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
@@ -52,7 +54,8 @@ pub async fn overview(pool: &PgPool) -> sqlx::Result<Overview> {
          (SELECT count(*) FROM mail_outbox WHERE sent_at IS NULL AND abandoned_at IS NULL) AS \"mails_waiting!\", \
          (SELECT count(*) FROM mail_outbox WHERE abandoned_at IS NOT NULL) AS \"mails_abandoned!\", \
          (SELECT count(*) FROM instances WHERE purged_at IS NULL AND (drift <> '{}' OR restart_required <> '{}')) \
-             AS \"instances_drifting!\"",
+             AS \"instances_drifting!\", \
+         (SELECT count(*) FROM set_aside WHERE failures > 1) AS \"set_aside!\"",
     )
     .fetch_one(pool)
     .await?;
@@ -78,5 +81,6 @@ pub async fn overview(pool: &PgPool) -> sqlx::Result<Overview> {
         mails_waiting: row.mails_waiting,
         mails_abandoned: row.mails_abandoned,
         instances_drifting: row.instances_drifting,
+        set_aside: row.set_aside,
     })
 }

@@ -12,10 +12,10 @@ use crate::billing::db::overview::{Debtor, Revenue};
 use crate::billing::dunning::Stage;
 use crate::billing::invoices::{self, Invoice, NewCreditNote, invoice_number};
 use crate::billing::money::{Currency, Money, parse_amount};
-use crate::billing::settings::{self, BillingSettings};
+use crate::billing::settings::{self, BillingSettings, Period, QuotaStep};
 use crate::billing::standing::{self, Standing, at};
 use crate::billing::vouchers::{self, NewVoucher};
-use crate::billing::web::{Document, entry_word};
+use crate::billing::web::{Document, closed_word, entry_word};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::{InvoiceId, TenantId};
 use crate::state::App;
@@ -100,7 +100,7 @@ impl OverviewPage {
             revenue: db::overview::revenue(pool).await?,
             receivables: db::overview::receivables(pool).await?,
             debtors: db::overview::debtors(pool).await?,
-            form: Sent::default(),
+            form: Sent::from([("opens_orders", switch(true))]),
             errors: Vec::new(),
             code: None,
             page,
@@ -133,7 +133,7 @@ fn read_voucher(form: &Sent) -> Result<NewVoucher> {
         _ => Some(small(form.number("valid_days", &mut problems))),
     };
     if problems.is_empty() {
-        Ok(NewVoucher { currency, amount, valid_days })
+        Ok(NewVoucher { currency, amount, valid_days, opens_orders: form.on("opens_orders") })
     } else {
         Err(Error::Invalid(problems))
     }
@@ -185,8 +185,38 @@ async fn show_settings(State(app): State<App>, _: Admin, page: Page) -> Result<S
         ("delete_days", settings.delete_days.to_string()),
         ("low_balance_usd", plain(settings.low_balance_usd)),
         ("low_balance_cny", plain(settings.low_balance_cny)),
+        ("first_period", settings.first_period.name().to_owned()),
+        ("credit_limit_usd", plain(settings.credit_limit_usd)),
+        ("credit_limit_cny", plain(settings.credit_limit_cny)),
+        ("quota_steps", steps_text(&settings.quota_steps)),
     ]);
     Ok(SettingsPage { page, form, errors: Vec::new() })
+}
+
+/// Each step on a line: paid in dollars and in yuan, then instances, vCPUs, MiB of memory and MiB of disk.
+fn steps_text(steps: &[QuotaStep]) -> String {
+    let line = |step: &QuotaStep| {
+        let QuotaStep { paid_usd, paid_cny, instances, vcpus, memory_mib, disk_mib } = step;
+        format!("{} {} {instances} {vcpus} {memory_mib} {disk_mib}", plain(*paid_usd), plain(*paid_cny))
+    };
+    steps.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads [`steps_text`].
+fn read_steps(text: &str) -> Option<Vec<QuotaStep>> {
+    let step = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [paid_usd, paid_cny, instances, vcpus, memory, disk] = fields[..] else { return None };
+        Some(QuotaStep {
+            paid_usd: parse_amount(paid_usd)?,
+            paid_cny: parse_amount(paid_cny)?,
+            instances: instances.parse().ok()?,
+            vcpus: vcpus.parse().ok()?,
+            memory_mib: memory.parse().ok()?,
+            disk_mib: disk.parse().ok()?,
+        })
+    };
+    text.lines().filter(|line| !line.trim().is_empty()).map(step).collect()
 }
 
 fn read_settings(form: &Sent) -> Result<BillingSettings> {
@@ -195,6 +225,16 @@ fn read_settings(form: &Sent) -> Result<BillingSettings> {
     let tax_rate = small(amount(form, "tax_rate", &mut problems));
     let low_balance_usd = amount(form, "low_balance_usd", &mut problems);
     let low_balance_cny = amount(form, "low_balance_cny", &mut problems);
+    let credit_limit_usd = amount(form, "credit_limit_usd", &mut problems);
+    let credit_limit_cny = amount(form, "credit_limit_cny", &mut problems);
+    let first_period = Period::parse(form.trimmed("first_period")).unwrap_or_else(|| {
+        problems.push(FieldError::new("first_period", "choice"));
+        Period::Day
+    });
+    let quota_steps = read_steps(form.trimmed("quota_steps")).unwrap_or_else(|| {
+        problems.push(FieldError::new("quota_steps", "quota-steps").with("max", 20));
+        Vec::new()
+    });
     let mut whole = |name| form.number(name, &mut problems);
     let settings = BillingSettings {
         first_month: Some(form.trimmed("first_month").to_owned()).filter(|month| !month.is_empty()),
@@ -212,6 +252,10 @@ fn read_settings(form: &Sent) -> Result<BillingSettings> {
         delete_days: small(whole("delete_days")),
         low_balance_usd,
         low_balance_cny,
+        first_period,
+        credit_limit_usd,
+        credit_limit_cny,
+        quota_steps,
     };
     if problems.is_empty() { Ok(settings) } else { Err(Error::Invalid(problems)) }
 }
@@ -312,6 +356,9 @@ struct AccountPage {
     id: TenantId,
     standing: Standing,
     available: Money,
+    spendable: Money,
+    /// Why orders are refused; "" for none.
+    closed: String,
     entries: Vec<Entry>,
     invoices: Vec<Invoice>,
     form: Sent,
@@ -331,9 +378,12 @@ impl AccountPage {
             ("prepaid", switch(account.prepaid)),
             ("tax_rate", account.tax_rate.map(|rate| plain(rate.into())).unwrap_or_default()),
             ("billed_to", account.billed_to.clone()),
+            ("credit_limit", account.credit_limit.map(plain).unwrap_or_default()),
         ]);
         Ok(Self {
             available: standing.available()?,
+            spendable: standing.spendable()?,
+            closed: closed_word(&page, &standing),
             entries: db::accounts::entries(&mut tx, id, None, SHOWN).await?,
             invoices: db::invoices::list(&mut tx, Some(id), None, SHOWN).await?,
             errors: Vec::new(),
@@ -384,11 +434,16 @@ fn read_terms(form: &Sent) -> Result<AccountTerms> {
         "" => None,
         _ => Some(small(amount(form, "tax_rate", &mut problems))),
     };
+    let credit_limit = match form.trimmed("credit_limit") {
+        "" => None,
+        _ => Some(amount(form, "credit_limit", &mut problems)),
+    };
     let terms = AccountTerms {
         currency: currency(form)?,
         prepaid: form.on("prepaid"),
         tax_rate,
         billed_to: form.trimmed("billed_to").to_owned(),
+        credit_limit,
     };
     if problems.is_empty() { Ok(terms) } else { Err(Error::Invalid(problems)) }
 }
@@ -468,6 +523,7 @@ fn interval_views(page: &Page, metered: &Metered) -> Vec<IntervalView> {
             Kind::Trial => ("working", "admin-ledger-trial"),
             Kind::Retained => ("stopped", "admin-ledger-retained"),
             Kind::External => ("running", "admin-ledger-external"),
+            Kind::Suspended => ("stopped", "admin-ledger-suspended"),
         };
         let name = match page.language {
             crate::web::language::Language::English => &plan.name_en,

@@ -104,6 +104,7 @@ fn quota_form(customer: &Customer) -> Sent {
         ("quota_memory_mib", customer.quota_memory_mib.to_string()),
         ("quota_disk_mib", customer.quota_disk_mib.to_string()),
         ("may_buy", switch(customer.may_buy)),
+        ("quota_grows", switch(customer.quota_grows)),
     ];
     Sent::from(entries)
 }
@@ -128,6 +129,7 @@ fn read(form: &Sent) -> Result<Quotas> {
         quota_memory_mib: form.number("quota_memory_mib", &mut problems),
         quota_disk_mib: form.number("quota_disk_mib", &mut problems),
         may_buy: form.on("may_buy"),
+        quota_grows: form.on("quota_grows"),
     };
     if problems.is_empty() { Ok(quotas) } else { Err(Error::Invalid(problems)) }
 }

@@ -2,7 +2,7 @@
 
 use super::division::{self, Doing, Samples, Sold, Stack};
 use super::form::{Sent, field_errors, switch, unprocessable};
-use super::{Bar, percent, policy_form, state_kind, word};
+use super::{Bar, percent, policy_form, set_aside, state_kind, word};
 use crate::admin::db::instances::{self, InstanceRow};
 use crate::auth::Admin;
 use crate::error::{Error, FieldError, Result};
@@ -11,6 +11,7 @@ use crate::hosts::edit::{self, HostChange};
 use crate::hosts::{Host, HostState, enrol};
 use crate::ids::HostId;
 use crate::instances::db::samples;
+use crate::set_aside::Filter;
 use crate::state::App;
 use crate::typed;
 use crate::web::page::Page;
@@ -177,6 +178,7 @@ struct HostPage {
     instances: Vec<InstanceRow>,
     samples: Samples,
     certificates: Vec<Certificate>,
+    aside: Vec<set_aside::Row>,
     now: OffsetDateTime,
     form: Sent,
     errors: Vec<FieldError>,
@@ -188,6 +190,8 @@ impl HostPage {
         let instances = instances::list(app.db.platform(), &filter, None, 200).await?;
         let samples = samples::latest_of_host(app.db.platform(), host.id).await?;
         let certificates = db::certificates(app.db.platform(), host.id).await?;
+        let of_host = Filter { host: Some(host.id), instance: None };
+        let aside = set_aside::of(app, &page, of_host).await?;
         let (state, state_kind) = state_of(&page, &host);
         Ok(Self {
             state,
@@ -202,6 +206,7 @@ impl HostPage {
             samples,
             instances,
             certificates,
+            aside,
             now: OffsetDateTime::now_utc(),
             form,
             errors,

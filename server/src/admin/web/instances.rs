@@ -2,7 +2,7 @@
 
 use super::form::{Sent, field_errors, unprocessable};
 use super::policy_form::{self, Group};
-use super::{Bar, next_href, state_kind, word};
+use super::{Bar, next_href, set_aside, state_kind, word};
 use crate::admin::db::instances::{self as db, Filter, InstanceRow};
 use crate::admin::db::operations::{self, OperationRow};
 use crate::auth::Admin;
@@ -111,6 +111,7 @@ struct InstancePage {
     page: Page,
     instance: InstanceRow,
     operations: Vec<OperationRow>,
+    aside: Vec<set_aside::Row>,
     groups: Vec<Group>,
     bars: Vec<Bar>,
     panel: Panel,
@@ -130,9 +131,11 @@ impl InstancePage {
         refusal: Option<String>,
     ) -> Result<Self> {
         let operations = operations::list(app.db.platform(), "", Some(instance.id), None, 20).await?;
+        let of_instance = crate::set_aside::Filter { host: None, instance: Some(instance.id) };
+        let aside = set_aside::of(app, &page, of_instance).await?;
         let groups = policy_form::groups(&page, form, &errors);
         let bars = policy_form::bars(&page, &instance.policy);
-        Ok(Self { page, instance, operations, groups, bars, panel, errors, refusal })
+        Ok(Self { page, instance, operations, aside, groups, bars, panel, errors, refusal })
     }
 
     fn kind(&self, state: &str) -> &'static str {

@@ -1,4 +1,4 @@
-//! The outbox: with its bodies, so that an operator without a mail server can hand a link on.
+//! The outbox, with bodies that lack what opens something.
 
 use super::{next_href, state_kind, word};
 use crate::admin::db::mail::{self as db, MailRow};
@@ -78,14 +78,17 @@ async fn list(
 struct MailPage {
     page: Page,
     mail: MailRow,
+    /// Without what opens something; absent once it was removed.
+    body: Option<String>,
     kind: &'static str,
     word: String,
 }
 
 async fn show(State(app): State<App>, _: Admin, page: Page, Path(id): Path<String>) -> Result<MailPage> {
-    let mail = db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)?;
-    let (kind, word) = (state_kind(mail.state()), word(&page, "mail", mail.state()));
-    Ok(MailPage { page, mail, kind, word })
+    let row = db::by_id(app.db.platform(), id.parse()?).await?.ok_or(Error::NotFound)?;
+    let (kind, word) = (state_kind(row.state()), word(&page, "mail", row.state()));
+    let body = mail::shown(&app, &row)?;
+    Ok(MailPage { page, mail: row, body, kind, word })
 }
 
 async fn retry(State(app): State<App>, Admin(actor): Admin, Path(id): Path<String>) -> Result<Response> {

@@ -20,6 +20,7 @@ mod placement;
 mod plans;
 mod policy_form;
 mod pools;
+mod set_aside;
 mod settings;
 mod styleguide;
 mod trials;
@@ -36,6 +37,7 @@ pub fn routes() -> Router<App> {
         .merge(instances::routes())
         .merge(console::routes())
         .merge(operations::routes())
+        .merge(set_aside::routes())
         .merge(pools::routes())
         .merge(plans::routes())
         .merge(images::routes())

@@ -100,6 +100,7 @@ fn concerns(page: &Page, overview: &Overview, hosts: &[Host]) -> Vec<Concern> {
         counted("admin-concern-late", overview.operations_late, "/admin/operations?state=late"),
         counted("admin-concern-failed", overview.operations_failed, "/admin/operations?state=failed"),
         counted("admin-concern-drift", overview.instances_drifting, "/admin/instances?attention=on"),
+        counted("admin-concern-set-aside", overview.set_aside, "/admin/set-aside"),
         counted("admin-concern-appeals", overview.appeals_waiting, "/admin/trials"),
         counted("admin-concern-mail", overview.mails_abandoned, "/admin/mail?state=abandoned"),
     ]

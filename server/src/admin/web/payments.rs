@@ -7,7 +7,7 @@ use crate::billing::payments::db::{self, EventRow};
 use crate::billing::payments::provider::{Field, Provider};
 use crate::billing::payments::settings::{self, NewSettings, ProviderSettings};
 use crate::billing::payments::web::{provider_word, state_kind, state_word};
-use crate::billing::payments::{Payment, inbox, masked};
+use crate::billing::payments::{Payment, attention, inbox, masked};
 use crate::error::{Error, FieldError, Result};
 use crate::ids::PaymentId;
 use crate::state::App;
@@ -25,6 +25,7 @@ use serde::Deserialize;
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/admin/billing/payments", get(list))
+        .route("/admin/billing/payments/{id}/settle-dispute", post(settle_dispute))
         .route("/admin/billing/payment-events", get(list_events))
         .route("/admin/billing/payment-events/{id}", get(show_event))
         .route("/admin/billing/payment-events/{id}/retry", post(retry))
@@ -46,7 +47,7 @@ impl ListPage {
     }
 
     fn kind(&self, payment: &Payment) -> &'static str {
-        state_kind(payment.state)
+        state_kind(payment)
     }
 
     fn by(&self, payment: &Payment) -> String {
@@ -65,6 +66,15 @@ async fn list(State(app): State<App>, _: Admin, page: Page, paging: Paging<Payme
     let listed = Listed::new(rows, &paging, |payment: &Payment| payment.id.to_string());
     let next = next_href("/admin/billing/payments", &[], &listed);
     Ok(ListPage { page, payments: listed.items, next })
+}
+
+async fn settle_dispute(
+    State(app): State<App>,
+    Admin(actor): Admin,
+    Path(id): Path<String>,
+) -> Result<Response> {
+    attention::settle(&app, &actor, id.parse()?).await?;
+    Ok(flash::redirect("/admin/billing/payments", "dispute-settled"))
 }
 
 /// The states of events, in the order in which somebody has to look at them.

@@ -19,6 +19,8 @@ struct Row {
     suspended_here: bool,
     entitlement_version: i64,
     low_balance_told: bool,
+    credit_limit: Option<i64>,
+    runway_told: Option<i32>,
 }
 
 impl TryFrom<Row> for Account {
@@ -37,6 +39,8 @@ impl TryFrom<Row> for Account {
             suspended_here: row.suspended_here,
             entitlement_version: row.entitlement_version,
             low_balance_told: row.low_balance_told,
+            credit_limit: row.credit_limit,
+            runway_told: row.runway_told,
         })
     }
 }
@@ -45,7 +49,7 @@ pub async fn get(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<Option<Account>>
     sqlx::query_as!(
         Row,
         "SELECT tenant_id, name, currency, prepaid, tax_rate, billed_to, stage, overdue_since, suspended_here, \
-         entitlement_version, low_balance_told_at IS NOT NULL AS \"low_balance_told!\" \
+         entitlement_version, low_balance_told_at IS NOT NULL AS \"low_balance_told!\", credit_limit, runway_told \
          FROM billing_accounts JOIN tenants ON id = tenant_id WHERE tenant_id = $1",
         tenant.uuid(),
     )
@@ -68,12 +72,14 @@ pub async fn lock(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<Option<Account>
 
 pub async fn set_terms(tx: &mut Tx, tenant: TenantId, terms: &AccountTerms) -> sqlx::Result<()> {
     sqlx::query!(
-        "UPDATE billing_accounts SET currency = $2, prepaid = $3, tax_rate = $4, billed_to = $5 WHERE tenant_id = $1",
+        "UPDATE billing_accounts SET currency = $2, prepaid = $3, tax_rate = $4, billed_to = $5, credit_limit = $6 \
+         WHERE tenant_id = $1",
         tenant.uuid(),
         terms.currency.code(),
         terms.prepaid,
         terms.tax_rate,
         terms.billed_to.trim(),
+        terms.credit_limit,
     )
     .execute(&mut **tx)
     .await?;
@@ -101,17 +107,58 @@ pub async fn insert_entry(tx: &mut Tx, entry: &NewEntry<'_>, debit: &str, credit
     Ok(())
 }
 
-/// After a payment: whether it is the first, and has opened the account.  Customers of a billing system buy there.
+/// Whether the account was never open for orders, and is now.  Customers of a billing system buy there.
 pub async fn open_for_orders(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<bool> {
+    let first = sqlx::query!(
+        "UPDATE billing_accounts SET opened_at = now() WHERE tenant_id = $1 AND opened_at IS NULL",
+        tenant.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
+    if first.rows_affected() == 0 {
+        return Ok(false);
+    }
     let opened = sqlx::query!(
         "UPDATE tenants SET may_buy = true \
-         WHERE id = $1 AND NOT may_buy AND NOT EXISTS (SELECT FROM billing_owners WHERE tenant_id = $1) \
-         AND (SELECT count(*) FROM account_entries WHERE tenant_id = $1 AND kind = 'payment') = 1",
+         WHERE id = $1 AND NOT may_buy AND NOT EXISTS (SELECT FROM billing_owners WHERE tenant_id = $1)",
         tenant.uuid(),
     )
     .execute(&mut **tx)
     .await?;
     Ok(opened.rows_affected() == 1)
+}
+
+/// Whether it was open.
+pub async fn close_for_orders(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<bool> {
+    let closed = sqlx::query!("UPDATE tenants SET may_buy = false WHERE id = $1 AND may_buy", tenant.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(closed.rows_affected() == 1)
+}
+
+/// What keeps an account from ordering, besides money.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    pub may_buy: bool,
+    pub suspended: bool,
+    /// A payment is disputed, or was lost to a dispute, and no administrator has settled that.
+    pub disputed: bool,
+    /// A billing system sells to this customer.
+    pub sold_elsewhere: bool,
+}
+
+pub async fn gate(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<Gate> {
+    sqlx::query_as!(
+        Gate,
+        "SELECT may_buy, suspended_at IS NOT NULL AS \"suspended!\", \
+         EXISTS (SELECT FROM payments WHERE tenant_id = tenants.id AND dispute IN ('open', 'lost') \
+             AND dispute_settled_at IS NULL) AS \"disputed!\", \
+         EXISTS (SELECT FROM billing_owners WHERE tenant_id = tenants.id) AS \"sold_elsewhere!\" \
+         FROM tenants WHERE id = $1",
+        tenant.uuid()
+    )
+    .fetch_one(&mut **tx)
+    .await
 }
 
 /// The sum of all entries: what the customer has with us; below zero, what they owe.
@@ -179,20 +226,25 @@ pub async fn insert_voucher(
     code_hash: &[u8],
     amount: Money,
     valid_days: Option<i32>,
+    opens_orders: bool,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "INSERT INTO vouchers (id, code_hash, currency, amount, expires_at) \
-         VALUES ($1, $2, $3, $4, now() + make_interval(days => $5::integer))",
+        "INSERT INTO vouchers (id, code_hash, currency, amount, expires_at, opens_orders) \
+         VALUES ($1, $2, $3, $4, now() + make_interval(days => $5::integer), $6)",
         id.uuid(),
         code_hash,
         amount.currency.code(),
         amount.minor,
         valid_days,
+        opens_orders,
     )
     .execute(&mut **tx)
     .await?;
     Ok(())
 }
+
+/// A voucher that was taken: (which, how much, whether it opens the account for orders).
+pub type Taken = (VoucherId, Money, bool);
 
 /// Takes a voucher that is good; nothing where it is unknown, used, expired or of another currency.
 pub async fn take_voucher(
@@ -200,15 +252,15 @@ pub async fn take_voucher(
     code_hash: &[u8],
     tenant: TenantId,
     wanted: Currency,
-) -> sqlx::Result<Option<(VoucherId, Money)>> {
+) -> sqlx::Result<Option<Taken>> {
     let row = sqlx::query!(
         "UPDATE vouchers SET redeemed_at = now(), redeemed_by = $2 WHERE code_hash = $1 AND redeemed_at IS NULL \
-         AND currency = $3 AND (expires_at IS NULL OR expires_at > now()) RETURNING id, amount",
+         AND currency = $3 AND (expires_at IS NULL OR expires_at > now()) RETURNING id, amount, opens_orders",
         code_hash,
         tenant.uuid(),
         wanted.code(),
     )
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(row.map(|row| (row.id.into(), Money::new(wanted, row.amount))))
+    Ok(row.map(|row| (row.id.into(), Money::new(wanted, row.amount), row.opens_orders)))
 }

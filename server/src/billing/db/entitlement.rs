@@ -60,8 +60,22 @@ pub async fn set_low_balance_told(tx: &mut Tx, tenant: TenantId, told: bool) -> 
     Ok(())
 }
 
-/// Suspends the tenant, and remembers whether that was our doing.
+pub async fn set_runway_told(tx: &mut Tx, tenant: TenantId, days: Option<i32>) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE billing_accounts SET runway_told = $2 WHERE tenant_id = $1", tenant.uuid(), days)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Suspends the tenant, and remembers whether that was our doing.  From now on nothing is charged.
 pub async fn suspend(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "INSERT INTO account_suspensions (tenant_id, since) VALUES ($1, date_trunc('second', now())) \
+         ON CONFLICT (tenant_id, since) DO UPDATE SET until = NULL",
+        tenant.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
     let done = sqlx::query!(
         "UPDATE tenants SET suspended_at = now() WHERE id = $1 AND suspended_at IS NULL",
         tenant.uuid()
@@ -80,6 +94,13 @@ pub async fn suspend(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<()> {
 
 /// Lifts a suspension that was our doing; an administrator's stays.
 pub async fn release(tx: &mut Tx, tenant: TenantId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE account_suspensions SET until = greatest(since, date_trunc('second', now())) \
+         WHERE tenant_id = $1 AND until IS NULL",
+        tenant.uuid()
+    )
+    .execute(&mut **tx)
+    .await?;
     sqlx::query!(
         "UPDATE tenants SET suspended_at = NULL FROM billing_accounts WHERE id = $1 AND tenant_id = id AND suspended_here",
         tenant.uuid()

@@ -8,9 +8,10 @@ pub mod overview;
 
 use super::calendar;
 use super::money::Currency;
-use super::settings::BillingSettings;
+use super::settings::{BillingSettings, Period, QuotaStep};
 use crate::db::Tx;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 use time::OffsetDateTime;
 
 /// A word of the schema that the code must know.
@@ -36,7 +37,9 @@ pub async fn now(tx: &mut Tx) -> sqlx::Result<OffsetDateTime> {
 pub async fn settings(executor: impl PgExecutor<'_>) -> sqlx::Result<BillingSettings> {
     let row = sqlx::query!(
         "SELECT first_month, time_zone, currency, prepaid, tax_rate, tax_included, traffic_usd_micro, traffic_cny_micro, issuer, \
-         due_days, remind_days, suspend_days, delete_days, low_balance_usd, low_balance_cny FROM billing_settings"
+         due_days, remind_days, suspend_days, delete_days, low_balance_usd, low_balance_cny, \
+         first_period, credit_limit_usd, credit_limit_cny, quota_steps AS \"quota_steps: Json<Vec<QuotaStep>>\" \
+         FROM billing_settings"
     )
     .fetch_one(executor)
     .await?;
@@ -56,6 +59,10 @@ pub async fn settings(executor: impl PgExecutor<'_>) -> sqlx::Result<BillingSett
         delete_days: row.delete_days,
         low_balance_usd: row.low_balance_usd,
         low_balance_cny: row.low_balance_cny,
+        first_period: known("first_period", &row.first_period, Period::parse(&row.first_period))?,
+        credit_limit_usd: row.credit_limit_usd,
+        credit_limit_cny: row.credit_limit_cny,
+        quota_steps: row.quota_steps.0,
     })
 }
 
@@ -68,7 +75,8 @@ pub async fn save_settings(tx: &mut Tx, settings: &BillingSettings) -> sqlx::Res
     sqlx::query!(
         "UPDATE billing_settings SET time_zone = $1, currency = $2, prepaid = $3, tax_rate = $4, tax_included = $5, \
          traffic_usd_micro = $6, traffic_cny_micro = $7, issuer = $8, due_days = $9, remind_days = $10, \
-         suspend_days = $11, delete_days = $12, low_balance_usd = $13, low_balance_cny = $14, first_month = $15",
+         suspend_days = $11, delete_days = $12, low_balance_usd = $13, low_balance_cny = $14, first_month = $15, \
+         first_period = $16, credit_limit_usd = $17, credit_limit_cny = $18, quota_steps = $19",
         settings.time_zone,
         settings.currency.code(),
         settings.prepaid,
@@ -84,6 +92,10 @@ pub async fn save_settings(tx: &mut Tx, settings: &BillingSettings) -> sqlx::Res
         settings.low_balance_usd,
         settings.low_balance_cny,
         settings.begins().map(calendar::to_sql),
+        settings.first_period.name(),
+        settings.credit_limit_usd,
+        settings.credit_limit_cny,
+        Json(&settings.quota_steps) as _,
     )
     .execute(&mut **tx)
     .await?;

@@ -1,7 +1,7 @@
 //! Payments as an API: what customers pay, and what they have paid.
 
 use super::provider::Provider;
-use super::state::State as PaymentState;
+use super::state::{Disputed, State as PaymentState};
 use super::{NewPayment, Payment, create, db, settings};
 use crate::auth::Actor;
 use crate::billing::money::Money;
@@ -35,11 +35,18 @@ pub struct PaymentView {
     state: PaymentState,
     /// What went back; it may be a part.
     refunded: Money,
+    /// Whether the payer's bank disputes it.  `open` and `lost` close the account for orders.
+    dispute: Disputed,
+    /// What disputes took and did not give back.
+    disputed: Money,
+    /// The operator has opened the account again in spite of the dispute.
+    dispute_settled: bool,
     /// While it is pending: the provider's page, where it is paid.
     pay_url: Option<String>,
     /// While it is pending: the text of the QR code by which it is paid, instead of a page.
     code: Option<String>,
-    created_by: String,
+    /// Viewers are told their own address only.
+    created_by: Option<String>,
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
@@ -62,13 +69,23 @@ impl From<&Payment> for PaymentView {
             amount: payment.amount,
             state: payment.state,
             refunded: payment.refunded,
+            dispute: payment.dispute,
+            disputed: payment.disputed,
+            dispute_settled: payment.dispute_settled,
             pay_url,
             code,
-            created_by: payment.created_by.clone(),
+            created_by: Some(payment.created_by.clone()),
             created_at: payment.created_at,
             expires_at: payment.expires_at,
             paid_at: payment.paid_at,
         }
+    }
+}
+
+impl PaymentView {
+    fn told_to(actor: &Actor, payment: &Payment) -> Self {
+        let view = Self::from(payment);
+        Self { created_by: view.created_by.and_then(|email| actor.shown(email)), ..view }
     }
 }
 
@@ -83,7 +100,7 @@ async fn list(
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let rows = db::list(&mut tx, Some(actor.tenant_id), paging.after, paging.fetch()).await?;
     let listed = Listed::new(rows, &paging, |payment: &Payment| payment.id.to_string());
-    Ok(Json(listed.map(|payment| (&payment).into())))
+    Ok(Json(listed.map(|payment| PaymentView::told_to(&actor, &payment))))
 }
 
 /// Begin a payment
@@ -104,7 +121,7 @@ async fn begin(
 async fn one(app: &App, actor: &Actor, id: PaymentId) -> Result<PaymentView> {
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let payment = db::by_id(&mut tx, Some(actor.tenant_id), id).await?.ok_or(Error::NotFound)?;
-    Ok((&payment).into())
+    Ok(PaymentView::told_to(actor, &payment))
 }
 
 /// One payment
@@ -129,5 +146,6 @@ async fn providers(State(app): State<App>, actor: Actor) -> Result<Json<WaysToPa
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let account =
         crate::billing::db::accounts::get(&mut tx, actor.tenant_id).await?.ok_or(Error::NotFound)?;
+    drop(tx);
     Ok(Json(WaysToPay { providers: settings::offered(&app, account.currency).await? }))
 }

@@ -1,11 +1,11 @@
 //! SQL of payments.
 
 use super::Payment;
-use super::gateway::{Told, Values};
+use super::gateway::{Booked, Told, Values};
 use super::inbox::Waiting;
 use super::provider::Provider;
 use super::settings::Stored;
-use super::state::{Facts, State};
+use super::state::{Disputed, Facts, State};
 use crate::billing::money::{Currency, Money};
 use crate::db::Tx;
 use crate::ids::{PaymentId, TenantId};
@@ -112,6 +112,9 @@ struct PaymentRow {
     created_at: OffsetDateTime,
     expires_at: OffsetDateTime,
     paid_at: Option<OffsetDateTime>,
+    dispute: String,
+    disputed: i64,
+    dispute_settled: bool,
 }
 
 impl TryFrom<PaymentRow> for Payment {
@@ -127,6 +130,9 @@ impl TryFrom<PaymentRow> for Payment {
             amount: Money::new(currency, row.amount),
             state: known("state", &row.state, State::parse(&row.state))?,
             refunded: Money::new(currency, row.refunded),
+            dispute: known("dispute", &row.dispute, Disputed::parse(&row.dispute))?,
+            disputed: Money::new(currency, row.disputed),
+            dispute_settled: row.dispute_settled,
             facts: row.facts.0,
             target: row.target,
             created_by: row.created_by,
@@ -162,9 +168,91 @@ pub async fn insert(
     .await
 }
 
-pub async fn set_target(pool: &PgPool, id: PaymentId, target: &str) -> sqlx::Result<()> {
-    sqlx::query!("UPDATE payments SET target = $2 WHERE id = $1", id.uuid(), target).execute(pool).await?;
+pub async fn set_booked(pool: &PgPool, id: PaymentId, booked: &Booked) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE payments SET target = $2, reference = $3 WHERE id = $1",
+        id.uuid(),
+        booked.target,
+        booked.reference,
+    )
+    .execute(pool)
+    .await?;
     Ok(())
+}
+
+pub async fn reference(tx: &mut Tx, id: PaymentId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("SELECT reference FROM payments WHERE id = $1", id.uuid()).fetch_one(&mut **tx).await
+}
+
+/// The payment that a provider knows by its own number of the movement of money.
+pub async fn by_transaction(
+    tx: &mut Tx,
+    provider: Provider,
+    transaction: &str,
+) -> sqlx::Result<Option<PaymentId>> {
+    let id = sqlx::query_scalar!(
+        "SELECT id FROM payments WHERE provider = $1 AND facts ->> 'transaction' = $2 ORDER BY id LIMIT 1",
+        provider.name(),
+        transaction,
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(id.map(PaymentId::from))
+}
+
+/// Events of a payment that came before it.
+pub async fn wake_orphans(pool: &PgPool) -> sqlx::Result<()> {
+    sqlx::query!(
+        "UPDATE payment_events SET state = 'received', reason = '', due_at = now() \
+         WHERE state = 'unknown' AND told ->> 'transaction' IS NOT NULL AND EXISTS (SELECT FROM payments \
+             WHERE payments.provider = payment_events.provider \
+             AND facts ->> 'transaction' = told ->> 'transaction')"
+    )
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Payments that the provider is to be asked about, and how often it was.  Only those are open that were not paid.
+pub async fn due_to_ask(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<(PaymentId, i32)>> {
+    let rows = sqlx::query!(
+        "SELECT id, asked FROM payments WHERE ask_at <= now() AND state IN ('pending', 'expired') \
+         ORDER BY ask_at LIMIT $1",
+        limit,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id.into(), row.asked)).collect())
+}
+
+/// Whether nobody else asks now.  `wait` is in seconds; nothing: this is the last time.
+pub async fn note_asked(pool: &PgPool, id: PaymentId, asked: i32, wait: Option<f64>) -> sqlx::Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE payments SET asked = asked + 1, ask_at = now() + make_interval(secs => $3) \
+         WHERE id = $1 AND asked = $2 AND ask_at <= now()",
+        id.uuid(),
+        asked,
+        wait,
+    )
+    .execute(pool)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub async fn settle_dispute(tx: &mut Tx, id: PaymentId) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE payments SET dispute_settled_at = now() WHERE id = $1", id.uuid())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Administrators' addresses and languages.
+pub async fn operators(tx: &mut Tx) -> sqlx::Result<Vec<(String, String)>> {
+    let rows =
+        sqlx::query!("SELECT email, locale FROM users WHERE is_admin AND disabled_at IS NULL ORDER BY email")
+            .fetch_all(&mut **tx)
+            .await?;
+    Ok(rows.into_iter().map(|row| (row.email, row.locale)).collect())
 }
 
 /// The newest first; of one tenant, or for administrators of all.
@@ -177,7 +265,8 @@ pub async fn list(
     let rows = sqlx::query_as!(
         PaymentRow,
         "SELECT payments.id, tenant_id, tenants.name AS tenant_name, currency, provider, amount, \
-         facts AS \"facts: Json<Facts>\", state, refunded, target, created_by, payments.created_at, expires_at, paid_at \
+         facts AS \"facts: Json<Facts>\", state, refunded, target, created_by, payments.created_at, expires_at, paid_at, \
+         dispute, disputed, dispute_settled_at IS NOT NULL AS \"dispute_settled!\" \
          FROM payments JOIN tenants ON tenants.id = tenant_id \
          WHERE ($1::uuid IS NULL OR tenant_id = $1) AND ($2::uuid IS NULL OR payments.id < $2) \
          ORDER BY payments.id DESC LIMIT $3",
@@ -194,7 +283,8 @@ pub async fn by_id(tx: &mut Tx, tenant: Option<TenantId>, id: PaymentId) -> sqlx
     sqlx::query_as!(
         PaymentRow,
         "SELECT payments.id, tenant_id, tenants.name AS tenant_name, currency, provider, amount, \
-         facts AS \"facts: Json<Facts>\", state, refunded, target, created_by, payments.created_at, expires_at, paid_at \
+         facts AS \"facts: Json<Facts>\", state, refunded, target, created_by, payments.created_at, expires_at, paid_at, \
+         dispute, disputed, dispute_settled_at IS NOT NULL AS \"dispute_settled!\" \
          FROM payments JOIN tenants ON tenants.id = tenant_id \
          WHERE payments.id = $2 AND ($1::uuid IS NULL OR tenant_id = $1)",
         tenant.map(TenantId::uuid),
@@ -217,13 +307,16 @@ pub async fn lock(tx: &mut Tx, id: PaymentId) -> sqlx::Result<Option<Payment>> {
 pub async fn save_facts(tx: &mut Tx, payment: &Payment, facts: &Facts, entries: i32) -> sqlx::Result<()> {
     let state = facts.state(payment.amount);
     sqlx::query!(
-        "UPDATE payments SET facts = $2, state = $3, refunded = $4, entries = entries + $5, \
+        "UPDATE payments SET facts = $2, state = $3, refunded = $4, entries = entries + $5, dispute = $6, disputed = $7, \
+         ask_at = CASE WHEN $3 IN ('pending', 'expired') THEN ask_at END, \
          paid_at = CASE WHEN $3 IN ('paid', 'refunded') THEN coalesce(paid_at, now()) END WHERE id = $1",
         payment.id.uuid(),
         Json(facts) as _,
         state.name(),
         facts.refunded(),
         entries,
+        facts.dispute().name(),
+        facts.disputed(),
     )
     .execute(&mut **tx)
     .await?;
@@ -234,6 +327,7 @@ pub async fn save_facts(tx: &mut Tx, payment: &Payment, facts: &Facts, entries: 
 pub async fn overdue(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<PaymentId>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM payments WHERE state = 'pending' AND expires_at < now() - interval '10 minutes' \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'payment_expiry' AND subject = payments.id::text AND next_at > now()) \
          ORDER BY expires_at LIMIT $1",
         limit,
     )

@@ -83,6 +83,27 @@ pub struct Told {
     /// It is for another account of the operator's at this provider.
     #[serde(default)]
     pub elsewhere: bool,
+    /// The provider's number of the movement of money, where it does not name ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<String>,
+    /// Nothing that moves money, but somebody should look: a word for what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attention: Option<String>,
+}
+
+/// An order that the provider has taken.
+pub struct Booked {
+    /// The address where the customer pays, or the text of the QR code.
+    pub target: String,
+    /// The provider's own number of it, where it is needed to ask about it.
+    pub reference: Option<String>,
+}
+
+/// An order that the provider is asked about.
+pub struct Asked {
+    /// As in [`Order::number`].
+    pub number: String,
+    pub reference: Option<String>,
 }
 
 /// It is signed by the provider, and yet it cannot be read: with other keys it may.
@@ -92,8 +113,15 @@ pub struct Unreadable;
 
 #[async_trait]
 pub trait Gateway: Send + Sync {
-    /// Asks the provider to take a payment.  Gives the address where the customer pays, or the text of the QR code.
-    async fn book(&self, http: &reqwest::Client, order: &Order) -> anyhow::Result<String>;
+    /// Asks the provider to take a payment.
+    async fn book(&self, http: &reqwest::Client, order: &Order) -> anyhow::Result<Booked>;
+
+    /// Asks the provider what became of an order.  The answer is the provider's, and [`Gateway::read_answer`] reads it.  Nothing
+    /// where the provider does not know the order, because nobody has come to pay it, or where it cannot be asked.
+    async fn ask(&self, http: &reqwest::Client, asked: &Asked) -> anyhow::Result<Option<Vec<u8>>>;
+
+    /// What an answer of [`Gateway::ask`] says.
+    fn read_answer(&self, body: &[u8]) -> Result<Told, Unreadable>;
 
     /// Is this from the provider, and from now?
     fn verify(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Forged>;

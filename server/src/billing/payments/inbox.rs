@@ -5,10 +5,10 @@
 //! locked, so that any number of replicas may do it and each event counts once, whenever one of them is killed.  That the account is
 //! looked at afterwards is a debt of its own (`payments.reviewed`), paid by whoever comes next.
 
-use super::gateway::{Forged, Told, payment_of};
+use super::gateway::{Forged, Gateway, Told, payment_of};
 use super::provider::Provider;
 use super::state::{self, Dispute, Fact, Facts};
-use super::{Payment, db};
+use super::{Payment, ask, attention, db};
 use crate::auth::Actor;
 use crate::billing::accounts::{self, EntryKind, NewEntry};
 use crate::billing::entitlement;
@@ -17,6 +17,7 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::events::{self, Event, Source};
 use crate::ids::PaymentId;
+use crate::set_aside::{self, Item, Pass};
 use crate::state::App;
 use reqwest::header::HeaderMap;
 use serde_json::json;
@@ -53,10 +54,23 @@ pub async fn receive(
         None => (hex::encode(<sha2::Sha256 as sha2::Digest>::digest(body)), String::new()),
     };
     let told = gateway.read(body).ok();
-    if db::insert_event(app.db.platform(), provider, &event_id, &kind, body, told.as_ref()).await? {
+    store(app, provider, &event_id, &kind, body, told.as_ref()).await?;
+    Ok(Ok(()))
+}
+
+/// Keeps what a provider has said, once, and wakes the worker.
+pub async fn store(
+    app: &App,
+    provider: Provider,
+    event_id: &str,
+    kind: &str,
+    body: &[u8],
+    told: Option<&Told>,
+) -> Result<()> {
+    if db::insert_event(app.db.platform(), provider, event_id, kind, body, told).await? {
         app.payments_told.notify_one();
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// An event on its way.
@@ -79,10 +93,12 @@ enum Outcome {
 
 /// Applies all that waits and looks at the accounts concerned.
 pub async fn pass(app: &App) -> Result<()> {
+    // A dispute names the provider's number of a payment, which may have come after it.
+    db::wake_orphans(app.db.platform()).await?;
     loop {
         let waiting = db::waiting(app.db.platform(), BATCH).await?;
         for id in &waiting {
-            if let Err(error) = apply_one(app, *id).await {
+            if let Err(error) = set_aside::caught(apply_one(app, *id)).await {
                 // The others go on; this one comes again, later each time.
                 tracing::error!(event = id, error = ?error, "a payment event was not applied; it comes again");
                 db::postpone(app.db.platform(), *id, &format!("{error:?}")).await?;
@@ -98,22 +114,28 @@ pub async fn pass(app: &App) -> Result<()> {
 
 /// Looks at every account whose payments led to entries since the last look.
 async fn review(app: &App) -> Result<()> {
-    for (tenant, seen) in db::unreviewed(app.db.platform()).await? {
+    let unreviewed = db::unreviewed(app.db.platform()).await?;
+    if unreviewed.is_empty() {
+        return Ok(());
+    }
+    let pass = Pass::begin(app, set_aside::Kind::Account).await?;
+    for (tenant, seen) in unreviewed.into_iter().filter(|(tenant, _)| !pass.waits(tenant.uuid())) {
+        let look = async {
+            entitlement::review(app, tenant).await?;
+            Ok::<(), Error>(db::set_reviewed(app.db.platform(), &seen).await?)
+        };
         // The others must not wait for one that cannot be looked at.
-        match entitlement::review(app, tenant).await {
-            Ok(()) => db::set_reviewed(app.db.platform(), &seen).await?,
-            Err(error) => {
-                tracing::error!(%tenant, error = ?error, "an account was not looked at; the next pass does")
-            }
-        }
+        pass.each(Item::new(set_aside::Kind::Account, tenant.uuid()).tenant(tenant), look).await?;
     }
     Ok(())
 }
 
 /// Payments that nobody can make any more.
 async fn expire(app: &App) -> Result<()> {
+    let pass = Pass::begin(app, set_aside::Kind::PaymentExpiry).await?;
     for id in db::overdue(app.db.platform(), BATCH).await? {
-        note(app, id, &Fact::Expired).await?;
+        let item = Item::new(set_aside::Kind::PaymentExpiry, id.uuid());
+        pass.each(item, note(app, id, &Fact::Expired)).await?;
     }
     Ok(())
 }
@@ -133,14 +155,14 @@ async fn apply_one(app: &App, id: i64) -> Result<()> {
     let mut tx = app.db.begin_platform().await?;
     // Somebody else has it, or had it.
     let Some(event) = db::lock_event(&mut tx, id).await? else { return Ok(()) };
-    let outcome = settle(&mut tx, &event).await?;
+    let outcome = settle(&mut tx, app, &event).await?;
     let (state, reason, payment) = match outcome {
         Outcome::Applied(payment) => ("applied", "", Some(payment)),
         Outcome::Ignored(payment, reason) => ("ignored", reason, payment),
         Outcome::Unknown => ("unknown", "payment", None),
         Outcome::Unreadable => ("unreadable", "", None),
         Outcome::Disputed(payment, reason) => {
-            dispute(&mut tx, &event, payment, reason).await?;
+            dispute(&mut tx, app, &event, payment, reason).await?;
             ("disputed", reason, payment)
         }
     };
@@ -149,12 +171,20 @@ async fn apply_one(app: &App, id: i64) -> Result<()> {
     Ok(())
 }
 
-async fn settle(tx: &mut Tx, event: &Waiting) -> Result<Outcome> {
+async fn settle(tx: &mut Tx, app: &App, event: &Waiting) -> Result<Outcome> {
     let Some(told) = &event.told else { return Ok(Outcome::Unreadable) };
+    if let Some(word) = &told.attention {
+        attention::tell(tx, app, event.provider, word, &event.event_id, None).await?;
+    }
     if told.facts.is_empty() {
         return Ok(Outcome::Ignored(None, "kind"));
     }
-    let Some(id) = told.number.as_deref().and_then(payment_of) else { return Ok(Outcome::Unknown) };
+    let named = match (told.number.as_deref().and_then(payment_of), &told.transaction) {
+        (Some(id), _) => Some(id),
+        (None, Some(transaction)) => db::by_transaction(tx, event.provider, transaction).await?,
+        (None, None) => None,
+    };
+    let Some(id) = named else { return Ok(Outcome::Unknown) };
     let Some(payment) = db::lock(tx, id).await? else { return Ok(Outcome::Unknown) };
     // Who can sign for one provider says nothing of another's payments.
     if payment.provider != event.provider {
@@ -174,6 +204,7 @@ async fn settle(tx: &mut Tx, event: &Waiting) -> Result<Outcome> {
         return Ok(Outcome::Ignored(Some(id), "known"));
     }
     enter(tx, event.provider, &payment, &after).await?;
+    attention::of_changes(tx, app, &payment, &after).await?;
     Ok(Outcome::Applied(id))
 }
 
@@ -199,7 +230,10 @@ async fn enter(tx: &mut Tx, provider: Provider, payment: &Payment, after: &Facts
         };
         accounts::enter(tx, &entry).await?;
         let action = match movement.kind {
+            EntryKind::Refund if movement.minor > 0 => "payment.refund_failed",
             EntryKind::Refund => "payment.refunded",
+            EntryKind::Chargeback if movement.minor > 0 => "payment.chargeback_reversed",
+            EntryKind::Chargeback => "payment.charged_back",
             _ => "payment.received",
         };
         let data = json!({ "payment": payment.id, "provider": provider, "amount": amount });
@@ -209,7 +243,14 @@ async fn enter(tx: &mut Tx, provider: Provider, payment: &Payment, after: &Facts
 }
 
 /// For the operator only: what is not credited concerns the customer when somebody has looked at it.
-async fn dispute(tx: &mut Tx, event: &Waiting, payment: Option<PaymentId>, reason: &str) -> Result<()> {
+async fn dispute(
+    tx: &mut Tx,
+    app: &App,
+    event: &Waiting,
+    payment: Option<PaymentId>,
+    reason: &str,
+) -> Result<()> {
+    attention::tell(tx, app, event.provider, "contradiction", &event.event_id, None).await?;
     let data = json!({ "provider": event.provider, "payment": payment, "reason": reason });
     let record = Event {
         tenant: None,
@@ -229,7 +270,11 @@ pub async fn retry(app: &App, actor: &Actor, id: i64) -> Result<()> {
         return Err(Error::conflict("payment-event-settled"));
     }
     let gateway = db::provider(&mut *tx, event.provider).await?.open(app)?;
-    let told = gateway.and_then(|gateway| gateway.read(&event.body).ok()).or(event.told);
+    let answer = event.kind == ask::KIND;
+    let read = |gateway: Box<dyn Gateway>| {
+        if answer { gateway.read_answer(&event.body).ok() } else { gateway.read(&event.body).ok() }
+    };
+    let told = gateway.and_then(read).or(event.told);
     db::wait_again(&mut tx, id, told.as_ref()).await?;
     let record = Event {
         tenant: None,

@@ -8,10 +8,12 @@
 //!
 //! A payment is stored before the provider hears of it.  What the browser says when the customer comes back credits nothing; what
 //! counts is what the provider tells, signed, and that is stored before it is acknowledged and applied by a worker
-//! ([`inbox`]).  What it comes to is decided by [`state`], purely.
+//! ([`inbox`]).  Where nothing is told, because it was lost, the provider is asked ([`ask`]).  What it comes to is decided by [`state`], purely.
 
 mod alipay;
 pub mod api;
+pub mod ask;
+pub mod attention;
 pub mod db;
 pub mod gateway;
 pub mod inbox;
@@ -33,11 +35,11 @@ use crate::error::{Error, FieldError, Result};
 use crate::ids::{PaymentId, TenantId};
 use crate::state::App;
 use anyhow::Context;
-use gateway::Order;
+use gateway::{Booked, Order};
 use provider::Provider;
 use serde::Deserialize;
 use serde_json::json;
-use state::{Facts, State};
+use state::{Disputed, Facts, State};
 use std::time::Duration;
 use time::OffsetDateTime;
 
@@ -66,6 +68,11 @@ pub struct Payment {
     pub state: State,
     /// What went back.
     pub refunded: Money,
+    /// How chargebacks stand, and what they hold.
+    pub dispute: Disputed,
+    pub disputed: Money,
+    /// An administrator decided that the dispute no longer closes the account.
+    pub dispute_settled: bool,
     pub facts: Facts,
     /// Where it is paid: an address, or the text of a code.  Nothing until the provider has answered.
     pub target: Option<String>,
@@ -76,6 +83,11 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// The account takes no orders because of it.
+    pub fn closes_orders(&self) -> bool {
+        matches!(self.dispute, Disputed::Open | Disputed::Lost) && !self.dispute_settled
+    }
+
     /// Where the customer can still pay.
     pub fn payable(&self) -> Option<&str> {
         if self.state == State::Pending { self.target.as_deref() } else { None }
@@ -140,8 +152,8 @@ pub async fn create(app: &App, actor: &Actor, new: &NewPayment) -> Result<Paymen
         cancel_url: format!("{page}?cancelled=1"),
     };
     let http = gateway::client(app).map_err(anyhow::Error::from)?;
-    match gateway.book(&http, &order).await.and_then(|target| checked(new.provider, target)) {
-        Ok(target) => db::set_target(app.db.platform(), id, &target).await?,
+    match gateway.book(&http, &order).await.and_then(|booked| checked(new.provider, booked)) {
+        Ok(booked) => db::set_booked(app.db.platform(), id, &booked).await?,
         Err(error) => {
             let error = format!("{error:#}");
             tracing::error!(provider = new.provider.name(), payment = %id, error, "a payment was not booked");
@@ -153,7 +165,10 @@ pub async fn create(app: &App, actor: &Actor, new: &NewPayment) -> Result<Paymen
 }
 
 /// Customers are sent to web pages, and to nothing else that an address can be.
-fn checked(provider: Provider, target: String) -> anyhow::Result<String> {
+fn checked(provider: Provider, booked: Booked) -> anyhow::Result<Booked> {
+    let target = &booked.target;
+    let reference = booked.reference.as_deref().unwrap_or_default();
+    anyhow::ensure!(reference.len() <= 200, "the provider's number of the order is too long");
     anyhow::ensure!(target.len() <= 8000, "the provider's answer is too long");
     if provider.by_code() {
         // As much as fits into a code that a telephone can read off a screen.
@@ -162,7 +177,7 @@ fn checked(provider: Provider, target: String) -> anyhow::Result<String> {
         let url: reqwest::Url = target.parse().context("the provider gave no address")?;
         anyhow::ensure!(matches!(url.scheme(), "https" | "http"), "the provider gave no address of a page");
     }
-    Ok(target)
+    Ok(booked)
 }
 
 /// The body of a provider's answer, if it agrees.

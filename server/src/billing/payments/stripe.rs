@@ -3,9 +3,11 @@
 //! The signature is `Stripe-Signature: t=SECONDS,v1=HEX[,v1=HEX…]`, an HMAC-SHA256 with the endpoint's secret over
 //! `SECONDS.BODY`; there are several while a secret is rolled.
 
-use super::gateway::{Envelope, Forged, Gateway, Order, Told, Unreadable, Values, check_time, header, take};
+use super::gateway::{
+    Asked, Booked, Envelope, Forged, Gateway, Order, Told, Unreadable, Values, check_time, header, take,
+};
 use super::keys;
-use super::state::{Fact, Said};
+use super::state::{Fact, News, Said};
 use anyhow::Context;
 use async_trait::async_trait;
 use reqwest::header::HeaderMap;
@@ -23,6 +25,7 @@ const VERSION: &str = "2024-06-20";
 
 #[derive(Deserialize)]
 struct Session {
+    id: String,
     url: String,
 }
 
@@ -38,7 +41,7 @@ impl Stripe {
 
 #[async_trait]
 impl Gateway for Stripe {
-    async fn book(&self, http: &reqwest::Client, order: &Order) -> anyhow::Result<String> {
+    async fn book(&self, http: &reqwest::Client, order: &Order) -> anyhow::Result<Booked> {
         let (number, amount) = (order.number(), order.amount.minor.to_string());
         let expires = order.expires_at.unix_timestamp().to_string();
         let currency = order.amount.currency.code().to_ascii_lowercase();
@@ -67,7 +70,37 @@ impl Gateway for Stripe {
             .context("Stripe does not answer")?;
         let answer = super::answered(answer).await?;
         let session: Session = serde_json::from_slice(&answer).context("Stripe's answer has no address")?;
-        Ok(session.url)
+        Ok(Booked { target: session.url, reference: Some(session.id) })
+    }
+
+    async fn ask(&self, http: &reqwest::Client, asked: &Asked) -> anyhow::Result<Option<Vec<u8>>> {
+        let Some(session) = &asked.reference else { return Ok(None) };
+        // What is no number of a session could be another path.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        anyhow::ensure!(session.bytes().all(plain), "the number of the session is none of Stripe's");
+        let answer = http
+            .get(format!("{}/v1/checkout/sessions/{session}", self.base_url.trim_end_matches('/')))
+            .bearer_auth(&self.secret_key)
+            .header("stripe-version", VERSION)
+            .timeout(super::PATIENCE)
+            .send()
+            .await
+            .context("Stripe does not answer")?;
+        Ok(Some(super::answered(answer).await?))
+    }
+
+    fn read_answer(&self, body: &[u8]) -> Result<Told, Unreadable> {
+        let session: Value = serde_json::from_slice(body).map_err(|_| Unreadable)?;
+        let facts = match (session["payment_status"].as_str(), session["status"].as_str()) {
+            (Some("paid"), _) => vec![paid(&session)?],
+            (_, Some("expired")) => vec![Fact::Expired],
+            _ => Vec::new(),
+        };
+        Ok(Told {
+            number: session["client_reference_id"].as_str().map(str::to_owned),
+            facts,
+            ..Told::default()
+        })
     }
 
     fn verify(&self, headers: &HeaderMap, body: &[u8], now: i64) -> Result<(), Forged> {
@@ -93,32 +126,70 @@ impl Gateway for Stripe {
     fn read(&self, body: &[u8]) -> Result<Told, Unreadable> {
         let event: Value = serde_json::from_slice(body).map_err(|_| Unreadable)?;
         let object = &event["data"]["object"];
-        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or(Unreadable);
-        let said = |amount: &str| {
-            let minor = object[amount].as_i64().ok_or(Unreadable)?;
-            Ok(Said { minor, currency: text(&object["currency"])?.to_ascii_uppercase() })
-        };
-        let number = match text(&event["type"])?.split_once('.') {
-            Some(("charge", _)) => &object["metadata"]["payment"],
+        let kind = text(&event["type"])?;
+        let number = match kind.split_once('.') {
+            Some(("charge" | "refund", _)) => &object["metadata"]["payment"],
             _ => &object["client_reference_id"],
         };
         let number = number.as_str().map(str::to_owned);
-        let facts = match event["type"].as_str().unwrap_or_default() {
+        let facts = match kind.as_str() {
             "checkout.session.completed" | "checkout.session.async_payment_succeeded"
                 // Some ways to pay take days; then it is completed unpaid, and told again when it is paid.
                 if object["payment_status"] == "paid" =>
             {
-                vec![Fact::Paid { transaction: text(&object["payment_intent"])?, amount: said("amount_total")? }]
+                vec![paid(object)?]
             }
             "checkout.session.async_payment_failed" => vec![Fact::Failed],
             "checkout.session.expired" => vec![Fact::Expired],
             "charge.refunded" => {
-                vec![Fact::Refunded { refund: text(&object["id"])?, amount: said("amount_refunded")? }]
+                vec![Fact::Refunded { refund: text(&object["id"])?, amount: said(object, "amount_refunded")? }]
             }
+            "refund.created" | "refund.updated" | "refund.failed" | "charge.refund.updated" => refund(object)?,
+            _ if kind.starts_with("charge.dispute.") => vec![chargeback(&kind, object)?],
             _ => Vec::new(),
         };
-        Ok(Told { number, facts, elsewhere: false })
+        // Refunds and disputes have notes of their own, so that they name our payment by its movement of money only.
+        let transaction = object["payment_intent"].as_str().map(str::to_owned).filter(|_| number.is_none());
+        Ok(Told { number, facts, transaction, ..Told::default() })
     }
+}
+
+fn text(value: &Value) -> Result<String, Unreadable> {
+    value.as_str().map(str::to_owned).ok_or(Unreadable)
+}
+
+fn said(object: &Value, amount: &str) -> Result<Said, Unreadable> {
+    let minor = object[amount].as_i64().ok_or(Unreadable)?;
+    Ok(Said { minor, currency: text(&object["currency"])?.to_ascii_uppercase() })
+}
+
+/// A Checkout Session that is paid.
+fn paid(session: &Value) -> Result<Fact, Unreadable> {
+    Ok(Fact::Paid { transaction: text(&session["payment_intent"])?, amount: said(session, "amount_total")? })
+}
+
+/// A refund counts from when it is begun; one that needs something of the customer first has not begun.
+fn refund(object: &Value) -> Result<Vec<Fact>, Unreadable> {
+    let failed = match object["status"].as_str() {
+        Some("pending" | "succeeded") => false,
+        Some("failed" | "canceled") => true,
+        _ => return Ok(Vec::new()),
+    };
+    Ok(vec![Fact::Returned { refund: text(&object["id"])?, amount: said(object, "amount")?, failed }])
+}
+
+/// What an event says of a dispute, by its name and by the status that the dispute has in it.
+fn chargeback(kind: &str, dispute: &Value) -> Result<Fact, Unreadable> {
+    let news = match (kind, dispute["status"].as_str().unwrap_or_default()) {
+        ("charge.dispute.funds_withdrawn", _) => News::Withdrawn,
+        ("charge.dispute.funds_reinstated", _) => News::Reinstated,
+        (_, "won") => News::Won,
+        (_, "lost") => News::Lost,
+        (_, "warning_closed" | "prevented") => News::Dropped,
+        (_, status) if status.starts_with("warning_") => News::Inquiry,
+        _ => News::Opened,
+    };
+    Ok(Fact::Chargeback { chargeback: text(&dispute["id"])?, amount: said(dispute, "amount")?, news })
 }
 
 #[cfg(test)]

@@ -89,6 +89,15 @@ pub struct ChangePlanBody {
     pub plan: String,
     pub entitlement_version: i64,
     pub service_id: Option<ServiceId>,
+    /// The disk grows to the plan's size, for good. `false` keeps the disk as it is.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub grow_disk: bool,
+}
+
+/// What a billing system sells is the whole plan, its disk included.
+const fn yes() -> bool {
+    true
 }
 
 /// A service as it is now.

@@ -202,7 +202,9 @@ async fn undo_terminate(
 
 /// Move a service to another plan
 ///
-/// Decisions about the plan count apart from those about suspension: of each kind the highest number wins.
+/// Decisions about the plan count apart from those about suspension: of each kind the highest number wins. A plan whose
+/// disk is smaller than the instance's is a 422 `plan-disk-too-small`, because disks never shrink. Usage names the dearer
+/// plan until a smaller one is in force.
 #[utoipa::path(post, path = "/billing/v1/services/{external_ref}/change-plan", tag = "Services",
     params(("external_ref" = String, Path, description = "Your reference"), IdempotencyParams), request_body = ChangePlanBody,
     responses((status = 202, body = ServiceBody), (status = 200, body = ServiceBody), Refusals, Conflicts))]
@@ -213,8 +215,8 @@ async fn change_plan(
     Json(body): Json<ChangePlanBody>,
 ) -> Result<Answer> {
     system.may(Scope::Provision)?;
-    let (version, meant) = (body.entitlement_version, body.service_id);
-    decisions::change_plan(&app, &system, &reference, &body.plan, version, meant).await.map(answer)
+    let ChangePlanBody { plan, grow_disk, entitlement_version: version, service_id: meant } = body;
+    decisions::change_plan(&app, &system, &reference, &plan, grow_disk, version, meant).await.map(answer)
 }
 
 /// Let the owner choose a password
@@ -235,8 +237,9 @@ async fn reset_password(
 
 /// Let the owner in
 ///
-/// A link that works once and for 60 seconds, and leads to the page of the instance. Refused where the account was not
-/// made through you, and for administrators of the platform.
+/// A link that works once and for 60 seconds, and leads to the page of the instance. The session reaches what
+/// you sold to this customer, and no other team or account setting. Refused where the account was not made through you, for
+/// administrators of the platform, and once the owner has chosen a password (403 `sso-own-password`): they sign in with it.
 #[utoipa::path(post, path = "/billing/v1/services/{external_ref}/sso", tag = "Services",
     params(("external_ref" = String, Path, description = "Your reference")),
     responses((status = 201, body = SignOnBody), Refusals, Conflicts))]

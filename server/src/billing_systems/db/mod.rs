@@ -150,6 +150,7 @@ pub async fn unsettled(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<(ServiceId
          WHERE deleted_at IS NULL AND CASE entitlement \
              WHEN 'suspended' THEN lock_reason IS NULL AND state NOT IN ('failed', 'deleting', 'deleted') \
              WHEN 'active' THEN lock_reason IS NOT DISTINCT FROM 'service_suspended' ELSE false END \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'service' AND subject = services.id::text AND next_at > now()) \
          ORDER BY services.id LIMIT $1",
         limit,
     )
@@ -234,12 +235,14 @@ pub struct Standing {
     pub is_admin: bool,
     pub disabled: bool,
     pub made_here: bool,
+    pub own_password: bool,
 }
 
 pub async fn standing_of_owner(tx: &mut Tx, service: &Service) -> sqlx::Result<Option<Standing>> {
     sqlx::query_as!(
         Standing,
-        "SELECT is_admin, disabled_at IS NOT NULL AS \"disabled!\", made_here FROM billing_owners AS owners \
+        "SELECT is_admin, disabled_at IS NOT NULL AS \"disabled!\", made_here, \
+         own_password_at IS NOT NULL AND email_verified_at IS NOT NULL AS \"own_password!\" FROM billing_owners AS owners \
          JOIN users ON users.id = user_id WHERE system_id = $1 AND tenant_id = $2 AND user_id = $3",
         service.system.uuid(),
         service.tenant.uuid(),

@@ -159,7 +159,7 @@ pub async fn start(app: &App, actor: &Actor, new: &NewImport) -> Result<Import> 
         action: "image.import_started",
         subject_kind: "image_import",
         subject_id: &subject_id,
-        data: json!({ "slug": new.image.slug, "url": url }),
+        data: json!({ "slug": new.image.slug, "url": outbound::without_query(url) }),
     };
     events::record(&mut tx, &source, event).await?;
     tx.commit().await?;

@@ -104,7 +104,8 @@ async fn rebuild(
 /// Moves an instance to another plan; a trial becomes a bought instance.
 ///
 /// Most of a change is in force at once.  What needs a restart of the guest is named in the operation
-/// and in the instance.  A disk never shrinks: with a smaller plan the instance keeps its own.
+/// and in the instance.  Until a smaller plan is in force, the larger one stays reserved and is charged; the instance
+/// names it as `charged_plan`.  A disk grows with `grow_disk` and never shrinks: a plan with a smaller disk is refused.
 #[utoipa::path(post, path = "/api/v1/instances/{id}/actions/resize", tag = "actions",
     params(("id" = InstanceId, Path), IdempotencyParams), request_body = ResizeBody, responses(
     (status = 202, body = OperationBody),
@@ -118,7 +119,7 @@ async fn resize(
     Path(id): Path<String>,
     Json(body): Json<ResizeBody>,
 ) -> Result<Accepted> {
-    Ok(accepted(resize::resize(&app, &actor, id.parse()?, &body.plan).await?))
+    Ok(accepted(resize::resize(&app, &actor, id.parse()?, &body.plan, body.grow_disk).await?))
 }
 
 /// Undoes a deletion while its grace period runs; the instance is then stopped.

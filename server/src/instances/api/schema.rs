@@ -34,6 +34,9 @@ pub struct InstanceBody {
     #[schema(example = "running")]
     pub power: &'static str,
     pub plan: PlanRef,
+    /// The plan that is charged until the change to `plan` is in force; absent when `plan` is.  What is larger of both
+    /// stays reserved meanwhile.
+    pub charged_plan: Option<PlanRef>,
     pub image: ImageRef,
     /// Public addresses, IPv4 first.
     #[schema(example = json!(["203.0.113.7", "2001:db8::7"]))]
@@ -114,7 +117,7 @@ pub struct FailureBody {
 
 impl From<View> for InstanceBody {
     fn from(view: View) -> Self {
-        let View { instance, plan, image, addresses, trial, operation, network_seen } = view;
+        let View { instance, plan, charged_plan, image, addresses, trial, operation, network_seen } = view;
         let failure = match &instance.outcome {
             Some(Outcome::Failed { code, detail, permanent }) => {
                 Some(FailureBody { code: wire_name(code), detail: detail.clone(), permanent: *permanent })
@@ -129,6 +132,11 @@ impl From<View> for InstanceBody {
             state: instance.state.name(),
             power: power_name(instance.power),
             plan: PlanRef { id: plan.id, slug: plan.slug, version: instance.plan_version },
+            charged_plan: charged_plan.map(|plan| PlanRef {
+                id: plan.id,
+                slug: plan.slug,
+                version: plan.version,
+            }),
             image: ImageRef { id: image.id, slug: image.slug, name: image.name },
             addresses: addresses.iter().map(ToString::to_string).collect(),
             login_user: image.login_user,
@@ -268,6 +276,10 @@ pub struct ResizeBody {
     #[serde(default)]
     #[schema(example = "large")]
     pub plan: String,
+    /// The disk grows to the plan's size, which is final: afterwards only plans with a disk of at least this size can be
+    /// chosen.  Without it the instance keeps its disk; the same plan with `true` grows it later.
+    #[serde(default)]
+    pub grow_disk: bool,
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -7,6 +7,7 @@
 use crate::db::Tx;
 use crate::ids::{HostId, InstanceId};
 use jst_policy::admission::Booking;
+use jst_policy::units::{Iops, KbitPerSec, MiB, MilliCpu};
 
 /// Amounts as columns have them.  What is beyond 2^63 fits on no host and is refused there.
 struct Columns {
@@ -95,9 +96,42 @@ pub async fn book(
     .await
 }
 
+/// What an instance has booked; absent when it has given everything back.
+pub async fn of(tx: &mut Tx, instance: InstanceId) -> sqlx::Result<Option<Booking>> {
+    let row = sqlx::query!(
+        "SELECT cpu_millicpu, vcpus, dedicated_cores, memory_reserved_mib, memory_size_mib, storage_mib, disk_iops, \
+         network_in_kbit, network_out_kbit FROM bookings WHERE instance_id = $1",
+        instance.uuid(),
+    )
+    .fetch_optional(&mut **tx)
+    .await?;
+    let amount = |column: i64| u64::try_from(column).unwrap_or(0);
+    let count = |column: i64| u32::try_from(column).unwrap_or(u32::MAX);
+    Ok(row.map(|row| Booking {
+        cpu_reservation: MilliCpu(amount(row.cpu_millicpu)),
+        vcpus: count(row.vcpus),
+        dedicated_cores: count(row.dedicated_cores),
+        memory_reservation: MiB(amount(row.memory_reserved_mib)),
+        memory_size: MiB(amount(row.memory_size_mib)),
+        disk: MiB(amount(row.storage_mib)),
+        disk_reservation: Iops(amount(row.disk_iops)),
+        network_reservation_in: KbitPerSec(amount(row.network_in_kbit)),
+        network_reservation_out: KbitPerSec(amount(row.network_out_kbit)),
+    }))
+}
+
+/// Whether what is booked must fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// What is asked for must fit beside everything else.
+    Needed,
+    /// It is in force already: the sums say so, also above the host's ceilings.
+    Taken,
+}
+
 /// Changes what an instance has booked on the host where it is, if the difference still fits; false
 /// when it does not.  What is not asked more of is never short.
-pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking) -> sqlx::Result<bool> {
+pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking, room: Room) -> sqlx::Result<bool> {
     let new = Columns::from(booking);
     let changed = sqlx::query_scalar!(
         "WITH old AS (SELECT * FROM bookings WHERE instance_id = $1), \
@@ -112,8 +146,8 @@ pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking) -> sql
                  booked_network_out_kbit = booked_network_out_kbit - old.network_out_kbit + $8, \
                  booked_dedicated_cores = booked_dedicated_cores - old.dedicated_cores + $9, \
                  booked_disk_iops = booked_disk_iops - old.disk_iops + $10 \
-             FROM old WHERE hosts.id = old.host_id \
-                 AND ($2 <= old.cpu_millicpu OR booked_cpu_millicpu - old.cpu_millicpu + $2 <= capacity_cpu_millicpu) \
+             FROM old WHERE hosts.id = old.host_id AND ($11 \
+                 OR ($2 <= old.cpu_millicpu OR booked_cpu_millicpu - old.cpu_millicpu + $2 <= capacity_cpu_millicpu) \
                  AND (($3 <= old.vcpus AND $9 <= old.dedicated_cores) \
                      OR booked_vcpus - old.vcpus + $3 - booked_dedicated_cores + old.dedicated_cores - $9 \
                      + ceil((booked_dedicated_cores - old.dedicated_cores + $9) * overcommit_cpu_permille / 1000.0) \
@@ -130,7 +164,7 @@ pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking) -> sql
                      OR booked_network_out_kbit - old.network_out_kbit + $8 <= capacity_network_kbit) \
                  AND ($9 <= old.dedicated_cores \
                      OR booked_dedicated_cores - old.dedicated_cores + $9 <= capacity_cpu_millicpu / 1000 - 1) \
-                 AND ($10 <= old.disk_iops OR booked_disk_iops - old.disk_iops + $10 <= capacity_disk_iops) \
+                 AND ($10 <= old.disk_iops OR booked_disk_iops - old.disk_iops + $10 <= capacity_disk_iops)) \
              RETURNING hosts.id \
          ) \
          UPDATE bookings SET cpu_millicpu = $2, vcpus = $3, memory_reserved_mib = $4, memory_size_mib = $5, \
@@ -146,6 +180,7 @@ pub async fn rebook(tx: &mut Tx, instance: InstanceId, booking: &Booking) -> sql
         new.network_out,
         new.dedicated_cores,
         new.disk_iops,
+        room == Room::Taken,
     )
     .fetch_optional(&mut **tx)
     .await?;

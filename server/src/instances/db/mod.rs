@@ -46,6 +46,7 @@ pub struct Row {
     observed: String,
     reported_generation: i64,
     applied_generation: i64,
+    held_generation: i64,
     outcome: Option<Json<Outcome>>,
     applied: Option<Json<ResourcePolicy>>,
     restart_required: Vec<String>,
@@ -53,6 +54,7 @@ pub struct Row {
     state: String,
     reported_at: Option<OffsetDateTime>,
     deleted_at: Option<OffsetDateTime>,
+    first_deleted_at: Option<OffsetDateTime>,
     purge_at: Option<OffsetDateTime>,
     tombstone_at: Option<OffsetDateTime>,
     purged_at: Option<OffsetDateTime>,
@@ -97,6 +99,7 @@ impl TryFrom<Row> for Instance {
             observed: word::<Observed>("observed", &row.observed)?,
             reported_generation: row.reported_generation,
             applied_generation: row.applied_generation,
+            held_generation: row.held_generation,
             outcome: row.outcome.map(|outcome| outcome.0),
             applied: row.applied.map(|applied| applied.0),
             restart_required: row.restart_required,
@@ -104,6 +107,7 @@ impl TryFrom<Row> for Instance {
             state: word::<InstanceState>("state", &row.state)?,
             reported_at: row.reported_at,
             deleted_at: row.deleted_at,
+            first_deleted_at: row.first_deleted_at,
             purge_at: row.purge_at,
             tombstone_at: row.tombstone_at,
             purged_at: row.purged_at,
@@ -122,9 +126,9 @@ macro_rules! select_instances {
             "SELECT id, tenant_id, host_id, name, hostname, domain, plan_id, plan_version, image_id, \
              policy AS \"policy: Json<ResourcePolicy>\", on_crash, build, build_generation, mac, ssh_keys, user_data, \
              firewall AS \"firewall: Json<Firewall>\", delete_protection, power, generation, epoch, revision, observed, \
-             reported_generation, applied_generation, outcome AS \"outcome: Json<Outcome>\", \
+             reported_generation, applied_generation, held_generation, outcome AS \"outcome: Json<Outcome>\", \
              applied AS \"applied: Json<ResourcePolicy>\", restart_required, drift, state, reported_at, deleted_at, \
-             purge_at, tombstone_at, purged_at, lock_reason, created_at, now() AS \"now!\" FROM instances " + $rest
+             first_deleted_at, purge_at, tombstone_at, purged_at, lock_reason, created_at, now() AS \"now!\" FROM instances " + $rest
             $(, $argument)*
         )
     };
@@ -226,7 +230,7 @@ pub async fn save_desired(tx: &mut Tx, instance: &Instance) -> sqlx::Result<i64>
          UPDATE instances SET host_id = $2, name = $3, hostname = $4, plan_id = $5, plan_version = $6, image_id = $7, \
          policy = $8, on_crash = $9, build = $10, ssh_keys = $11, user_data = $12, firewall = $13, \
          delete_protection = $14, power = $15, generation = $16, epoch = $17, state = $18, deleted_at = $19, \
-         purge_at = $20, tombstone_at = $21, purged_at = $22, lock_reason = $23, observed = $24, build_generation = $25, domain = $26, \
+         purge_at = $20, tombstone_at = $21, purged_at = $22, lock_reason = $23, observed = $24, build_generation = $25, domain = $26, first_deleted_at = $27, \
          revision = host.revision, updated_at = now() \
          FROM host WHERE instances.id = $1 RETURNING instances.revision",
         instance.id.uuid(),
@@ -255,6 +259,7 @@ pub async fn save_desired(tx: &mut Tx, instance: &Instance) -> sqlx::Result<i64>
         observed_name(instance.observed),
         instance.build_generation,
         instance.domain,
+        instance.first_deleted_at,
     )
     .fetch_one(&mut **tx)
     .await?;
@@ -305,6 +310,7 @@ pub async fn save_protection(tx: &mut Tx, id: InstanceId, on: bool) -> sqlx::Res
 pub async fn due_for_purge(pool: &sqlx::PgPool, limit: i64) -> sqlx::Result<Vec<InstanceId>> {
     let ids = sqlx::query_scalar!(
         "SELECT id FROM instances WHERE purge_at <= now() AND tombstone_at IS NULL AND purged_at IS NULL \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'purge' AND subject = instances.id::text AND next_at > now()) \
          ORDER BY purge_at LIMIT $1",
         limit,
     )

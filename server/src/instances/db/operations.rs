@@ -274,7 +274,9 @@ pub async fn fail(tx: &mut Tx, operation: &Operation, code: &str, detail: &str) 
 /// Open operations whose deadline has passed, of any tenant.  Not locked: the instance is locked first.
 pub async fn overdue(tx: &mut Tx, limit: i64) -> sqlx::Result<Vec<Operation>> {
     select_operations!(
-        "WHERE operations.state IN ('pending', 'running') AND deadline_at < now() ORDER BY deadline_at LIMIT $1",
+        "WHERE operations.state IN ('pending', 'running') AND deadline_at < now() \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'deadline' AND subject = operations.id::text AND next_at > now()) \
+         ORDER BY deadline_at LIMIT $1",
         limit,
     )
     .fetch_all(&mut **tx)

@@ -19,6 +19,10 @@ pub struct Observation {
     pub outcome: Outcome,
     /// The generation is in force.
     pub applied: bool,
+    /// Something of the generation is in force.
+    pub reached: bool,
+    /// Nothing larger of an earlier generation is in force.
+    pub settled: bool,
     pub policy: Option<ResourcePolicy>,
     pub restart_required: Vec<String>,
     pub drift: Vec<String>,
@@ -36,6 +40,8 @@ pub async fn observe(
     let done = sqlx::query!(
         "UPDATE instances SET observed = $4, reported_generation = $5, outcome = $6, \
          applied_generation = CASE WHEN $7 THEN $5 ELSE applied_generation END, \
+         reached_generation = CASE WHEN $12 THEN greatest(reached_generation, $5) ELSE reached_generation END, \
+         held_generation = CASE WHEN $13 THEN $5 ELSE held_generation END, \
          applied = $8, restart_required = $9, drift = $10, state = $11, reported_at = now() \
          WHERE id = $1 AND host_id = $2 AND epoch = $3 AND reported_generation <= $5 AND generation >= $5 \
          AND purged_at IS NULL",
@@ -50,6 +56,8 @@ pub async fn observe(
         &seen.restart_required,
         &seen.drift,
         state.name(),
+        seen.reached,
+        seen.settled,
     )
     .execute(&mut **tx)
     .await?;

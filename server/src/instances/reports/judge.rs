@@ -2,6 +2,7 @@
 
 use crate::ids::OperationId;
 use crate::instances::db::reports::Observation;
+use crate::instances::in_force;
 use crate::instances::model::Instance;
 use crate::instances::operations::{GUEST_CRASHED, Kind, Operation};
 use jst_policy::lifecycle::Power;
@@ -100,7 +101,7 @@ fn is_progress(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Progress { .. } | Outcome::Unknown)
 }
 
-fn is_in_force(outcome: &Outcome) -> bool {
+pub fn is_in_force(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Applied | Outcome::RestartRequired { .. })
 }
 
@@ -125,6 +126,8 @@ fn observation(instance: &Instance, report: &InstanceReport, overtaken: bool) ->
             _ => report.outcome.clone(),
         },
         applied: is_in_force(&report.outcome),
+        reached: in_force::is_reached(instance, report),
+        settled: in_force::is_settled(instance, report),
         policy,
         restart_required: if read_back { fields } else { instance.restart_required.clone() },
         drift,

@@ -29,8 +29,22 @@ use db::samples as sql;
 use history::{History, Range};
 
 /// Takes samples of those of these instances whose latest one is of an earlier minute.  Their counters are
-/// stored already; all samples of a report are one statement.
+/// stored already; all samples of a report are one statement, unless one of them spoils it for the others.
 pub async fn take(app: &App, ids: &[InstanceId]) -> Result<()> {
+    match take_together(app, ids).await {
+        Err(error) if ids.len() > 1 && !error.is_outage() => {
+            for id in ids {
+                if let Err(error) = take_together(app, &[*id]).await {
+                    tracing::warn!(instance = %id, error = ?error, "a sample is missing in the graphs");
+                }
+            }
+            Ok(())
+        }
+        taken => taken,
+    }
+}
+
+async fn take_together(app: &App, ids: &[InstanceId]) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }

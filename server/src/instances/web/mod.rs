@@ -42,7 +42,20 @@ pub struct Refusal {
     pub message: String,
     /// A person may be asked to look at it.
     pub appeal: bool,
+    /// Where exactly what is missing can be added; "" for nowhere.
+    pub pay: String,
     pub status: StatusCode,
+}
+
+/// The page on which what an order misses can be added.
+fn pay(error: &Error) -> String {
+    let Error::Refused { code, arguments, .. } = error else { return String::new() };
+    let missing = arguments.iter().find(|(name, _)| *name == "missing_minor");
+    match (missing.and_then(|(_, minor)| minor.parse().ok()), *code) {
+        (Some(minor), _) => format!("/billing/payments?amount={}", crate::web::format::money("", minor)),
+        (None, "may-not-buy" | "account-overdue") => "/billing/payments".to_owned(),
+        (None, _) => String::new(),
+    }
 }
 
 impl Refusal {
@@ -54,7 +67,8 @@ impl Refusal {
             Error::Invalid(errors) => Ok(Self { errors, status, ..Self::default() }),
             Error::Refused { .. } => {
                 let (_, message) = errors::words(&error, page.language);
-                Ok(Self { message, appeal: trials::may_be_appealed(&error), status, ..Self::default() })
+                let (appeal, pay) = (trials::may_be_appealed(&error), pay(&error));
+                Ok(Self { message, appeal, pay, status, ..Self::default() })
             }
             other => Err(other),
         }

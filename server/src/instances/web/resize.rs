@@ -13,6 +13,7 @@ use crate::instances::view;
 use crate::plans;
 use crate::state::App;
 use crate::web::flash;
+use crate::web::format::mib;
 use crate::web::page::Page;
 use askama::Template;
 use askama_web::WebTemplate;
@@ -20,6 +21,7 @@ use axum::Router;
 use axum::extract::{Form, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use jst_policy::units::MiB;
 use serde::Deserialize;
 
 pub fn routes() -> Router<App> {
@@ -30,6 +32,8 @@ pub fn routes() -> Router<App> {
 struct ResizeForm {
     #[serde(default)]
     plan: String,
+    #[serde(default)]
+    grow_disk: String,
 }
 
 /// A plan, and what moving to it means.
@@ -39,7 +43,9 @@ struct Choice {
     /// Fields in words; "" for none.
     live: String,
     after_restart: String,
-    keeps_disk: bool,
+    disk_too_small: bool,
+    /// The plan's disk where it is larger than the instance's; "" otherwise.
+    larger_disk: String,
     disk: String,
 }
 
@@ -50,7 +56,10 @@ struct ResizePage {
     choices: Vec<Choice>,
     may_buy: bool,
     running: bool,
+    /// A plan has a larger disk.
+    may_grow: bool,
     chosen: String,
+    grow_disk: bool,
     refusal: Refusal,
     page: Page,
 }
@@ -66,27 +75,31 @@ async fn render(
     let view = view::one(app, actor, id).await?;
     let may_buy = catalogue::may_buy(app.db.platform(), actor.tenant_id).await?;
     let instance = &view.instance;
-    let choices = plans::db::list_public(app.db.platform())
+    let choices: Vec<Choice> = plans::db::list_public(app.db.platform())
         .await?
         .iter()
         // Where one stands is shown, and what can be moved to.
         .filter(|plan| !plan.trial_only() || plan.id == instance.plan_id)
         .map(|plan| {
-            let preview = Preview::of(instance, plan);
+            let preview = Preview::of(instance, plan, false);
+            let grows = preview.disk_growth > MiB::ZERO;
             let same = plan.id == instance.plan_id && plan.version == instance.plan_version;
             Choice {
                 card: PlanCard::of(&page, plan, true, false),
-                current: (same && view.trial.is_none()) || plan.trial_only(),
+                current: (same && view.trial.is_none() && !grows) || plan.trial_only(),
                 live: fields_words(&page, preview.live()),
                 after_restart: fields_words(&page, preview.after_restart()),
-                keeps_disk: preview.keeps_disk,
-                disk: crate::web::format::mib(preview.policy.disk.size.get()),
+                disk_too_small: preview.disk_too_small,
+                larger_disk: if grows { mib(plan.policy.disk.size.get()) } else { String::new() },
+                disk: mib(preview.policy.disk.size.get()),
             }
         })
         .collect();
     let head = Head::new(&page, &view, "settings");
     let running = instance.applied.is_some();
-    Ok(ResizePage { head, choices, may_buy, running, chosen: form.plan, refusal, page })
+    let may_grow = choices.iter().any(|choice| !choice.larger_disk.is_empty());
+    let grow_disk = form.grow_disk == "on";
+    Ok(ResizePage { head, choices, may_buy, running, may_grow, chosen: form.plan, grow_disk, refusal, page })
 }
 
 async fn show(
@@ -106,7 +119,7 @@ async fn save(
     Form(form): Form<ResizeForm>,
 ) -> Result<Response> {
     let id: InstanceId = id.parse()?;
-    match resize::resize(&app, &actor, id, &form.plan).await {
+    match resize::resize(&app, &actor, id, &form.plan, form.grow_disk == "on").await {
         Ok(_) => Ok(flash::redirect(&format!("/instances/{id}"), "instance-resizing")),
         Err(error) => {
             let refusal = Refusal::of(error, &page)?;

@@ -218,6 +218,10 @@ struct DeletePage {
     head: Head,
     view: View,
     hours: i64,
+    /// The grace period is used up by earlier deletions.
+    over: bool,
+    /// The day of an earlier deletion from which the hours count; "" for none.
+    first: String,
     now: bool,
     refusal: Refusal,
     page: Page,
@@ -232,11 +236,24 @@ async fn delete_page(
     refusal: Refusal,
 ) -> Result<DeletePage> {
     let view = view::one(app, actor, id).await?;
-    let hours = delete::grace_hours(app, view.trial.is_some()).await?;
+    let begun = delete::grace_begins(&view.instance);
+    let earlier = begun < view.instance.now;
+    let whole = delete::grace_hours(app.db.platform(), view.trial.is_some()).await?;
+    let left = begun + time::Duration::hours(whole) - view.instance.now;
+    let first = if earlier { page.date(&begun) } else { String::new() };
     let head = Head::new(&page, &view, "settings");
     // Of what is deleted already only the rest of the grace period can be given up.
     let now = now || delete::is_retained(&view.instance);
-    Ok(DeletePage { head, view, hours, now, refusal, page })
+    Ok(DeletePage {
+        head,
+        view,
+        hours: left.whole_hours().max(0),
+        over: earlier && left <= time::Duration::ZERO,
+        first,
+        now,
+        refusal,
+        page,
+    })
 }
 
 async fn show_delete(

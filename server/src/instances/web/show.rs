@@ -13,6 +13,7 @@ use crate::instances::view::{self, View};
 use crate::instances::{Operation, delete, operations, rebuild, state};
 use crate::state::App;
 use crate::web::flash;
+use crate::web::language::Language;
 use crate::web::page::Page;
 use crate::web::paging::{Listed, Paging};
 use askama::Template;
@@ -47,6 +48,9 @@ struct OverviewPage {
     /// Fields in words; "" for none.
     restart_required: String,
     drift: String,
+    /// The plan that is charged while another is not in force, by name; "" for none.
+    charged: String,
+    plan: String,
     /// Why what is desired could not be done; "" for none.
     failure: String,
     failure_is_final: bool,
@@ -84,6 +88,11 @@ async fn overview(
         disk: crate::web::format::mib(instance.policy.disk.size.get()),
         restart_required: words(&instance.restart_required),
         drift: words(&instance.drift),
+        charged: view.charged_plan.as_ref().map_or(String::new(), |plan| match page.language {
+            Language::English => plan.name_en.clone(),
+            Language::Chinese => plan.name_zh.clone(),
+        }),
+        plan: view.plan.name(page.language).to_owned(),
         failure,
         failure_is_final,
         stuck: state::is_stuck(instance),
@@ -136,7 +145,7 @@ async fn history(
             .map(|event| EventLine {
                 look: event_look(&event.action),
                 sentence: activity::sentence(event, page.language),
-                by: event.actor.clone(),
+                by: activity::by(event, page.language),
                 at: event.at,
             })
             .collect(),

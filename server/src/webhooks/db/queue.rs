@@ -172,12 +172,24 @@ pub struct Untold {
     pub reason: String,
 }
 
-/// Takes one whose owners do not know of it; whoever commits has told them.
-pub async fn take_untold(tx: &mut Tx) -> sqlx::Result<Option<Untold>> {
+/// Endpoints whose owners do not know yet that they were disabled.
+pub async fn untold(pool: &PgPool) -> sqlx::Result<Vec<WebhookId>> {
+    let ids = sqlx::query_scalar!(
+        "SELECT id FROM webhook_endpoints WHERE untold AND disabled_reason IS NOT NULL \
+         AND NOT EXISTS (SELECT FROM set_aside WHERE kind = 'webhook' AND subject = webhook_endpoints.id::text AND next_at > now()) \
+         ORDER BY id LIMIT 100",
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(WebhookId::from).collect())
+}
+
+/// Takes one of them; whoever commits has told its owners.  Nothing: another replica was faster.
+pub async fn take_untold(tx: &mut Tx, id: WebhookId) -> sqlx::Result<Option<Untold>> {
     let row = sqlx::query!(
-        "UPDATE webhook_endpoints SET untold = false WHERE id = (SELECT id FROM webhook_endpoints \
-             WHERE untold AND disabled_reason IS NOT NULL LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED) \
+        "UPDATE webhook_endpoints SET untold = false WHERE id = $1 AND untold AND disabled_reason IS NOT NULL \
          RETURNING id, tenant_id, name, url, disabled_reason AS \"reason!\"",
+        id.uuid(),
     )
     .fetch_optional(&mut **tx)
     .await?;

@@ -65,10 +65,11 @@ async fn entries_are_the_administrator_s_and_each_counts_once() {
 #[tokio::test]
 async fn the_first_payment_opens_the_account_for_orders_and_no_later_one_does() {
     let till = Till::open().await;
-    let refusal = async |customer: &Customer| {
+    let refused = async |customer: &Customer, code: &str| {
         let answer = customer.try_create("vm", "flat").await;
-        assert_eq!((answer.status, text(&answer.json()["code"])), (403, "may-not-buy"));
+        assert_eq!((answer.status, text(&answer.json()["code"])), (403, code));
     };
+    let refusal = async |customer: &Customer| refused(customer, "may-not-buy").await;
     let customer = till.desk.stranger("a@example.com").await;
     refusal(&customer).await;
     let path = format!("/api/v1/admin/customers/{}/entries", id(&customer));
@@ -94,7 +95,8 @@ async fn the_first_payment_opens_the_account_for_orders_and_no_later_one_does() 
     .await
     .unwrap();
     till.pay(&sold_elsewhere, 5000, "bank-3").await.expect(201);
-    refusal(&sold_elsewhere).await;
+    refused(&sold_elsewhere, "orders-elsewhere").await;
+    assert_eq!(text(&till.account(&sold_elsewhere).await["orders_closed"]), "orders-elsewhere");
     till.desk.platform.stop().await;
 }
 
@@ -126,28 +128,40 @@ async fn a_voucher_counts_once_and_only_for_owners() {
 }
 
 #[tokio::test]
-async fn who_does_not_pay_is_reminded_suspended_and_released() {
+async fn a_postpaid_account_is_reminded_suspended_and_released_by_its_dates() {
     let till = Till::open().await;
-    let customer = till.desk.buyer("a@example.com").await;
+    let customer = till.postpaid("a@example.com").await;
     let runs = till.desk.running(&customer, "runs", "flat").await;
     let off = till.desk.running(&customer, "off", "flat").await;
     customer.asked(&off, "shutdown").await;
     till.desk.obey().await;
-    // Used since January, and nothing paid: overdue from the first look on.
+    // Invoices since January that nobody paid, each due two weeks after it was made.
+    till.make_invoices().await;
+    till.as_owner(
+        "ALTER TABLE invoices DISABLE TRIGGER invoices_append_only; UPDATE invoices SET due_at = now() - interval '2 hours'; \
+         ALTER TABLE invoices ENABLE TRIGGER invoices_append_only",
+    )
+    .await;
     till.review().await;
     let account = till.account(&customer).await;
     assert_eq!((text(&account["stage"]), minor(&account["available"]) < 0), ("clear", true));
-    assert_eq!(mails(&till, "low-balance").await, 1);
     for answer in [
         customer.try_create("more", "flat").await,
         customer.act(&runs, "resize", json!({ "plan": "large" })).await,
     ] {
         assert_eq!((answer.status, text(&answer.json()["code"])), (403, "account-overdue"));
     }
-    overdue_for(&till, &customer, 2).await;
+    let due_for = async |days: &'static str| {
+        till.as_owner(days).await;
+        till.review().await;
+    };
+    due_for(
+        "ALTER TABLE invoices DISABLE TRIGGER invoices_append_only; UPDATE invoices SET due_at = now() - interval '2 days'",
+    )
+    .await;
     till.review().await;
     assert_eq!(mails(&till, "payment-reminder").await, 1);
-    overdue_for(&till, &customer, 8).await;
+    due_for("UPDATE invoices SET due_at = now() - interval '8 days'").await;
     till.desk.obey().await;
     till.review().await;
     assert_eq!(mails(&till, "account-suspended").await, 1);
@@ -163,7 +177,7 @@ async fn who_does_not_pay_is_reminded_suspended_and_released() {
     // A part is not enough; all of it is, at once, and what ran runs again.
     till.pay(&customer, 1, "bank-1").await.expect(201);
     assert_eq!(customer.instance(&runs).await["lock_reason"], "suspended");
-    let owed = -minor(&till.account(&customer).await["available"]);
+    let owed = -minor(&till.account(&customer).await["balance"]);
     till.pay(&customer, owed, "bank-2").await.expect(201);
     till.desk.obey().await;
     let (ran, stood) = (customer.instance(&runs).await, customer.instance(&off).await);
@@ -202,21 +216,28 @@ async fn who_never_pays_is_deleted_and_an_administrator_s_suspension_stays() {
     let till = Till::open().await;
     let customer = till.desk.buyer("a@example.com").await;
     let id_ = till.desk.running(&customer, "web", "flat").await;
+    till.no_credit(&customer).await;
+    // Lifted by the operator, who then suspends the customer for reasons of their own.
+    till.pay(&customer, 1_000_000, "bank-0").await.expect(201);
+    till.desk.obey().await;
     let suspend = format!("/api/v1/admin/customers/{}/suspend", id(&customer));
     till.admin.post(&suspend, json!({})).await.expect(200);
     till.review().await;
-    overdue_for(&till, &customer, 8).await;
-    let owed = -minor(&till.account(&customer).await["available"]);
-    till.pay(&customer, owed, "bank-1").await.expect(201);
+    let path = format!("/api/v1/admin/customers/{}/entries", id(&customer));
+    let refund = |amount: i64, reference: &str| json!({ "kind": "refund", "amount": amount, "currency": "USD", "reference": reference });
+    let rest = minor(&till.account(&customer).await["available"]);
+    till.admin.post(&path, refund(rest + 1, "bank-1")).await.expect(201);
+    assert_eq!(text(&till.account(&customer).await["stage"]), "suspended");
+    till.pay(&customer, 10_000, "bank-2").await.expect(201);
+    assert_eq!(text(&till.account(&customer).await["stage"]), "clear");
     let detail =
         till.admin.get(&format!("/api/v1/admin/customers/{}", id(&customer))).await.expect(200).json();
     assert!(!detail["suspended_at"].is_null(), "{detail}");
     till.desk.obey().await;
     assert_eq!(text(&customer.instance(&id_).await["state"]), "running");
     // The money goes back, and nobody pays for a month.
-    let path = format!("/api/v1/admin/customers/{}/entries", id(&customer));
-    let refund = json!({ "kind": "refund", "amount": owed, "currency": "USD", "reference": "bank-2" });
-    till.admin.post(&path, refund).await.expect(201);
+    let rest = minor(&till.account(&customer).await["available"]);
+    till.admin.post(&path, refund(rest + 1, "bank-3")).await.expect(201);
     overdue_for(&till, &customer, 31).await;
     till.desk.obey().await;
     assert_eq!(mails(&till, "account-deleted").await, 1);

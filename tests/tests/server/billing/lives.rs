@@ -22,6 +22,8 @@ enum Step {
     DeleteNow,
     /// The host does what it was told, and says so.
     Report,
+    /// All but the memory, which the guest keeps until it is started anew.
+    Keep,
     /// It says so, and the server is cut off after so many microseconds: between any two statements.
     Cut(u64),
     /// The host fails, for now or for good.
@@ -41,6 +43,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Delete),
         2 => Just(Step::Undelete),
         8 => Just(Step::Report),
+        3 => Just(Step::Keep),
         3 => (0u64..30_000).prop_map(Step::Cut),
         1 => any::<bool>().prop_map(Step::Fail),
         3 => any::<prop::sample::Index>().prop_map(Step::Again),
@@ -57,7 +60,18 @@ struct Model {
     tombstone: bool,
     purged: bool,
     applied: i64,
+    /// Nothing older than this is in force any more.
+    held: i64,
     rows: Vec<Row>,
+}
+
+/// An hour in millionths: `flat` costs 31 dollars a month.
+fn rate(plan: &str) -> u32 {
+    match plan {
+        "small" => 20_000,
+        "large" => 50_000,
+        _ => 42_465,
+    }
 }
 
 impl Model {
@@ -68,14 +82,18 @@ impl Model {
 
     /// What the ledger should say from now on.
     fn look(&mut self, now: i64) {
-        let force = self.asked.iter().rev().find(|(generation, ..)| *generation <= self.applied);
+        let reached: Vec<_> =
+            self.asked.iter().filter(|(generation, ..)| *generation <= self.applied).collect();
+        let oldest = reached.iter().rposition(|(generation, ..)| *generation <= self.held).unwrap_or(0);
+        // The dearest of what may be in force, as deleted or not as the newest.
+        let dearest = reached[oldest..].iter().max_by_key(|(_, plan, _)| rate(plan));
+        let force = dearest.zip(reached.last()).map(|((_, plan, _), (.., deleted))| (plan, deleted));
         // What is removed before it was ever there is nothing.
         let never = self.tombstone && self.rows.is_empty();
-        let wanted =
-            force.filter(|_| self.applied > 0 && !self.purged && !never).map(|(_, plan, deleted)| {
-                let kind = if *deleted || self.deleted { "retained" } else { "sold" };
-                (kind.to_owned(), plan.clone())
-            });
+        let wanted = force.filter(|_| self.applied > 0 && !self.purged && !never).map(|(plan, deleted)| {
+            let kind = if *deleted || self.deleted { "retained" } else { "sold" };
+            (kind.to_owned(), plan.clone())
+        });
         let open = self.rows.last_mut().filter(|row| row.until.is_none());
         if open.as_ref().map(|row| (row.kind.clone(), row.plan.clone())) == wanted {
             return;
@@ -100,10 +118,10 @@ struct Life<'a> {
 }
 
 impl Life<'_> {
-    async fn generation(&self) -> (i64, i64, String, bool, bool, bool) {
+    async fn generation(&self) -> (i64, i64, String, bool, bool, bool, i64) {
         sqlx::query_as(
             "SELECT generation, applied_generation, slug, deleted_at IS NOT NULL, tombstone_at IS NOT NULL, \
-             purged_at IS NOT NULL FROM instances \
+             purged_at IS NOT NULL, held_generation FROM instances \
              JOIN plans ON plans.id = plan_id WHERE instances.id = $1",
         )
         .bind(uuid_of(&self.id))
@@ -119,7 +137,7 @@ impl Life<'_> {
     }
 
     async fn asked(&mut self) {
-        let (generation, _, plan, deleted, tombstone, purged) = self.generation().await;
+        let (generation, _, plan, deleted, tombstone, purged, _) = self.generation().await;
         let newest = self.model.asked.last().map(|(generation, ..)| *generation);
         if newest != Some(generation) {
             self.model.ask(generation, plan, deleted);
@@ -139,8 +157,8 @@ impl Life<'_> {
 
     /// What counts of a report is the platform's to judge, and tested elsewhere; here, what follows from it.
     async fn heard(&mut self) {
-        let (_, applied, ..) = self.generation().await;
-        self.model.applied = applied;
+        let (_, applied, .., held) = self.generation().await;
+        (self.model.applied, self.model.held) = (applied, held);
         self.asked().await;
     }
 
@@ -158,6 +176,13 @@ impl Life<'_> {
                 self.asked().await;
             }
             Step::Report => self.say(obeyed(&told)).await,
+            Step::Keep => {
+                let mut report = obeyed(&told);
+                if report.observed == Observed::Running {
+                    report.outcome = Outcome::RestartRequired { fields: vec!["memory.size".into()] };
+                }
+                self.say(report).await;
+            }
             Step::Cut(micros) => {
                 let report = [obeyed(&told)];
                 let desk = &self.till.desk;

@@ -4,13 +4,15 @@ mod accounts;
 mod invoices;
 mod ledger;
 mod lives;
+mod orders;
 mod pages;
+mod set_aside;
 
 use super::instances::desk::{Customer, Desk};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A desk whose meters' clock stands still until it is set.
+/// A desk whose meters' clock stands still until it is set.  Accounts may owe what they like unless a test says otherwise.
 pub struct Till {
     pub desk: Desk,
     pub admin: jst_tests::Api,
@@ -50,7 +52,9 @@ impl Till {
             "CREATE TABLE test_clock (at timestamptz NOT NULL); GRANT SELECT, INSERT, UPDATE ON test_clock TO PUBLIC; \
              INSERT INTO test_clock VALUES ('2026-01-01 12:00:00Z'); \
              CREATE OR REPLACE FUNCTION meter_clock() RETURNS timestamptz LANGUAGE sql VOLATILE AS \
-             'SELECT at FROM public.test_clock'; UPDATE billing_settings SET first_month = '2026-01-01'",
+             'SELECT at FROM public.test_clock'; UPDATE billing_settings SET first_month = '2026-01-01', \
+             credit_limit_usd = 100000000000, credit_limit_cny = 100000000000; \
+             ALTER TABLE billing_accounts ALTER credit_limit SET DEFAULT 100000000000",
         )
         .await;
         till
@@ -68,6 +72,30 @@ impl Till {
             .execute(self.desk.pool())
             .await
             .unwrap();
+    }
+
+    /// A customer who has this much and may owe nothing; time is as it is.
+    pub async fn prepaid(&self, email: &str, cents: i64) -> Customer {
+        let customer = self.desk.buyer(email).await;
+        self.no_credit(&customer).await;
+        if cents > 0 {
+            self.pay(&customer, cents, "first").await.expect(201);
+        }
+        customer
+    }
+
+    /// From now on the customer may owe nothing.
+    pub async fn no_credit(&self, customer: &Customer) {
+        let terms = json!({ "currency": "USD", "prepaid": true, "tax_rate": null, "credit_limit": 0 });
+        self.terms(customer, terms).await.expect(200);
+    }
+
+    /// Meters count by the real time from now on, as they do outside of tests.
+    pub async fn in_real_time(&self) {
+        self.as_owner(
+            "CREATE OR REPLACE FUNCTION meter_clock() RETURNS timestamptz LANGUAGE sql VOLATILE RETURN clock_timestamp()",
+        )
+        .await;
     }
 
     /// A customer who pays by invoice.

@@ -133,3 +133,87 @@ async fn administrators_record_money_and_read_the_ledger() {
     admin.post("/admin/billing/settings", &[("currency", "USD"), ("time_zone", "Nowhere")]).await.expect(422);
     till.desk.platform.stop().await;
 }
+
+/// No money looks as if it could be spent when it cannot be, and whoever misses some is led to exactly that.
+#[tokio::test]
+async fn pages_say_what_can_be_spent_why_not_and_how_much_is_missing() {
+    let till = Till::open().await;
+    till.in_real_time().await;
+    let customer = till.desk.stranger("a@example.com").await;
+    till.no_credit(&customer).await;
+    let own = browser(&till, &customer).await;
+    let new = json!({ "currency": "USD", "amount": 100, "opens_orders": false });
+    let code = till.admin.post("/api/v1/admin/vouchers", new).await.expect(201).json()["code"].clone();
+    own.post("/billing/vouchers", &[("code", text(&code))]).await.expect(303);
+    for (language, closed, title) in
+        [("en", "not open for orders yet", "Available for orders"), ("zh-CN", "尚未开通订购", "可用于订购")]
+    {
+        own.post("/preferences", &[("language", language), ("next", "/billing")]).await.expect(303);
+        let page = own.get("/billing").await.expect(200).body;
+        assert!(page.contains(closed) && page.contains(title) && page.contains("$0.00"), "{page}");
+    }
+    own.post("/preferences", &[("language", "en"), ("next", "/billing")]).await.expect(303);
+    till.pay(&customer, 10, "bank-1").await.expect(201);
+    let fields = [("plan", "large"), ("image", "test"), ("name", "web")];
+    let page = own.post("/instances", &fields).await.expect(403).body;
+    // 120 cents a day, and 110 are there.
+    assert!(page.contains("$0.10 is missing") && page.contains("/billing/payments?amount=0.10"), "{page}");
+    assert!(!own.get("/billing").await.expect(200).body.contains("not open for orders"));
+    // Below what providers take, the least that they take.
+    own.get("/billing/payments?amount=0.10").await.expect(200);
+    for nonsense in ["-5", "1e9", "%00", "99999999999999999999"] {
+        own.get(&format!("/billing/payments?amount={nonsense}")).await.expect(200);
+    }
+    till.desk.platform.stop().await;
+}
+
+/// What the operator decides about credit has a form, and a refused one comes back with what was typed.
+#[tokio::test]
+async fn the_operator_s_forms_take_credit_and_quota_steps() {
+    let till = Till::open().await;
+    let admin = till.desk.platform.client();
+    admin.sign_in("admin@example.com", PASSWORD).await;
+    let page = admin.get("/admin/billing/settings").await.expect(200).body;
+    assert!(page.contains("first_period") && page.contains("quota_steps"), "{page}");
+    let fields = |steps: &'static str, limit: &'static str| {
+        vec![
+            ("first_month", "2026-01"),
+            ("time_zone", "UTC"),
+            ("currency", "USD"),
+            ("prepaid", "on"),
+            ("tax_rate", "0"),
+            ("traffic_usd_micro", "0"),
+            ("traffic_cny_micro", "0"),
+            ("due_days", "14"),
+            ("remind_days", "1"),
+            ("suspend_days", "7"),
+            ("delete_days", "30"),
+            ("low_balance_usd", "5"),
+            ("low_balance_cny", "30"),
+            ("first_period", "hour"),
+            ("credit_limit_usd", limit),
+            ("credit_limit_cny", "0"),
+            ("quota_steps", steps),
+        ]
+    };
+    for (steps, limit, word) in [
+        ("10 70 2", "5", "10 70 2"),
+        ("10 70 a 1 1 1", "5", "six figures"),
+        ("", "-1", "-1"),
+        ("0 0 1 1 1 1", "5", "six figures"),
+    ] {
+        let page = admin.post("/admin/billing/settings", &fields(steps, limit)).await.expect(422).body;
+        assert!(page.contains(word), "{steps:?} {limit}: {page}");
+    }
+    admin
+        .post("/admin/billing/settings", &fields("10 70 2 3 4 5\n\n20 140 3 4 5 6", "12.50"))
+        .await
+        .expect(303);
+    let saved = till.admin.get("/api/v1/admin/billing/settings").await.expect(200).json();
+    assert_eq!((&saved["first_period"], &saved["credit_limit_usd"]), (&json!("hour"), &json!(1250)));
+    assert_eq!(
+        (&saved["quota_steps"][1]["paid_usd"], &saved["quota_steps"][1]["disk_mib"]),
+        (&json!(2000), &json!(6))
+    );
+    till.desk.platform.stop().await;
+}

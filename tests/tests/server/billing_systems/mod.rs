@@ -275,7 +275,7 @@ async fn what_is_sold_elsewhere_is_metered_and_not_billed() {
     // Nor does it begin something of its own there, also once its address is confirmed.
     sqlx::query("UPDATE users SET email_verified_at = now()").execute(shop.desk.pool()).await.unwrap();
     let more = json!({ "name": "more", "plan": "large", "image": "test" });
-    assert_eq!(customer.post("/api/v1/instances", more).await.expect(403).json()["code"], "may-not-buy");
+    assert_eq!(customer.post("/api/v1/instances", more).await.expect(403).json()["code"], "orders-elsewhere");
     shop.desk.platform.stop().await;
 }
 

@@ -191,6 +191,51 @@ impl Desk {
         connection.close().await.unwrap();
     }
 
+    /// From now on the database can be made to refuse whatever is written about one thing.
+    pub async fn make_poisonable(&self) {
+        self.as_owner(
+            "CREATE TABLE poison (id text PRIMARY KEY); GRANT SELECT, INSERT, DELETE ON poison TO jst_platform; \
+             CREATE FUNCTION refuse_poison() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ \
+             DECLARE written jsonb := to_jsonb(NEW); BEGIN \
+                 IF EXISTS (SELECT FROM public.poison \
+                     WHERE poison.id IN (written ->> 'id', written ->> 'instance_id', written ->> 'tenant_id')) THEN \
+                     RAISE check_violation USING MESSAGE = 'this instance is refused', CONSTRAINT = 'poison'; \
+                 END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER refuse_poison BEFORE UPDATE ON instances FOR EACH ROW EXECUTE FUNCTION refuse_poison(); \
+             CREATE TRIGGER refuse_poison BEFORE UPDATE ON operations FOR EACH ROW EXECUTE FUNCTION refuse_poison(); \
+             CREATE TRIGGER refuse_poison BEFORE UPDATE ON trials FOR EACH ROW EXECUTE FUNCTION refuse_poison(); \
+             CREATE TRIGGER refuse_poison BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION refuse_poison(); \
+             CREATE TRIGGER refuse_poison BEFORE UPDATE ON billing_accounts FOR EACH ROW EXECUTE FUNCTION refuse_poison(); \
+             CREATE TRIGGER refuse_poison BEFORE INSERT ON invoices FOR EACH ROW EXECUTE FUNCTION refuse_poison()",
+        )
+        .await;
+    }
+
+    pub async fn poison(&self, id: Uuid) {
+        sqlx::query("INSERT INTO poison VALUES ($1)")
+            .bind(id.to_string())
+            .execute(self.pool())
+            .await
+            .unwrap();
+    }
+
+    /// Makes something due and one of it impossible in the same moment: the platform's own workers look all the time.
+    pub async fn poison_with(&self, id: Uuid, statement: &str) {
+        let mut tx = self.pool().begin().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).execute(&mut *tx).await.unwrap();
+        sqlx::query("INSERT INTO poison VALUES ($1)").bind(id.to_string()).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub async fn heal(&self) {
+        sqlx::query("DELETE FROM poison").execute(self.pool()).await.unwrap();
+    }
+
+    /// What was set aside is due again now.
+    pub async fn wait_is_over(&self) {
+        sqlx::query("UPDATE set_aside SET next_at = now()").execute(self.pool()).await.unwrap();
+    }
+
     pub async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(self.pool()).await.unwrap()
     }

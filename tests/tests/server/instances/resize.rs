@@ -22,13 +22,15 @@ async fn a_resize_books_the_difference_and_tells_what_needs_a_restart() {
     let instance = customer.instance(&id).await;
     assert_eq!((text(&instance["state"]), &instance["restart_required"]), ("running", &json!(["cpu.vcpus"])));
     assert_eq!(instance["plan"]["slug"], "large");
-    // Back: the disk stays, for it never shrinks.
+    // Back: what was larger stays booked until the host has read back that nothing of it is left.
     customer.act(&id, "resize", json!({ "plan": "small" })).await.expect(202);
+    assert_eq!(desk.count("SELECT booked_memory_size_mib FROM hosts").await, 1024);
     desk.obey().await;
+    assert_eq!(desk.count("SELECT booked_memory_size_mib FROM hosts").await, 256);
     let instance = customer.instance(&id).await;
     assert_eq!(
         (&instance["policy"]["disk"]["size"], &instance["policy"]["memory"]["size"]),
-        (&json!(1024), &json!(256))
+        (&json!(512), &json!(256))
     );
     assert_eq!(instance["restart_required"], json!([]));
     desk.books_agree().await;
@@ -100,6 +102,8 @@ async fn cores_and_operations_are_booked() {
     customer.act(&first, "resize", json!({ "plan": "small" })).await.expect(202);
     desk.obey().await;
     customer.act(&fast, "resize", json!({ "plan": "own" })).await.expect(202);
+    assert_eq!(desk.count("SELECT booked_dedicated_cores + booked_disk_iops FROM hosts").await, 602);
+    desk.obey().await;
     assert_eq!(desk.count("SELECT booked_dedicated_cores + booked_disk_iops FROM hosts").await, 2);
     desk.books_agree().await;
     desk.platform.stop().await;
@@ -118,7 +122,8 @@ async fn shrinking_is_never_short() {
     desk.plan("slightly-larger", false, policy(2, 1100, 512, 1024)).await;
     let refused = customer.act(&id, "resize", json!({ "plan": "slightly-larger" })).await.expect(409).json();
     assert_eq!(refused["code"], "short-here");
-    customer.act(&id, "resize", json!({ "plan": "small" })).await.expect(202);
+    desk.plan("narrow", false, policy(1, 256, 128, 1024)).await;
+    customer.act(&id, "resize", json!({ "plan": "narrow" })).await.expect(202);
     desk.platform.stop().await;
 }
 

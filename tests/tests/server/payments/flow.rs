@@ -86,18 +86,10 @@ async fn what_is_paid_counts_once_with_every_provider() {
 async fn who_pays_is_released_at_once() {
     let counter = Counter::open().await;
     let till = &counter.till;
-    let customer = counter.customer("a@example.com", "USD").await;
+    // On credit, which ends.
+    let customer = till.desk.buyer("a@example.com").await;
     let id = till.desk.running(&customer, "web", "flat").await;
-    till.at(2 * super::super::billing::DAY).await;
-    till.review().await;
-    sqlx::query(
-        "UPDATE billing_accounts SET overdue_since = now() - interval '10 days' WHERE tenant_id = $1",
-    )
-    .bind(customer.tenant)
-    .execute(counter.pool())
-    .await
-    .unwrap();
-    till.review().await;
+    till.no_credit(&customer).await;
     let locked = customer.api.get(&format!("/api/v1/instances/{id}")).await.expect(200).json();
     assert_eq!(till.account(&customer).await["stage"], "suspended", "{locked}");
     // Who is suspended may pay, and a part is not enough.

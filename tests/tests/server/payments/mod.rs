@@ -1,6 +1,8 @@
 //! Payments that come in through providers, against the stand-ins of `jst_tests::payments`.
 
+mod ask;
 mod crash;
+mod disputes;
 mod flow;
 mod inbound;
 mod orders;

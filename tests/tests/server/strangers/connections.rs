@@ -25,11 +25,16 @@ async fn is_closed(stream: &mut TcpStream, within: Duration) -> bool {
     tokio::time::timeout(within, all).await.is_ok()
 }
 
+/// Those of so many connections that the server keeps.
 async fn held(to: SocketAddr, count: usize) -> Vec<TcpStream> {
-    let mut open = Vec::new();
+    let mut all = Vec::new();
     for _ in 0..count {
-        let mut stream = strange_connection(to).await;
-        if !is_closed(&mut stream, Duration::from_millis(5)).await {
+        all.push(strange_connection(to).await);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut open = Vec::new();
+    for mut stream in all {
+        if !is_closed(&mut stream, Duration::from_millis(1)).await {
             open.push(stream);
         }
     }

@@ -48,20 +48,24 @@ async fn every_anonymous_call_has_a_limit() {
     let answers = futures::future::join_all((0..30).map(|_| stranger.get("/healthz"))).await;
     let passed = answers.iter().filter(|answer| answer.status == 200).count();
     assert!((10..=12).contains(&passed), "{passed}");
-    let calls = ANONYMOUS.map(|(method, path)| {
-        let stranger = stranger.clone();
+    // Each second lets one through, whichever it is.
+    let refused = ANONYMOUS.map(|(method, path)| {
+        let stranger = &stranger;
         async move {
-            match method {
-                "GET" => stranger.get(path).await,
-                _ => stranger.post(path, &[]).await,
+            for _ in 0..8 {
+                let answer = match method {
+                    "GET" => stranger.get(path).await,
+                    _ => stranger.post(path, &[]).await,
+                };
+                if answer.status == 429 {
+                    assert!(retry_after(&answer) >= 1);
+                    return;
+                }
             }
+            panic!("{method} {path} has no limit");
         }
     });
-    for (answer, call) in futures::future::join_all(calls).await.iter().zip(ANONYMOUS) {
-        // A second may have passed, and let one of them through.
-        assert!(answer.status == 429 || call.1 == "/healthz", "{call:?}: {}", answer.status);
-        assert!(retry_after(answer) >= 1);
-    }
+    futures::future::join_all(refused).await;
     // A known device goes on, and so does another network.
     device.get("/dashboard").await.expect(200);
     at(&platform, "192.0.2.2").get("/sign-in").await.expect(200);

@@ -3,8 +3,8 @@
 mod notify;
 
 use super::provider::Provider;
-use super::state::State as PaymentState;
-use super::{MAX_AMOUNT, NewPayment, Payment, create, db, settings};
+use super::state::{Disputed, State as PaymentState};
+use super::{MAX_AMOUNT, MIN_AMOUNT, NewPayment, Payment, create, db, settings};
 use crate::accounts::second_factor::qr;
 use crate::auth::{Actor, Role};
 use crate::billing::money::{Money, parse_amount};
@@ -38,6 +38,11 @@ pub fn provider_word(page: &Page, provider: Provider) -> String {
 }
 
 pub fn state_word(page: &Page, payment: &Payment) -> String {
+    match payment.dispute {
+        Disputed::Open => return page.t("payment-state-disputed"),
+        Disputed::Lost => return page.t("payment-state-dispute-lost"),
+        Disputed::None | Disputed::Won => {}
+    }
     // A part that went back leaves it paid.
     if payment.state == PaymentState::Paid && payment.refunded.minor > 0 {
         return page.t1("payment-state-partly", "amount", payment.refunded);
@@ -45,8 +50,11 @@ pub fn state_word(page: &Page, payment: &Payment) -> String {
     page.t(&format!("payment-state-{}", payment.state.name()))
 }
 
-pub const fn state_kind(state: PaymentState) -> &'static str {
-    match state {
+pub const fn state_kind(payment: &Payment) -> &'static str {
+    if matches!(payment.dispute, Disputed::Open | Disputed::Lost) {
+        return "failed";
+    }
+    match payment.state {
         PaymentState::Pending => "working",
         PaymentState::Paid => "running",
         PaymentState::Failed => "failed",
@@ -75,12 +83,13 @@ impl ListPage {
         let mut tx = app.db.tenant(actor.tenant_id).await?;
         let standing = standing::of(&mut tx, actor.tenant_id).await?;
         let rows = db::list(&mut tx, Some(actor.tenant_id), paging.after, paging.fetch()).await?;
+        drop(tx);
         let listed = Listed::new(rows, paging, |payment: &Payment| payment.id.to_string());
         let cursor = listed.next_cursor.as_deref();
         let may_pay = actor.role >= Role::Owner;
         let providers =
             if may_pay { settings::offered(app, standing.account.currency).await? } else { Vec::new() };
-        let due = standing.available()?.minor.min(0).saturating_neg();
+        let due = standing.missing(None)?.minor;
         Ok(Self {
             next: cursor.map(|cursor| format!("/billing/payments?cursor={cursor}")).unwrap_or_default(),
             payments: listed.items,
@@ -99,7 +108,7 @@ impl ListPage {
     }
 
     fn kind(&self, payment: &Payment) -> &'static str {
-        state_kind(payment.state)
+        state_kind(payment)
     }
 
     fn by(&self, provider: &Provider) -> String {
@@ -121,6 +130,9 @@ struct Wanted {
     /// The invoice that is to be paid.
     #[serde(default)]
     invoice: String,
+    /// What an order misses, as it stands in a form.
+    #[serde(default)]
+    amount: String,
 }
 
 async fn list(
@@ -131,6 +143,10 @@ async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<ListPage> {
     let mut shown = ListPage::load(&app, page, &actor, &paging).await?;
+    // Below what providers take, the least that they take.
+    if let Some(minor) = parse_amount(&wanted.amount).filter(|minor| (1..=MAX_AMOUNT).contains(minor)) {
+        shown.amount = plain(minor.max(MIN_AMOUNT));
+    }
     if !wanted.invoice.is_empty() {
         let id: InvoiceId = wanted.invoice.parse()?;
         let mut tx = app.db.tenant(actor.tenant_id).await?;
@@ -202,7 +218,7 @@ impl ShowPage {
     }
 
     fn kind(&self) -> &'static str {
-        state_kind(self.payment.state)
+        state_kind(&self.payment)
     }
 
     fn by(&self) -> String {
