@@ -11,8 +11,8 @@ ALTER TABLE instances
     -- The first of the deletions that were undone within a month, or the deletion in force: retention counts from it.
     ADD COLUMN first_deleted_at timestamptz;
 
--- What was switched stays switched.  Bookings that were given back too early are raised by the next report.
-UPDATE instances SET held_generation = applied_generation, reached_generation = applied_generation,
+-- Where a guest waits for a restart, something larger may be left: what was given back too early is booked by the next report.
+UPDATE instances SET held_generation = greatest(0, applied_generation - (restart_required <> '{}')::integer), reached_generation = applied_generation,
     first_deleted_at = deleted_at WHERE purged_at IS NULL;
 
 ALTER TABLE instances ADD CONSTRAINT instances_held_before_reached CHECK (held_generation <= reached_generation);
@@ -69,6 +69,8 @@ BEGIN
         WHEN NEW.purged_at IS NOT NULL THEN NULL
         -- Its creation failed: what the host applies is only that nothing is left.
         WHEN NEW.tombstone_at IS NOT NULL AND open.n IS NULL THEN NULL
+        -- It is tried again after its creation failed, and is not there yet.
+        WHEN open.n IS NULL AND reached < NEW.build_generation THEN NULL
         WHEN newest.retained OR NEW.deleted_at IS NOT NULL THEN 'retained'
         WHEN newest.trial THEN 'trial'
         -- The service is written before its instance and never removed while there is one.

@@ -33,7 +33,8 @@ const GOOD: [i32; 2] = [0, 3];
 /// The contents are looked at before anything is done in the stated format: a file that says of itself
 /// that it is something else is not what it is said to be, and some tool would one day probe it.
 pub async fn inspect(path: &Path, format: &str) -> Result<u64> {
-    let contents = contents::of(&head(path, contents::HEAD_BYTES).await?);
+    let beginning = head(path, contents::HEAD_BYTES).await?;
+    let contents = contents::of(&beginning);
     refuse_other_contents(contents, format)?;
     let size = judge(&describe(path, format).await?, format)?;
     if size == 0 {
@@ -45,6 +46,10 @@ pub async fn inspect(path: &Path, format: &str) -> Result<u64> {
         return Err(Error::Invalid(vec![problem]));
     }
     let first = if format == "qcow2" {
+        let file_bytes = tokio::fs::metadata(path).await.context("an image to inspect")?.len();
+        if first_tables_end(&beginning) > file_bytes {
+            return Err(refusal("image-incomplete"));
+        }
         check(path, format).await?;
         first_sectors(path, format).await?
     } else {
@@ -52,6 +57,16 @@ pub async fn inspect(path: &Path, format: &str) -> Result<u64> {
     };
     boot::check(&first, size).map_err(|fault| refuse_disk(fault, contents))?;
     Ok(size)
+}
+
+/// Where the last of the tables ends that a qcow2 header names, in bytes.  QEMU reads such a table beyond
+/// the end of the file as an empty one.
+fn first_tables_end(header: &[u8]) -> u64 {
+    let byte = |at: usize| header.get(at).copied().unwrap_or(0);
+    let u32_at = |at: usize| u32::from_be_bytes(std::array::from_fn(|offset| byte(at + offset)));
+    let u64_at = |at: usize| u64::from_be_bytes(std::array::from_fn(|offset| byte(at + offset)));
+    let clusters = u64_at(48).saturating_add(u64::from(u32_at(56)) << u32_at(20).min(21));
+    u64_at(40).saturating_add(u64::from(u32_at(36)) * 8).max(clusters)
 }
 
 /// What the beginning of a file says that it is.

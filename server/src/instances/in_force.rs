@@ -23,6 +23,8 @@ use jst_protocol::report::{Applied, InstanceReport, Observed, Outcome};
 /// Whether the report proves that nothing larger of an earlier generation is left.
 pub fn is_settled(instance: &Instance, report: &InstanceReport) -> bool {
     match report.observed {
+        // Of a creation that failed nothing ever was in force.
+        _ if instance.has_failed() => false,
         Observed::Absent | Observed::Stopped | Observed::Crashed => is_in_force(&report.outcome),
         Observed::Running => {
             report.outcome == Outcome::Applied
@@ -50,12 +52,14 @@ fn keeps_memory_limit(instance: &Instance, report: &InstanceReport) -> bool {
 /// Whether something of the report's generation is in force: it is applied, or a change that failed half-way has left
 /// the guest larger than it was.
 pub fn is_reached(instance: &Instance, report: &InstanceReport) -> bool {
-    let built = instance.applied_generation >= instance.build_generation;
+    // What is created for the first time counts once it is there as a whole.
+    let created = instance.held_generation > 0;
     let grown = |applied: &Applied| {
         let before = instance.applied.as_ref().map(Booking::of).unwrap_or_default();
         !before.covers(&Booking::of(&applied.policy))
     };
-    is_in_force(&report.outcome) || built && report.applied.as_ref().is_some_and(grown)
+    let changed = created && report.applied.as_ref().is_some_and(grown);
+    !instance.has_failed() && (is_in_force(&report.outcome) || changed)
 }
 
 /// What an instance books: what is desired and what is in force, and what it has booked already until a report proves
@@ -71,12 +75,14 @@ fn booking(
 }
 
 /// Books what is in force after an observation.  What a guest has is booked even where the host is full: the sums of
-/// the host say what is true, and nothing more is placed there.
+/// the host say what is true, and nothing more is placed there.  Once a generation was settled, a report of it that says
+/// otherwise is an older one that comes again.
 pub async fn rebook(work: &mut Work, seen: &Observation) -> Result<()> {
     let instance = &work.instance;
     let settled = seen.settled && seen.generation == instance.generation;
     let Some(booked) = bookings::of(&mut work.tx, instance.id).await? else { return Ok(()) };
-    let new = booking(&instance.policy, &booked, settled, seen.policy.as_ref());
+    let in_force = seen.policy.as_ref().filter(|_| instance.held_generation < seen.generation);
+    let new = booking(&instance.policy, &booked, settled, in_force);
     if new != booked {
         bookings::rebook(&mut work.tx, instance.id, &new, bookings::Room::Taken).await?;
     }

@@ -193,6 +193,11 @@ impl<'de> Visitor<'de> for AnyMap {
         Ok(Settings)
     }
 
+    /// A document of comments alone.
+    fn visit_none<E>(self) -> Result<Settings, E> {
+        Ok(Settings)
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Settings, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Settings)

@@ -6,7 +6,7 @@
 
 use super::bounds;
 use super::report::Report;
-use jst_server::accounts::mailbox;
+use jst_server::accounts::email;
 use jst_server::trials::rules::{self, Limits, Refusal, Signals};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -99,7 +99,8 @@ pub fn simulate() -> HashMap<Who, Tally> {
             from_address += i64::from(rules::address(*ip) == rules::address(one.ip));
             from_network += i64::from(rules::network(*ip) == rules::network(one.ip));
         }
-        let mailbox = mailbox(&one.mailbox);
+        let address = email::parse("email", &one.mailbox).expect("a made address is well-formed");
+        let mailbox = address.mailbox();
         let signals = Signals {
             had_one: had_one.contains(&mailbox),
             disposable: rules::is_disposable(&mailbox),

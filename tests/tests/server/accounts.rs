@@ -284,7 +284,7 @@ async fn a_forgotten_password_is_replaced_and_every_session_ends() {
     client.get("/security").await.expect(303);
     stranger.post("/sign-in", &[("email", "lin@example.com"), ("password", PASSWORD)]).await.expect(422);
     stranger.sign_in("lin@example.com", NEW_PASSWORD).await;
-    assert_eq!(kinds_of_mail(&platform, "lin@example.com").await.last().unwrap(), "password-changed");
+    assert_eq!(kinds_of_mail(&platform, "lin@example.com").await.last().unwrap(), "password-reset");
     platform.stop().await;
 }
 

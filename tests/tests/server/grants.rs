@@ -335,13 +335,12 @@ async fn a_billing_systems_token_makes_only_what_its_scopes_have() {
     for scopes in sets(&super::billing_systems::ALL) {
         let api = shop.narrow(&scopes).await;
         for (method, path, needed) in BILLING_MAKES {
-            let body = (method == "PUT").then(|| json!({}));
+            let body = (method == "PUT").then(|| super::billing_systems::order(1));
             let path = path.replace("{external_ref}", "unknown");
             let answer = api.send(method.parse::<Method>().unwrap(), &path, body, &[]).await;
             let may = needed.iter().all(|scope| scopes.contains(scope));
-            // There is no such service, and the order says nothing.
-            let fits = if may { [404, 422].contains(&answer.status) } else { answer.status == 403 };
-            assert!(fits, "{scopes:?} {method} {path}: {answer:?}");
+            // Whether there is such a service yet is another question.
+            assert_eq!(answer.status != 403, may, "{scopes:?} {method} {path}: {answer:?}");
         }
         // It is no token of the API, and nobody's session.
         api.post("/api/v1/team/invitations", json!({})).await.expect(401);

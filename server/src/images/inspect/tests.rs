@@ -97,6 +97,18 @@ async fn an_image_with_clusters_beyond_its_end_is_refused() {
 }
 
 #[tokio::test]
+async fn an_image_whose_first_table_is_missing_is_refused() {
+    let files = Files::new();
+    let [raw, image] = ["raw", "image"].map(|name| files.path(name));
+    disk(&raw, 1);
+    qemu(&["convert", "-O", "qcow2", &raw, &image]).await;
+    let whole = std::fs::read(&image).unwrap();
+    let table = usize::try_from(u64::from_be_bytes(whole[40..48].try_into().unwrap())).unwrap();
+    std::fs::write(&image, &whole[..table]).unwrap();
+    assert_eq!(code(inspect(image.as_ref(), "qcow2").await), "image-incomplete");
+}
+
+#[tokio::test]
 async fn a_disk_that_nothing_starts_from_is_refused() {
     let files = Files::new();
     let [raw, image] = ["raw", "image"].map(|name| files.path(name));

@@ -57,6 +57,8 @@ async fn a_change_that_fails_is_not_charged() {
     let mut report = obeyed(&till.desk.told(&id).await.unwrap());
     report.outcome =
         Outcome::Failed { code: FailureCode::HostMemory, detail: String::new(), permanent: true };
+    // Nothing of it came about.
+    report.applied = None;
     till.at(50).await;
     till.desk.report(&[report]).await;
     assert_eq!(till.ledger(uuid_of(&id)).await, [row("sold", "small", 0, None)]);

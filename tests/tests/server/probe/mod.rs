@@ -306,7 +306,8 @@ impl World {
         let Some(letter) = letter else { return };
         let host = self.hosts[index].id;
         let app = self.counter.till.desk.platform.app();
-        reports::apply(app, host, std::slice::from_ref(&letter.report)).await.unwrap();
+        let refused = reports::apply(app, host, std::slice::from_ref(&letter.report)).await.unwrap();
+        assert!(refused.is_empty(), "{refused:?}");
         let id = letter.report.id;
         if let Some(guest) = self.hosts[index].guests.get_mut(&id) {
             guest.heard(&letter);

@@ -70,7 +70,10 @@ pub async fn broken(pool: &PgPool) -> Vec<String> {
              OR sum(guest.disk) > host.booked_storage_mib \
          UNION ALL SELECT 'a policy with another disk than is booked: ' || id FROM instances \
              JOIN bookings ON instance_id = id WHERE (policy #>> '{disk,size}')::bigint <> storage_mib \
-         UNION ALL SELECT 'more in force than metered: ' || instance.id FROM probe_guests AS guest \
+         UNION ALL SELECT concat('more in force than metered: ', instance.id, ' has ', guest.seen_vcpus, '/', guest.seen_memory, \
+             ', metered as ', open.kind, ' at ', charged.price_hourly_usd_micro, ', generations ', instance.generation, '/', \
+             instance.applied_generation, '/', instance.held_generation, '/', instance.reached_generation, ', built by ', \
+             instance.build_generation, ', told ', instance.outcome) FROM probe_guests AS guest \
              JOIN instances AS instance ON instance.id = guest.instance_id AND instance.purged_at IS NULL \
              LEFT JOIN ledger AS open ON open.instance_id = instance.id AND open.until IS NULL \
              LEFT JOIN plan_versions AS charged ON charged.plan_id = open.plan_id AND charged.version = open.plan_version \
@@ -78,8 +81,8 @@ pub async fn broken(pool: &PgPool) -> Vec<String> {
              OR open.kind = 'retained' AND instance.deleted_at IS NULL AND NOT EXISTS (SELECT FROM operations \
                  WHERE operations.instance_id = instance.id AND kind = 'undelete' AND generation > instance.applied_generation) \
              OR charged.price_hourly_usd_micro < (SELECT max(price_hourly_usd_micro) FROM plans \
-                 WHERE (policy #>> '{cpu,vcpus}')::bigint = guest.seen_vcpus \
-                 OR (policy #>> '{memory,size}')::bigint = guest.seen_memory)) \
+                 WHERE slug IN ('one', 'two', 'three', 'four') AND ((policy #>> '{cpu,vcpus}')::bigint = guest.seen_vcpus \
+                 OR (policy #>> '{memory,size}')::bigint = guest.seen_memory))) \
          UNION ALL SELECT 'settled, and yet more is booked or charged: ' || instance.id FROM probe_guests AS guest \
              JOIN instances AS instance ON instance.id = guest.instance_id AND guest.settled = instance.generation \
              JOIN bookings AS booked ON booked.instance_id = instance.id \
