@@ -113,7 +113,7 @@ async fn pages_lead_there_and_back() {
     let page = own.get("/billing/payments").await.expect(200).body;
     assert!(page.contains("Alipay") && page.contains("WeChat Pay") && page.contains("Stripe"), "{page}");
     for (fields, word) in [
-        ([("amount", "1,5"), ("provider", "stripe")], "1,5"),
+        ([("amount", "1.5.5"), ("provider", "stripe")], "1.5.5"),
         ([("amount", "0.99"), ("provider", "stripe")], "from ¥1.00"),
         ([("amount", "99999999999"), ("provider", "stripe")], "from ¥1.00"),
         ([("amount", "-5"), ("provider", "stripe")], "from ¥1.00"),
