@@ -144,6 +144,7 @@ async fn an_administrator_changes_the_policy_within_a_plan() {
         role: Role::Viewer,
         suspended: false,
         acting: false,
+        bound_to: None,
         token: None,
         scopes: Scopes::of_person(Role::Viewer, true),
         expires_at: None,

@@ -373,6 +373,7 @@ async fn actor(pool: &PgPool, purse: &Purse) -> Actor {
         role: Role::Owner,
         suspended,
         acting: false,
+        bound_to: None,
         token: None,
         scopes: Scopes::of_person(Role::Owner, false),
         expires_at: None,
