@@ -64,7 +64,8 @@ impl Platform {
             all.extend(["--page-requests-per-second", "1000"]);
         }
         all.extend(arguments);
-        let running = start(Config::parse_from(std::iter::once("jst-server").chain(all)))
+        let config = Config::try_parse_from(std::iter::once("jst-server").chain(all));
+        let running = Box::pin(start(config.expect("the server knows its arguments")))
             .await
             .expect("the server starts");
         let url = format!("http://{}", running.address);

@@ -58,7 +58,6 @@ pub fn sentence_key(action: &str) -> String {
 pub fn sentence(event: &EventRow, language: Language) -> String {
     let key = sentence_key(&event.action);
     let key = if language.has(&key) { key } else { "activity-other".to_owned() };
-    let text = |value: &Value| text(value, language);
     // An address is null where the reader is not told it.
     let fact_of = |value: Option<&Value>, name: &str| match value {
         Some(Value::Null) if name == "email" => language.text("team-colleague"),
@@ -98,11 +97,11 @@ pub fn by(event: &EventRow, language: Language) -> String {
     event.actor.clone().unwrap_or_else(|| language.text("team-colleague"))
 }
 
-fn text(value: &Value, language: Language) -> String {
+fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null => String::new(),
-        Value::Object(change) if change.contains_key("to") => text(&change["to"], language),
+        Value::Object(change) if change.contains_key("to") => text(&change["to"]),
         other => other.to_string(),
     }
 }

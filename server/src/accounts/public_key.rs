@@ -19,7 +19,7 @@ const PRIVATE_BODY: &str = "b3BlbnNzaC1rZXktdjE";
 /// Errors are at `public_key`; what is wrong is told, and never what was pasted.
 pub fn parse(text: &str) -> Result<PublicKey, FieldError> {
     let refuse = |code| FieldError::new("public_key", code);
-    let text = text.trim_matches(|c| name::is_blank(c));
+    let text = text.trim_matches(name::is_blank);
     if text.is_empty() {
         return Err(refuse("required"));
     }

@@ -66,7 +66,7 @@ pub async fn review(app: &App, tenant: TenantId) -> Result<()> {
     tell_low_balance(&mut tx, app, &standing).await?;
     tell_runway(&mut tx, app, &standing, overdue.is_some()).await?;
     tx.commit().await?;
-    settle(app, tenant).await
+    Box::pin(settle(app, tenant)).await
 }
 
 /// Since when something is overdue, and the dates that count for it.

@@ -45,7 +45,7 @@ pub async fn apply(app: &App, host: HostId, reports: &[InstanceReport]) -> Resul
             continue;
         }
         let aside = before.failed_before(&report.id.to_string()).then_some(Aside::Replaced);
-        match set_aside::caught(apply_one(app, host, report, aside)).await {
+        match set_aside::caught(Box::pin(apply_one(app, host, report, aside))).await {
             Ok(counted) => measured.extend(counted),
             Err(error) if error.is_outage() => return Err(error),
             Err(error) => {

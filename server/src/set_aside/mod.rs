@@ -16,6 +16,7 @@ use crate::mail::{self, Mail};
 use crate::state::App;
 use crate::web::language::Language;
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -191,7 +192,17 @@ impl<'a> Pass<'a> {
     }
 
     /// Does one piece of the work; where it fails, sets it aside.  An error is an outage of the database.
-    pub async fn each(&self, item: Item, work: impl Future<Output = Result<()>>) -> Result<()> {
+    ///
+    /// The work is boxed before the future exists, so that loops over heavy work stay light.
+    pub fn each<'work>(
+        &'work self,
+        item: Item,
+        work: impl Future<Output = Result<()>> + Send + 'work,
+    ) -> impl Future<Output = Result<()>> + Send + 'work {
+        self.finish(item, Box::pin(work))
+    }
+
+    async fn finish(&self, item: Item, work: BoxFuture<'_, Result<()>>) -> Result<()> {
         match caught(work).await {
             Ok(()) if self.failed_before(&item.subject) => {
                 settled(self.app, self.kind, &[item.subject]).await

@@ -70,7 +70,7 @@ impl Language {
             .filter_map(|language| Some((weighed(language).filter(|(weight, _)| *weight > 0)?, language)))
             .collect();
         // Stable, so that English stays first where only `*` speaks.
-        wanted.sort_by(|left, right| right.0.cmp(&left.0));
+        wanted.sort_by_key(|(weighed, _)| std::cmp::Reverse(*weighed));
         wanted.first().map_or(Self::English, |(_, language)| *language)
     }
 

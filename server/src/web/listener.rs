@@ -67,7 +67,7 @@ pub fn raise_file_limit() -> usize {
 pub struct Gate {
     places: Arc<Semaphore>,
     /// Connections by network; of an IPv6 address both its /64 and its /48.
-    networks: Arc<Mutex<HashMap<ipnet::IpNet, usize>>>,
+    networks: Networks,
     /// Absent where all connections come from the operator's own reverse proxies.
     each: Option<usize>,
     new: Arc<NetworkLimits>,
@@ -113,9 +113,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// How many connections each client network holds.
+type Networks = Arc<Mutex<HashMap<ipnet::IpNet, usize>>>;
+
 /// The place of one connection; given back when it is dropped.
 pub struct Place {
-    networks: Option<(Arc<Mutex<HashMap<ipnet::IpNet, usize>>>, ClientNetwork)>,
+    networks: Option<(Networks, ClientNetwork)>,
     _permit: OwnedSemaphorePermit,
 }
 

@@ -13,6 +13,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::openapi::OpenApi;
 
+/// How a page of a list is asked for.  A list that comes whole takes them as well: clients page through any list alike.
+const PAGING: [&str; 2] = ["limit", "after"];
+
 const METHODS: [&str; 5] = ["GET", "PUT", "POST", "DELETE", "PATCH"];
 
 /// The names that each call takes, by path, as the document writes it, and method.
@@ -61,7 +64,7 @@ fn unknown(known: &Known, path: &str, request: &Request) -> Result<()> {
     let sent: Vec<(String, String)> = serde_urlencoded::from_str(query).unwrap_or_default();
     let unknown: Vec<FieldError> = sent
         .into_iter()
-        .filter(|(name, _)| !names.contains(name))
+        .filter(|(name, _)| !names.contains(name) && !PAGING.contains(&name.as_str()))
         .map(|(name, _)| FieldError::new(name.chars().take(60).collect::<String>(), "query-unknown"))
         .collect();
     if unknown.is_empty() { Ok(()) } else { Err(Error::Invalid(unknown)) }

@@ -24,8 +24,11 @@ async fn add_passkey(platform: &Platform) -> String {
     jst_server::ids::PasskeyId::from(id).to_string()
 }
 
+/// Of a form, with what is in them.
+type Fields = Vec<(&'static str, &'static str)>;
+
 /// Everything that lets somebody in or lasts, as (path, fields, the status of success).
-fn grave(passkey: &str) -> Vec<(String, Vec<(&'static str, &'static str)>, u16)> {
+fn grave(passkey: &str) -> Vec<(String, Fields, u16)> {
     vec![
         ("/security/passkeys/new".to_owned(), vec![("name", "My stick")], 200),
         (format!("/security/passkeys/{passkey}/confirm"), vec![], 303),

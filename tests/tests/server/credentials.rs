@@ -96,7 +96,8 @@ async fn sign_in_link(platform: &Platform, owner: Uuid) -> &'static str {
 
 #[tokio::test]
 async fn nothing_made_before_outlives_a_password_reset() {
-    let platform = Platform::start().await;
+    // Passkeys belong to a name.
+    let platform = Platform::start_with(&["--public-url", "http://localhost:8080"]).await;
     let here = platform.customer("lin@example.com").await;
     let lin = user(&platform, "lin@example.com").await;
     let own = platform.api(&here.make_token(&["write", "members"]).await);

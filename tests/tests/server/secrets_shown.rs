@@ -18,7 +18,7 @@ async fn rows(pool: &PgPool, table: &str) -> Vec<String> {
 async fn found_in_database(pool: &PgPool, secrets: &[(&str, String)]) -> Vec<String> {
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' \
-             AND has_table_privilege(quote_ident(tablename), 'SELECT')",
+             AND has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT')",
     )
     .fetch_all(pool)
     .await

@@ -4,8 +4,8 @@ use super::desk::{Customer, Desk, obeyed, text, uuid_of};
 use jst_protocol::report::{InstanceReport, RefusalReason, RefusedReport, Usage};
 use jst_server::instances::reports;
 use jst_server::worker;
-use jst_tests::Api;
 use jst_tests::agent::AgentClient;
+use jst_tests::{Api, Platform};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -21,7 +21,9 @@ struct Poisoned {
 impl Poisoned {
     /// So many instances that run, of which the one in the middle is refused from now on.
     async fn open(count: usize) -> Self {
-        let desk = Desk::open().await;
+        // So many at once are more than one token may ask for.
+        let platform = Platform::start_with(&["--api-requests-per-second", "1000"]).await;
+        let desk = Desk::on(platform).await;
         let customer = desk.buyer("a@example.com").await;
         let mut ids = Vec::new();
         for number in 0..count {

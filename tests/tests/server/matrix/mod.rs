@@ -32,7 +32,7 @@ pub struct Route {
 }
 
 fn table() -> Vec<Route> {
-    ROUTES.iter().map(|(class, method, path)| Route { class: *class, method: *method, path: *path }).collect()
+    ROUTES.iter().map(|(class, method, path)| Route { class: *class, method, path }).collect()
 }
 
 /// The routers and the table name the same.

@@ -156,7 +156,9 @@ pub async fn build() -> World {
         "100000",
         "--connections-per-network",
         "10000",
-        "--outbound-allow",
+        "--danger-customer-webhook-allow",
+        "127.0.0.0/8",
+        "--webhook-allow",
         "127.0.0.0/8",
         // Nobody may wait for a second connection: whoever does so here waits in vain.
         "--database-connections",
