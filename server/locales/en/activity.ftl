@@ -1,6 +1,7 @@
 # What happened, in sentences: activity-<action>, with hyphens for dots and underscores.
 
 activity-other = { $action }: { $name }
+activity-account-expired = The account was never confirmed and was removed
 activity-account-created = The account { $email } was created
 activity-account-verified = The address { $email } was confirmed
 activity-account-admin-granted = { $email } became an administrator of the platform

@@ -1,6 +1,7 @@
 # 动态中的句子：activity-<action>，点和下划线写作连字符。
 
 activity-other = { $action }：{ $name }
+activity-account-expired = 账号一直未验证邮箱，已删除
 activity-account-created = 账号 { $email } 已创建
 activity-account-verified = 邮箱 { $email } 已确认
 activity-account-admin-granted = { $email } 成为平台管理员

@@ -140,7 +140,8 @@ fn used(intervals: &[Interval], index: usize, month: &Month, now: i64) -> Option
     let since = interval.since.max(month.start);
     let closed = interval.until.filter(|until| *until <= now);
     let until = closed.unwrap_or(i64::MAX).min(reached);
-    let begun = interval.since <= now;
+    // Nothing is due of a month before it begins, also not in advance.
+    let begun = interval.since.max(month.start) <= now;
     let charged = interval.kind == Kind::Sold || is_restored(intervals, index, now);
     (charged && begun && since < until).then_some(Used { n: interval.n, price, since, until })
 }

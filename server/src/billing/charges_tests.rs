@@ -160,7 +160,17 @@ fn lifecycle() -> impl Strategy<Value = Vec<Interval>> {
 fn about(intervals: &[Interval], month: &Month) -> f64 {
     let mut sum = 0.0f64;
     let mut highest = 0.0f64;
-    for interval in intervals.iter().filter(|interval| interval.kind == Kind::Sold) {
+    // The time between a deletion and its undoing is charged, once what follows it has begun.
+    let is_restored = |index: usize| {
+        let next = intervals[index..].iter().find(|later| later.kind != Kind::Retained);
+        next.is_some_and(|next| next.kind == Kind::Sold && next.since <= month.end)
+    };
+    let counts = |index: usize| match intervals[index].kind {
+        Kind::Sold => true,
+        Kind::Retained => is_restored(index),
+        _ => false,
+    };
+    for interval in (0..intervals.len()).filter(|index| counts(*index)).map(|index| &intervals[index]) {
         let since = interval.since.max(month.start);
         let until = interval.until.unwrap_or(month.end).min(month.end);
         if since >= until {

@@ -57,11 +57,12 @@ fn what_was_ordered_and_is_not_in_force_counts_from_now_on() {
     assert_eq!(owed(&continued(&ledger, &[sold(running, 1)], now), now + HOUR), 10 + 5);
     let large = [metered(&sold(running, 1), Kind::Sold, now)];
     assert_eq!(owed(&continued(&large, &[sold(running, 0)], now), now + HOUR), 5);
-    // Trials, what is deleted, and what is suspended come back as what is sold.
-    for kind in [Kind::Trial, Kind::Retained, Kind::Suspended] {
+    // Trials, what is deleted, and what is suspended come back as what is sold; a deletion that is undone costs the
+    // time between as well.
+    for (kind, owes) in [(Kind::Trial, 2), (Kind::Retained, 24 * 2 + 2), (Kind::Suspended, 2)] {
         let free = [metered(&sold(running, 0), kind, now - DAY)];
         assert_eq!(owed(&continued(&free, &[], now), now + HOUR), 0);
-        assert_eq!(owed(&continued(&free, &[sold(running, 0)], now), now + HOUR), 2, "{kind:?}");
+        assert_eq!(owed(&continued(&free, &[sold(running, 0)], now), now + HOUR), owes, "{kind:?}");
     }
     // By the month, the rest of it is due in advance; and the next one when that begins.
     let flat = continued(&[], &[sold(ordered, 2)], months()[0].start + 15 * DAY);

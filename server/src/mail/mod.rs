@@ -264,11 +264,12 @@ mod tests {
             for kind in Kind::ALL {
                 let secret = ("link", "https://vps.example/reset?token=abc".to_owned());
                 let mail = Mail { language, kind: *kind, recipient: "a@example.com", arguments: &[] };
-                let shown = body(&mail, Some(("link", language.text("mail-link-hidden"))));
+                let hidden = language.text("mail-link-hidden");
+                let shown = body(&mail, Some(("link", hidden.clone())));
                 assert!(!shown.contains("token=abc"), "{}: {shown}", kind.name());
-                let has_link = body(&mail, None).contains("{$link}");
+                // Where the recipient reads the link, everybody else reads that there is one.
                 let sent = body(&mail, Some(secret));
-                assert_eq!(sent.contains("token=abc"), has_link, "{}: {sent}", kind.name());
+                assert_eq!(sent.contains("token=abc"), shown.contains(&hidden), "{}: {shown}", kind.name());
             }
         }
     }

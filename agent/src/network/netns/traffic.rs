@@ -78,14 +78,20 @@ impl Lab {
     }
 }
 
-/// A listener of the address's family.  The port may be held for a moment by the connection before.
+/// A listener of the address's family.
 fn listen(space: &Space, address: &str, port: u16) -> TcpListener {
     let wildcard = if address.contains(':') { "::" } else { "0.0.0.0" };
+    patiently(|| space.enter(|| TcpListener::bind((wildcard, port))))
+}
+
+/// A port may be held for a moment: by the connection before, or by a program that another test is just starting and
+/// that has not closed what it inherited.
+fn patiently<T>(mut bind: impl FnMut() -> std::io::Result<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
-        match space.enter(|| TcpListener::bind((wildcard, port))) {
-            Ok(listener) => return listener,
-            Err(error) => assert!(Instant::now() < deadline, "port {port}: {error}"),
+        match bind() {
+            Ok(socket) => return socket,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -103,7 +109,7 @@ fn connect(from: &Space, to: &Space, address: &str, port: u16) -> Option<IpAddr>
 fn arrives(lab: &Lab, guest: &Guest, source: &str) -> bool {
     let wildcard = if source.contains(':') { "::" } else { "0.0.0.0" };
     let target = if source.contains(':') { "2001:db8:1::1" } else { WORLD };
-    let receiver = lab.world.enter(|| UdpSocket::bind((wildcard, 5000))).unwrap();
+    let receiver = patiently(|| lab.world.enter(|| UdpSocket::bind((wildcard, 5000))));
     receiver.set_read_timeout(Some(Duration::from_millis(400))).unwrap();
     let sender = guest.space.enter(|| UdpSocket::bind((source, 0))).unwrap();
     sender.send_to(b"who am I", (target, 5000)).unwrap();
