@@ -395,3 +395,24 @@ fn lock_files_name_no_registry_of_npm() {
             .collect();
     none("set omit-lockfile-registry-resolved", offenders);
 }
+
+#[test]
+fn findings_name_tests_that_exist() {
+    let text = std::fs::read_to_string(root().join("tests/FINDINGS.md")).expect("the findings");
+    let sources: String = ["policy", "protocol", "server", "agent", "cli", "tests"]
+        .into_iter()
+        .flat_map(|crate_| files(crate_, "rs"))
+        .map(|(_, text)| text)
+        .collect();
+    let known = |name: &str| ["fn", "mod"].iter().any(|item| sources.contains(&format!("{item} {name}")));
+    let named: BTreeSet<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|path| path.rsplit_once("::"))
+        .map(|(_, name)| name)
+        .collect();
+    assert!(named.len() > 150, "the list is read: {}", named.len());
+    let offenders = named.into_iter().filter(|name| !known(name)).map(str::to_owned).collect();
+    none("a finding whose test is gone", offenders);
+}
