@@ -61,7 +61,7 @@ pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     use Class::{
         Admin, Agent, BillingProvision, BillingRead, BillingSso, BillingTerminate, Enrol, InPerson,
         InPersonActive, InPersonOperate, InPersonOwn, InPersonTokenOf, Members, Operate, Own, OwnAnyway,
-        Personal, Public, SignedIn, TokenOf,
+        Personal, Portal, PortalOperate, Public, SignedIn, TokenOf,
     };
     let writes = route.method != "GET";
     match (route.class, door) {
@@ -88,16 +88,24 @@ pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     }
     let in_person =
         matches!(route.class, InPerson | InPersonActive | InPersonOperate | InPersonOwn | InPersonTokenOf);
-    if in_person && who.acting {
+    let elsewhere = in_person && (who.acting || who.bound);
+    if elsewhere || matches!(route.class, Portal | PortalOperate) && who.acting {
         return Expect::Forbidden;
     }
+    if route.path == "/tenant" {
+        // The form names a team to which nobody but the bound person belongs, and their session does not reach it.
+        return Expect::NotFound;
+    }
     let least = match route.class {
-        Operate | InPersonOperate => Role::Operator,
+        Operate | PortalOperate | InPersonOperate => Role::Operator,
         Own | OwnAnyway | Members | TokenOf | InPersonOwn | InPersonTokenOf => Role::Owner,
         _ => Role::Viewer,
     };
     let stopped = who.suspended
-        && matches!(route.class, Operate | Own | Members | InPersonActive | InPersonOperate | InPersonOwn);
+        && matches!(
+            route.class,
+            Operate | PortalOperate | Own | Members | InPersonActive | InPersonOperate | InPersonOwn
+        );
     let too_narrow = route.class == Members && !who.members;
     let may = role >= least && !stopped && !too_narrow;
     // Without an id it is about one's own team, or oneself.
