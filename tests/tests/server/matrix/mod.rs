@@ -125,7 +125,7 @@ impl Matrix {
     async fn ask(&self, route: Route, principal: &Principal) -> Option<Seen> {
         let path = rules::filled(route.path, &self.world.things);
         let agents = route.path.starts_with(jst_protocol::PREFIX);
-        let body = self.bodies.json(route.method, route.path);
+        let body = self.bodies.json(route.method, route.path, &self.world.things);
         let answer = match &principal.door {
             Door::Agent(client) if agents => {
                 let path = path.trim_start_matches(jst_protocol::PREFIX).trim_start_matches('/');
@@ -140,7 +140,7 @@ impl Matrix {
                 let stream = client.stream(&path).await;
                 if stream.status == 200 {
                     // It never ends.
-                    return Some(Seen { status: 200, location: String::new(), body: String::new() });
+                    return Some(Seen { status: 200, ..Seen::default() });
                 }
                 client.get(&path).await
             }
@@ -154,7 +154,12 @@ impl Matrix {
                 api.send(route.method.parse().unwrap(), &path, body, &[]).await
             }
         };
-        Some(Seen { status: answer.status, location: answer.location, body: answer.body })
+        let refused = answer
+            .headers
+            .get_all("set-cookie")
+            .iter()
+            .any(|cookie| cookie.to_str().is_ok_and(|cookie| cookie.contains("k=refused")));
+        Some(Seen { status: answer.status, location: answer.location, refused, body: answer.body })
     }
 
     /// Asks and compares; a text for what is not as it should be.

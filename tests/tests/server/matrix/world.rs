@@ -311,7 +311,8 @@ async fn of_the_operator(maker: &Maker<'_>, anybody: Uuid) -> BTreeMap<&'static 
     maker
         .write(
             "INSERT INTO image_imports (id, url, image, state, actor_kind, actor_label) \
-             VALUES ($1, 'http://127.0.0.1:9/', '{}', 'failed', 'user', $2::text)",
+             VALUES ($1, 'http://127.0.0.1:9/', jsonb_build_object('slug', 'fetched', 'name', 'Fetched', 'format', 'qcow2'), \
+             'failed', 'user', $2::text)",
             import,
             anybody,
         )
@@ -479,6 +480,8 @@ async fn programs(
     let token = maker
         .text("SELECT replace(id::text, '-', '') FROM billing_system_tokens WHERE system_id = $1 ORDER BY id DESC LIMIT 1", system_id)
         .await;
+    let service = shop.get("/billing/v1/services/svc-1").await.expect(200).json();
+    things.insert("service", text(&service["id"]).to_owned());
     things.insert("system-token", format!("tok_{token}"));
     things.insert("system", system);
     let scopes = Who { billing: &ALL, own: true, ..Who::default() };
