@@ -21,6 +21,7 @@ pub async fn rename(
     name: &str,
     hostname: &str,
 ) -> Result<Operation> {
+    actor.may_operate()?;
     let mut errors: Vec<FieldError> = Vec::new();
     let name = check_name(name).map_err(|error| errors.push(error)).ok();
     let hostname = match hostname.trim() {

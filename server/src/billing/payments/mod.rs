@@ -105,11 +105,14 @@ pub struct NewPayment {
     pub currency: Currency,
 }
 
+/// Fails unless the actor pays for the team: its owners, also while it is suspended.
+pub fn may_pay(actor: &Actor) -> Result<()> {
+    if actor.role < Role::Owner { Err(Error::Forbidden) } else { Ok(()) }
+}
+
 /// Begins a payment.  Who is suspended may: it is the way out.
 pub async fn create(app: &App, actor: &Actor, new: &NewPayment) -> Result<PaymentId> {
-    if actor.role < Role::Owner {
-        return Err(Error::Forbidden);
-    }
+    may_pay(actor)?;
     let tenant = actor.tenant_id;
     let mut tx = app.db.begin_platform().await?;
     let account = super::db::accounts::get(&mut tx, tenant).await?.ok_or(Error::NotFound)?;

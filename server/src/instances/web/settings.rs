@@ -163,8 +163,9 @@ async fn show_rebuild(
     rebuild_page(&app, page, &actor, id.parse()?, RebuildForm::default(), Refusal::default()).await
 }
 
-/// The reader has typed the name of what is about to be destroyed.
-fn confirmed(view: &View, typed: &str) -> Result<()> {
+/// The reader may destroy it, and has typed the name of what is about to be destroyed.
+fn confirmed(actor: &Actor, view: &View, typed: &str) -> Result<()> {
+    actor.may_operate()?;
     if head::is_confirmed(&view.instance, typed) {
         return Ok(());
     }
@@ -190,7 +191,7 @@ async fn rebuild(
         ssh_keys: (!form.choose_keys.is_empty()).then(|| form.ssh_keys.clone()),
         user_data: None,
     };
-    let result = match confirmed(&view, &form.confirm) {
+    let result = match confirmed(&actor, &view, &form.confirm) {
         Ok(()) => rebuild::rebuild(&app, &actor, id, new).await,
         Err(error) => Err(error),
     };
@@ -275,7 +276,7 @@ async fn delete(
     let id: InstanceId = id.parse()?;
     let now = form.now == "on";
     let view = view::one(&app, &actor, id).await?;
-    let result = match confirmed(&view, &form.confirm) {
+    let result = match confirmed(&actor, &view, &form.confirm) {
         Ok(()) => delete::delete(&app, &actor, id, if now { When::Now } else { When::Later }).await,
         Err(error) => Err(error),
     };

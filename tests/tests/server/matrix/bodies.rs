@@ -19,11 +19,11 @@ impl Bodies {
     }
 
     /// The body of a call; absent where it takes none.
-    pub fn json(&self, method: &str, path: &str) -> Option<Value> {
+    pub fn json(&self, method: &str, path: &str, things: &BTreeMap<&'static str, String>) -> Option<Value> {
         if let Some(body) = of_agents(path) {
             return Some(body);
         }
-        if let Some(body) = by_hand(method, path) {
+        if let Some(body) = by_hand(method, path, things) {
             return Some(body);
         }
         let method = method.to_lowercase();
@@ -65,12 +65,15 @@ fn of_agents(path: &str) -> Option<Value> {
 }
 
 /// Where the example of the document names things that do not exist here.
-fn by_hand(method: &str, path: &str) -> Option<Value> {
+fn by_hand(method: &str, path: &str, things: &BTreeMap<&'static str, String>) -> Option<Value> {
     let body = match (method, path) {
         ("POST", "/api/v1/instances") => json!({ "name": "another", "plan": "small", "image": "test" }),
         ("POST", "/api/v1/instances/{id}/actions/rebuild") => json!({ "image": "test" }),
         ("POST", "/api/v1/instances/{id}/actions/resize") => json!({ "plan": "large" }),
-        ("PUT", "/api/v1/instances/{id}/firewall") => json!({}),
+        ("PATCH", "/api/v1/instances/{id}") => json!({ "delete_protection": false }),
+        ("PUT", "/api/v1/instances/{id}/firewall") => json!({ "inbound": null, "outbound": null }),
+        ("PUT", "/api/v1/instances/{id}/name") => json!({ "name": "renamed" }),
+        ("POST", "/api/v1/team/invitations") => json!({ "email": "new@example.com", "role": "viewer" }),
         ("PATCH", "/api/v1/team/members/{id}") => json!({ "role": "viewer" }),
         ("PATCH", "/api/v1/webhooks/{id}") => json!({ "name": "renamed" }),
         ("POST", "/api/v1/webhooks") => json!({ "url": "http://127.0.0.1:9/", "types": [] }),
@@ -83,6 +86,9 @@ fn by_hand(method: &str, path: &str) -> Option<Value> {
             "/billing/v1/services/{external_ref}/sso" | "/billing/v1/services/{external_ref}/reset-password",
         ) => {
             json!({})
+        }
+        ("POST", "/billing/v1/services/{external_ref}/terminate") => {
+            json!({ "entitlement_version": 2, "service_id": things["service"] })
         }
         ("POST", _) if path.starts_with("/billing/v1/services/") => json!({ "entitlement_version": 2 }),
         _ => return None,

@@ -1,7 +1,7 @@
 //! Who may ask for what: one function.
 
 use super::Route;
-use super::routes::Class;
+use super::routes::{Class, INCOMPLETE};
 use super::world::{Door, Role, Who};
 use std::collections::BTreeMap;
 
@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 pub enum Expect {
     /// Anything that is said to somebody who may ask: also that the input is wrong, or that it contradicts how things stand.
     Allowed,
+    /// The same, and what it takes is not there, which is 403 too.
+    Incomplete,
     /// Open to everybody: what comes of it depends on what was sent, but nobody is sent to the sign-in.
     Anybody,
     /// 401, or the page where one signs in.
@@ -22,15 +24,18 @@ pub enum Expect {
     ForbiddenOrNotFound,
 }
 
+#[derive(Default)]
 pub struct Seen {
     pub status: u16,
     pub location: String,
+    /// Led back to the page, which says why not.
+    pub refused: bool,
     pub body: String,
 }
 
 impl Expect {
     pub const fn is_refusal(self) -> bool {
-        !matches!(self, Self::Allowed | Self::Anybody)
+        !matches!(self, Self::Allowed | Self::Incomplete | Self::Anybody)
     }
 
     /// `late`: what was asked for may have gone with an earlier request.
@@ -41,10 +46,11 @@ impl Expect {
         }
         match self {
             Self::Allowed if late => seen.status != 403,
+            Self::Incomplete => seen.status == 403,
             Self::Allowed => !to_sign_in && !matches!(seen.status, 403 | 404),
             Self::Anybody => true,
             Self::SignIn => to_sign_in,
-            Self::Forbidden => seen.status == 403,
+            Self::Forbidden => seen.status == 403 || seen.refused,
             Self::NotFound => seen.status == 404,
             Self::ForbiddenOrNotFound => matches!(seen.status, 403 | 404),
         }
@@ -59,9 +65,9 @@ pub fn is_program(path: &str) -> bool {
 /// What somebody is answered.
 pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     use Class::{
-        Admin, Agent, BillingProvision, BillingRead, BillingSso, BillingTerminate, Enrol, InPerson,
-        InPersonActive, InPersonOperate, InPersonOwn, InPersonTokenOf, Members, Operate, Own, OwnAnyway,
-        Personal, Public, SignedIn, TokenOf,
+        Admin, AdminInPerson, Agent, BillingProvision, BillingRead, BillingSso, BillingTerminate, Enrol,
+        InPerson, InPersonActive, InPersonOperate, InPersonOwn, InPersonTokenOf, Members, Operate, Own,
+        OwnAnyway, Personal, Portal, PortalOperate, Public, SignedIn, TokenOf,
     };
     let writes = route.method != "GET";
     match (route.class, door) {
@@ -83,21 +89,37 @@ pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     if who.reads_only && writes {
         return Expect::Forbidden;
     }
-    if route.class == Admin {
-        return if who.admin { Expect::Allowed } else { Expect::NotFound };
+    if matches!(route.class, Admin | AdminInPerson) {
+        return match who.admin {
+            false => Expect::NotFound,
+            true if who.acting && route.class == AdminInPerson => Expect::Forbidden,
+            true => Expect::Allowed,
+        };
     }
     let in_person =
         matches!(route.class, InPerson | InPersonActive | InPersonOperate | InPersonOwn | InPersonTokenOf);
-    if in_person && who.acting {
+    // What a billing system's customers have they order there.
+    if who.bound && (route.method, route.path) == ("POST", "/instances") {
         return Expect::Forbidden;
     }
+    let elsewhere = in_person && (who.acting || who.bound);
+    if elsewhere || matches!(route.class, Portal | PortalOperate) && who.acting {
+        return Expect::Forbidden;
+    }
+    if route.path == "/tenant" {
+        // The form names a team to which nobody but the bound person belongs, and their session does not reach it.
+        return Expect::NotFound;
+    }
     let least = match route.class {
-        Operate | InPersonOperate => Role::Operator,
+        Operate | PortalOperate | InPersonOperate => Role::Operator,
         Own | OwnAnyway | Members | TokenOf | InPersonOwn | InPersonTokenOf => Role::Owner,
         _ => Role::Viewer,
     };
     let stopped = who.suspended
-        && matches!(route.class, Operate | Own | Members | InPersonActive | InPersonOperate | InPersonOwn);
+        && matches!(
+            route.class,
+            Operate | PortalOperate | Own | Members | InPersonActive | InPersonOperate | InPersonOwn
+        );
     let too_narrow = route.class == Members && !who.members;
     let may = role >= least && !stopped && !too_narrow;
     // Without an id it is about one's own team, or oneself.
@@ -109,6 +131,7 @@ pub fn expected(route: Route, who: &Who, door: &Door) -> Expect {
     match (may, theirs || !route.path.contains('{')) {
         // What a link of a mail opens depends on the link.
         (true, true) if route.path == "/invitation" => Expect::Anybody,
+        (true, true) if INCOMPLETE.contains(&(route.method, route.path)) => Expect::Incomplete,
         (true, true) => Expect::Allowed,
         (true, false) => Expect::NotFound,
         (false, true) if matches!(route.class, TokenOf | InPersonTokenOf) => Expect::NotFound,

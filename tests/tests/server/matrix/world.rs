@@ -40,6 +40,8 @@ pub struct Who {
     pub person: bool,
     pub suspended: bool,
     pub acting: bool,
+    /// Signed in by a billing system's link, and so in the teams that this system made.
+    pub bound: bool,
     /// Administrator, as far as the credential says so.
     pub admin: bool,
     /// A token without the scope `write`, or whose owner has no right to it.
@@ -186,7 +188,7 @@ pub async fn build() -> World {
     things.extend([("any-webhook", hook), ("any-delivery", sent)]);
     let teams = Teams { victim, other, operators };
     let mut principals = people(&maker, teams, owner, stranger, admin).await;
-    principals.extend(programs(&maker, &mut things).await);
+    principals.extend(programs(&maker, &mut things, [victim, bystanders]).await);
     principals.extend(hosts(&desk).await);
     let key: Vec<u8> = sqlx::query_scalar("SELECT id_hash FROM sessions WHERE user_id = $1 LIMIT 1")
         .bind(owner)
@@ -309,7 +311,8 @@ async fn of_the_operator(maker: &Maker<'_>, anybody: Uuid) -> BTreeMap<&'static 
     maker
         .write(
             "INSERT INTO image_imports (id, url, image, state, actor_kind, actor_label) \
-             VALUES ($1, 'http://127.0.0.1:9/', '{}', 'failed', 'user', $2::text)",
+             VALUES ($1, 'http://127.0.0.1:9/', jsonb_build_object('slug', 'fetched', 'name', 'Fetched', 'format', 'qcow2'), \
+             'failed', 'user', $2::text)",
             import,
             anybody,
         )
@@ -441,8 +444,12 @@ async fn people(maker: &Maker<'_>, teams: Teams, owner: Uuid, stranger: Uuid, ad
     all
 }
 
-/// The two billing systems, one of which sells `svc-1`.
-async fn programs(maker: &Maker<'_>, things: &mut BTreeMap<&'static str, String>) -> Vec<Principal> {
+/// The two billing systems, one of which sells `svc-1`, and who comes by its link.
+async fn programs(
+    maker: &Maker<'_>,
+    things: &mut BTreeMap<&'static str, String>,
+    teams: [Uuid; 2],
+) -> Vec<Principal> {
     let admin = maker.browser("admin@example.com").await;
     let mut all = Vec::new();
     let page = connect(&admin, "Shop", &ALL).await.expect(200).body;
@@ -451,16 +458,30 @@ async fn programs(maker: &Maker<'_>, things: &mut BTreeMap<&'static str, String>
     let shop = maker.desk.platform.api(&token_in(&page));
     shop.put("/billing/v1/services/svc-1", order(1)).await.expect(202);
     maker.desk.obey().await;
-    let narrow = admin.post(&format!("/admin/billing-systems/{system}/tokens"), &[("scopes", "read")]).await;
+    all.push(by_link(maker, &shop, teams).await);
+    let narrow = admin
+        .post(
+            &format!("/admin/billing-systems/{system}/tokens"),
+            &[("scopes", "read"), ("current_password", PASSWORD)],
+        )
+        .await;
     let narrow = maker.desk.platform.api(&token_in(&narrow.expect(200).body));
     // And one that nobody uses, for whoever revokes it.
-    admin.post(&format!("/admin/billing-systems/{system}/tokens"), &[("scopes", "read")]).await.expect(200);
+    admin
+        .post(
+            &format!("/admin/billing-systems/{system}/tokens"),
+            &[("scopes", "read"), ("current_password", PASSWORD)],
+        )
+        .await
+        .expect(200);
     let elsewhere = connect(&admin, "Another", &ALL).await.expect(200).body;
     let elsewhere = maker.desk.platform.api(&token_in(&elsewhere));
     let system_id = Uuid::parse_str(system.trim_start_matches("bsys_")).unwrap();
     let token = maker
         .text("SELECT replace(id::text, '-', '') FROM billing_system_tokens WHERE system_id = $1 ORDER BY id DESC LIMIT 1", system_id)
         .await;
+    let service = shop.get("/billing/v1/services/svc-1").await.expect(200).json();
+    things.insert("service", text(&service["id"]).to_owned());
     things.insert("system-token", format!("tok_{token}"));
     things.insert("system", system);
     let scopes = Who { billing: &ALL, own: true, ..Who::default() };
@@ -472,6 +493,27 @@ async fn programs(maker: &Maker<'_>, things: &mut BTreeMap<&'static str, String>
         all.push(Principal { name, door: Door::BillingToken(api), who });
     }
     all
+}
+
+/// A customer of the billing system in a session that its link began, who owns these teams too.
+async fn by_link(maker: &Maker<'_>, shop: &Api, teams: [Uuid; 2]) -> Principal {
+    for team in teams {
+        sqlx::query(
+            "INSERT INTO memberships (tenant_id, user_id, role) \
+             SELECT $1, id, 'owner' FROM users WHERE email = 'lin@example.com'",
+        )
+        .bind(team)
+        .execute(maker.desk.pool())
+        .await
+        .unwrap();
+    }
+    let link = shop.post("/billing/v1/services/svc-1/sso", json!({})).await.expect(201).json();
+    let path = text(&link["url"]).split_once("/sso?").expect("a link").1.to_owned();
+    let browser = maker.desk.platform.client();
+    let inside = browser.get(&format!("/sso?{path}")).await.expect(303).location;
+    assert!(inside.starts_with("/instances/"), "{inside}");
+    let who = Who { role: Some(Role::Owner), bound: true, ..Who::default() };
+    Principal { name: "customer who came by a billing system's link", door: Door::Browser(browser), who }
 }
 
 async fn hosts(desk: &Desk) -> Vec<Principal> {

@@ -4,7 +4,7 @@ mod notify;
 
 use super::provider::Provider;
 use super::state::{Disputed, State as PaymentState};
-use super::{MAX_AMOUNT, MIN_AMOUNT, NewPayment, Payment, create, db, settings};
+use super::{MAX_AMOUNT, MIN_AMOUNT, NewPayment, Payment, create, db, may_pay, settings};
 use crate::accounts::second_factor::qr;
 use crate::auth::{Actor, Role};
 use crate::billing::money::{Money, parse_amount};
@@ -174,6 +174,7 @@ async fn begin(
     actor: Actor,
     Form(form): Form<PayForm>,
 ) -> Result<Response> {
+    may_pay(&actor)?;
     let mut tx = app.db.tenant(actor.tenant_id).await?;
     let account =
         crate::billing::db::accounts::get(&mut tx, actor.tenant_id).await?.ok_or(Error::NotFound)?;
