@@ -38,6 +38,18 @@ pub async fn note(pool: &PgPool, host: &Host, id: Uuid, guest: &Guest) {
     .unwrap();
 }
 
+/// Work that failed.  Nothing here makes any fail, so each is a defect, and with a clock that stands nothing is tried again.
+pub async fn failed(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT concat('set aside: ', kind, ' ', subject, ', ', reason, ': ', detail) FROM set_aside \
+         UNION ALL SELECT concat('a payment event failed: ', last_error) FROM payment_events \
+             WHERE state = 'received' AND last_error IS NOT NULL",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
 /// What is wrong, in words; nothing: all is well.
 pub async fn broken(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
