@@ -81,16 +81,20 @@ impl Counter {
 /// Waits until everything that was received is applied and every account was looked at.
 pub async fn settled(pool: &PgPool) {
     eventually("all events are applied", Duration::from_secs(120), || async {
-        let waiting: i64 = sqlx::query_scalar(
-            "SELECT (SELECT count(*) FROM payment_events WHERE state = 'received') \
-             + (SELECT count(*) FROM payments WHERE reviewed < entries)",
-        )
-        .fetch_one(pool)
-        .await
-        .ok()?;
-        (waiting == 0).then_some(())
+        (waiting(pool).await == 0).then_some(())
     })
     .await;
+}
+
+/// How many events are not applied, and payments after which no account was looked at.
+pub async fn waiting(pool: &PgPool) -> i64 {
+    sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM payment_events WHERE state = 'received') \
+         + (SELECT count(*) FROM payments WHERE reviewed < entries)",
+    )
+    .fetch_one(pool)
+    .await
+    .unwrap()
 }
 
 /// A pending payment as [`jst_server::billing::payments::create`] leaves it, without asking the provider.

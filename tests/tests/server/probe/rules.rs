@@ -38,7 +38,22 @@ pub async fn note(pool: &PgPool, host: &Host, id: Uuid, guest: &Guest) {
     .unwrap();
 }
 
+/// Work that failed.  Nothing here makes any fail, so each is a defect, and with a clock that stands nothing is tried again.
+pub async fn failed(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar(
+        "SELECT concat('set aside: ', kind, ' ', subject, ', ', reason, ': ', detail) FROM set_aside \
+         UNION ALL SELECT concat('a payment event failed: ', last_error) FROM payment_events \
+             WHERE state = 'received' AND last_error IS NOT NULL",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
 /// What is wrong, in words; nothing: all is well.
+///
+/// What is deleted at once before anything of it was reported is not metered any more: what is deleted costs nothing, and this
+/// cannot be undone.
 pub async fn broken(pool: &PgPool) -> Vec<String> {
     sqlx::query_scalar(
         // Nothing is in force that is not booked.
@@ -73,11 +88,13 @@ pub async fn broken(pool: &PgPool) -> Vec<String> {
          UNION ALL SELECT concat('more in force than metered: ', instance.id, ' has ', guest.seen_vcpus, '/', guest.seen_memory, \
              ', metered as ', open.kind, ' at ', charged.price_hourly_usd_micro, ', generations ', instance.generation, '/', \
              instance.applied_generation, '/', instance.held_generation, '/', instance.reached_generation, ', built by ', \
-             instance.build_generation, ', told ', instance.outcome) FROM probe_guests AS guest \
+             instance.build_generation, ', deleted ', instance.deleted_at, '/', instance.tombstone_at, ', told ', \
+             instance.outcome) FROM probe_guests AS guest \
              JOIN instances AS instance ON instance.id = guest.instance_id AND instance.purged_at IS NULL \
              LEFT JOIN ledger AS open ON open.instance_id = instance.id AND open.until IS NULL \
              LEFT JOIN plan_versions AS charged ON charged.plan_id = open.plan_id AND charged.version = open.plan_version \
              WHERE guest.seen_memory IS NOT NULL AND (open.kind IS NULL AND instance.applied_generation > 0 \
+             AND instance.tombstone_at IS NULL \
              OR open.kind = 'retained' AND instance.deleted_at IS NULL AND NOT EXISTS (SELECT FROM operations \
                  WHERE operations.instance_id = instance.id AND kind = 'undelete' AND generation > instance.applied_generation) \
              OR charged.price_hourly_usd_micro < (SELECT max(price_hourly_usd_micro) FROM plans \
