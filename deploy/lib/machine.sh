@@ -41,7 +41,7 @@ check_rust() {
         fail "cargo $found is too old; $oldest or newer is needed" 'update it: rustup update stable'
 }
 
-# Every package that a script or a program of ours needs, by what needs it.  tests/programs holds this to what they start.
+# Every package that a script or a program of ours needs, by what needs it.  tests/scripts holds this to what they start.
 build_packages=(gcc libc6-dev pkg-config libvirt-dev ca-certificates)
 database_packages=(postgresql)
 # qemu-utils/bookworm: a newer one than the release's would make the release's QEMU uninstallable.

@@ -80,11 +80,14 @@ async fn passkey_signs_in(platform: &Platform, owner: Uuid) -> bool {
     passkeys::lock(&mut tx, owner.into(), PASSKEY).await.unwrap().is_some()
 }
 
+/// A link of a billing system under way.  It would not sign in somebody with a password of their own anyway; what ends the
+/// credentials of an account removes it all the same.
 async fn sign_in_link(platform: &Platform, owner: Uuid) -> &'static str {
     sqlx::query(
-        "INSERT INTO sign_in_links (token_hash, user_id, tenant_id, path, issued_for, expires_at) \
-         SELECT $2, user_id, tenant_id, '/dashboard', 'shop', now() + interval '1 minute' FROM memberships \
-         WHERE user_id = $1 LIMIT 1",
+        "WITH shop AS (INSERT INTO billing_systems (id, name) VALUES (gen_random_uuid(), 'Shop') RETURNING id) \
+         INSERT INTO sign_in_links (token_hash, user_id, tenant_id, path, issued_for, system_id, expires_at) \
+         SELECT $2, user_id, tenant_id, '/dashboard', 'shop', shop.id, now() + interval '1 minute' \
+         FROM memberships, shop WHERE user_id = $1 LIMIT 1",
     )
     .bind(owner)
     .bind(jst_server::secrets::token_hash("pending"))
@@ -129,6 +132,7 @@ async fn nothing_made_before_outlives_a_password_reset() {
     stranger.get(&format!("/invitation?token={invitation}")).await.expect(403);
     stranger.post("/change-email", &[("token", &new_address)]).await.expect(403);
     assert_eq!(stranger.get(link).await.expect(303).location, "/sign-in");
+    assert_eq!(count(&platform, "SELECT count(*) FROM sign_in_links").await, 0);
     assert!(!passkey_signs_in(&platform, lin).await);
     assert_eq!(
         count(
@@ -214,6 +218,7 @@ async fn a_new_password_ends_other_sessions_and_all_tokens() {
     there.get("/security").await.expect(303);
     api.get("/api/v1/account").await.expect(401);
     assert_eq!(platform.client().get(link).await.expect(303).location, "/sign-in");
+    assert_eq!(count(&platform, "SELECT count(*) FROM sign_in_links").await, 0);
     let facts = json!({ "sessions": 1, "tokens": 1, "invitations": 0, "passkeys": 0 });
     assert_eq!(told(&platform, "account.password_changed").await, facts);
     let (kind, body) = newest_mail(&platform, "lin@example.com").await;
