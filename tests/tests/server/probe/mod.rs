@@ -156,7 +156,7 @@ impl World {
                  price_hourly_cny_micro = $2 * 7, price_monthly_cny = 0 WHERE slug = $1",
             )
             .bind(slug)
-            .bind(i64::from(20_000 * size))
+            .bind(i64::from(40_000 * size))
             .execute(desk.pool())
             .await
             .unwrap();

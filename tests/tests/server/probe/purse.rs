@@ -66,7 +66,7 @@ impl Purse {
         let notification = match (step, self.payments.get_mut(pick)) {
             (Step::Pay, _) => {
                 // Cents; less than is charged meanwhile, so that accounts run dry.
-                let amount = random.random_range(10..100);
+                let amount = random.random_range(10..50);
                 let mut known = Known { provider: "stripe", number: String::new(), amount, currency: "USD" };
                 begun(counter.pool(), self.customer.tenant, &mut known).await;
                 let paid = tell(&known, &Tell::Paid, 0, &id, now(), Signer::Provider);
