@@ -363,6 +363,24 @@ impl World {
         .await
     }
 
+    /// What was asked for the instances that are named, and what was delivered of them last.
+    async fn said_of(&self, wrong: &str) -> String {
+        if wrong.is_empty() {
+            return String::new();
+        }
+        let mut said: Vec<String> = sqlx::query_scalar(
+            "SELECT concat('generation ', generation, ': ', kind, ' ', state, ', plan ', slug) FROM operations \
+             LEFT JOIN instance_terms USING (instance_id, generation) LEFT JOIN plans ON plans.id = plan_id \
+             WHERE $1 LIKE '%' || instance_id || '%' ORDER BY instance_id, generation",
+        )
+        .bind(wrong)
+        .fetch_all(self.pool())
+        .await
+        .unwrap();
+        said.extend(self.hosts.iter().flat_map(|host| host.said_of(wrong)));
+        said.join("\n")
+    }
+
     async fn check(&mut self, number: u32) -> Vec<String> {
         let mut broken = rules::failed(self.pool()).await;
         broken.extend(rules::broken(self.pool()).await);
@@ -444,7 +462,9 @@ async fn walk(seed: u64, steps: u32) {
         *taken.entry(step).or_default() += 1;
         world.take(step).await;
         let broken = world.check(number).await;
-        assert!(broken.is_empty(), "JST_PROBE_SEED={seed}, step {number} ({step:?}):\n{}", broken.join("\n"));
+        let wrong = broken.join("\n");
+        let said = world.said_of(&wrong).await;
+        assert!(broken.is_empty(), "JST_PROBE_SEED={seed}, step {number} ({step:?}):\n{wrong}\n{said}");
     }
     let counted: BTreeMap<String, i64> = sqlx::query_as(
         "SELECT kind || ' ' || state, count(*) FROM operations GROUP BY 1 \
