@@ -96,6 +96,17 @@ impl Host {
         Some(letter)
     }
 
+    /// What was delivered last of the instances that are named.
+    pub fn said_of(&self, named: &str) -> Vec<String> {
+        let of = |letter: &&Letter| named.contains(&letter.report.id.to_string());
+        let said = |Letter { serial, report }: &Letter| {
+            let has = report.applied.as_ref().map(|has| (has.policy.cpu.vcpus, has.policy.memory.size.get()));
+            let (generation, observed) = (report.generation, report.observed);
+            format!("report {serial} of generation {generation}: {observed:?} {has:?}, {:?}", report.outcome)
+        };
+        self.sent.iter().filter(of).map(said).collect()
+    }
+
     /// One that was delivered before.
     pub fn repeat(&self, random: &mut StdRng) -> Option<Letter> {
         (!self.sent.is_empty()).then(|| self.sent[random.random_range(0..self.sent.len())].clone())
@@ -211,8 +222,9 @@ impl Guest {
 
     /// Nothing is left of it, and the platform was told so.
     pub fn is_gone(&self) -> bool {
-        let deleted = self.told.as_ref().is_some_and(|told| told.presence == Presence::Deleted);
-        deleted && self.disk.is_none() && self.settled.is_some()
+        // A late report of an older generation leaves it where it is: forgotten, it would believe still older ones.
+        let deleted = self.told.as_ref().filter(|told| told.presence == Presence::Deleted);
+        self.disk.is_none() && deleted.is_some_and(|told| self.settled == Some(told.generation))
     }
 
     /// What a delivered report teaches: the newest of those that were made says what is in force.

@@ -27,6 +27,8 @@ struct Standing {
     restored: i64,
     /// What is charged an hour now.
     rate: i64,
+    /// Instances that were ever charged for; each is rounded to cents.
+    instances: i64,
 }
 
 struct Payment {
@@ -65,7 +67,8 @@ impl Purse {
         let pick = random.random_range(0..self.payments.len().max(1));
         let notification = match (step, self.payments.get_mut(pick)) {
             (Step::Pay, _) => {
-                let amount = random.random_range(20..400);
+                // Cents; less than is charged meanwhile, so that accounts run dry.
+                let amount = random.random_range(10..50);
                 let mut known = Known { provider: "stripe", number: String::new(), amount, currency: "USD" };
                 begun(counter.pool(), self.customer.tenant, &mut known).await;
                 let paid = tell(&known, &Tell::Paid, 0, &id, now(), Signer::Provider);
@@ -120,9 +123,9 @@ impl Purse {
     }
 
     async fn standing(&self, pool: &PgPool, now: i64) -> Standing {
-        let (funds, charged, restored, rate) = sqlx::query_as(
+        let (funds, charged, restored, rate, instances) = sqlx::query_as(
             "WITH windows AS (SELECT since, coalesce(until, 'infinity') AS until FROM account_suspensions WHERE tenant_id = $1), \
-             metered AS (SELECT kind, price_hourly_usd_micro AS rate, ledger.until IS NULL AS open, \
+             metered AS (SELECT kind, ledger.instance_id, price_hourly_usd_micro AS rate, ledger.until IS NULL AS open, \
                  extract(epoch FROM least(coalesce(ledger.until, to_timestamp($2::bigint)), to_timestamp($2::bigint)) - since) \
                  - coalesce((SELECT sum(extract(epoch FROM least(windows.until, ledger.until, to_timestamp($2::bigint)) \
                      - greatest(windows.since, ledger.since))) FROM windows \
@@ -135,7 +138,8 @@ impl Purse {
                  ELSE settings.credit_limit_usd END) * 10000 AS funds, \
              coalesce((SELECT sum(seconds * rate / 3600) FROM metered WHERE kind = 'sold'), 0)::bigint AS charged, \
              coalesce((SELECT sum(seconds * rate / 3600) FROM metered WHERE undone), 0)::bigint AS restored, \
-             coalesce((SELECT sum(rate) FROM metered WHERE kind = 'sold' AND open), 0)::bigint AS rate \
+             coalesce((SELECT sum(rate) FROM metered WHERE kind = 'sold' AND open), 0)::bigint AS rate, \
+             (SELECT count(DISTINCT instance_id) FROM metered WHERE kind = 'sold') AS instances \
              FROM billing_accounts AS account, billing_settings AS settings WHERE account.tenant_id = $1",
         )
         .bind(self.customer.tenant)
@@ -143,7 +147,7 @@ impl Purse {
         .fetch_one(pool)
         .await
         .unwrap();
-        Standing { funds, charged, restored, rate }
+        Standing { funds, charged, restored, rate, instances }
     }
 
     /// Whether the account owes more than its rule allows.  Once nothing is left it is charged for no longer than it takes to
@@ -158,8 +162,8 @@ impl Purse {
         let rate = rate.max(standing.rate);
         self.short = Some((charged, rate));
         let since = standing.charged - charged;
-        // The steps of the clock, and cents that are rounded for each instance.
-        let allowed = rate * (check + 120) / 3600 + 10_000;
+        // The steps of the clock, and half a cent for each instance, whose sum is rounded.
+        let allowed = rate * (check + 120) / 3600 + 10_000 + standing.instances * 5000;
         (since > allowed)
             .then(|| format!("{} owes: {since} since nothing was left, {allowed} allowed", self.email))
     }
